@@ -1,0 +1,116 @@
+"""Grammars of the names, sizes and times that settings and commands take. Pure functions; errors are ValueError."""
+
+import re
+from ipaddress import IPv6Address
+from urllib.parse import parse_qsl, unquote, urlsplit
+from zoneinfo import ZoneInfo
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_USER_LOCALPART = re.compile(r"[a-z0-9._=/+-]+")
+_SIZE = re.compile(r"(\d+)\s*([KMGT]?)(i?B)?", re.IGNORECASE)
+_DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w|y)", re.IGNORECASE)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+
+
+def server_name(value: str) -> str:
+    """A Matrix server name: host name, IPv4 address or [IPv6 address], with an optional port.
+
+    Stricter than the spec (appendices, "Server Name"): lower case only, so that one server has one name.
+    """
+    if value != value.lower():
+        raise ValueError(f"a server name is written in lower case: {value.lower()!r}")
+    if "://" in value or "/" in value:
+        raise ValueError("a server name is a name, not a URL: 'example.org', without https:// and without a path")
+    if len(value) > 230:
+        raise ValueError("a server name has at most 230 characters, so that user IDs fit in 255")
+    host, port = value, ""
+    if value.startswith("["):
+        host, bracket, rest = value[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError("an IPv6 address in a server name is written in brackets: '[2001:db8::1]:8448'")
+        IPv6Address(host)
+        port = rest[1:] if rest else ""
+    else:
+        host, colon, port = value.partition(":")
+        labels = host.split(".")
+        if colon and not port:
+            raise ValueError("a port is missing behind the colon")
+        if not host or not all(_DNS_LABEL.fullmatch(label) for label in labels):
+            raise ValueError("a server name has letters, digits, '-' and '.', such as 'example.org'")
+        if all(label.isdigit() for label in labels) and not _is_ipv4(labels):
+            raise ValueError("this looks like an IPv4 address, but is not one")
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise ValueError("the port in a server name is a number from 1 to 65535")
+    return value
+
+
+def _is_ipv4(labels: list[str]) -> bool:
+    return len(labels) == 4 and all(len(part) <= 3 and int(part) <= 255 for part in labels)
+
+
+def localpart(value: str) -> str:
+    """The part of a user ID between @ and the colon (spec: appendices, "User Identifiers")."""
+    if not value or not _USER_LOCALPART.fullmatch(value):
+        raise ValueError("a user name has lower-case letters, digits and . _ = - / +")
+    if value.startswith("_"):
+        raise ValueError("names that begin with _ are kept for bridges and for Samsesh itself")
+    return value
+
+
+def timezone(value: str) -> str:
+    """A name of the IANA time zone database, such as 'Europe/Berlin'."""
+    try:
+        ZoneInfo(value)
+    except Exception:  # ZoneInfo raises several kinds, OSError and UnicodeError among them
+        raise ValueError("this is no time zone name; they look like 'Europe/Berlin' or 'UTC'") from None
+    return value
+
+
+def size(value: str | int) -> int:
+    """'100M', '2 GiB' or a number of bytes -> bytes (powers of 1024, as Synapse counts)."""
+    if isinstance(value, int):
+        return value
+    match = _SIZE.fullmatch(value.strip())
+    if not match:
+        raise ValueError("a size is a number with K, M or G, such as '100M'")
+    return int(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")
+
+
+def duration(value: str) -> int:
+    """'7d', '1h' or '30s' -> seconds."""
+    match = _DURATION.fullmatch(value.strip())
+    if not match:
+        raise ValueError("a duration is a number with s, m, h, d, w or y, such as '7d'")
+    return int(match[1]) * _SECONDS[match[2].lower()]
+
+
+def port_range(value: str) -> tuple[int, int]:
+    """'49160-49200' -> (49160, 49200)."""
+    first, dash, last = value.partition("-")
+    if not (dash and first.strip().isdigit() and last.strip().isdigit()):
+        raise ValueError("a port range is written as '49160-49200'")
+    low, high = int(first), int(last)
+    if not 0 < low <= high <= 65_535:
+        raise ValueError("a port range goes from a lower to a higher port, within 1 and 65535")
+    return low, high
+
+
+def postgresql_url(value: str) -> dict[str, str | int]:
+    """A PostgreSQL URL -> host, port, user, password, dbname and further parameters, as libpq names them."""
+    try:
+        parts = urlsplit(value)
+        port = parts.port or 5432
+    except ValueError:
+        raise ValueError("the port in this database URL is no number from 1 to 65535") from None
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ValueError("a database URL begins with postgresql://")
+    if not (parts.hostname and parts.username and parts.path.strip("/")):
+        raise ValueError("a database URL has user, host and database: postgresql://user:password@host:5432/name")
+    found: dict[str, str | int] = {
+        "host": unquote(parts.hostname),
+        "port": port,
+        "user": unquote(parts.username),
+        "password": unquote(parts.password or ""),
+        "dbname": unquote(parts.path.strip("/")),
+    }
+    return {**dict(parse_qsl(parts.query)), **found}

@@ -1,0 +1,326 @@
+"""The settings: one model, every field documented once, unknown keys refused.
+
+Validation, the `config` commands, the wizard, the sample file and the reference page all read this file.
+Where a value is "auto", the plan decides and `describe` in the field's text says how.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from samsesh import names
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+PortRange = Annotated[str, AfterValidator(lambda value: "{}-{}".format(*names.port_range(value)))]
+ServerName = Annotated[str, AfterValidator(names.server_name)]
+Timezone = Annotated[str, AfterValidator(names.timezone)]
+Localpart = Annotated[str, AfterValidator(names.localpart)]
+
+
+def _size(value: str) -> str:
+    names.size(value)
+    return value
+
+
+def _duration_or_empty(value: str) -> str:
+    if value:
+        names.duration(value)
+    return value
+
+
+def _http_url(value: str) -> str:
+    if not value.startswith(("https://", "http://", "mailto:")):
+        raise ValueError("a link begins with https://, http:// or mailto:")
+    return value
+
+
+def _room_alias(value: str) -> str:
+    if not (value.startswith("#") and ":" in value):
+        raise ValueError("a room alias looks like '#welcome:example.org'")
+    return value
+
+
+Size = Annotated[str, AfterValidator(_size)]
+Duration = Annotated[str, AfterValidator(_duration_or_empty)]
+Url = Annotated[str, AfterValidator(_http_url)]
+RoomAlias = Annotated[str, AfterValidator(_room_alias)]
+PositiveRate = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, unknown keys refused, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class Server(Section):
+    """What the server is called and how people reach it."""
+
+    name: ServerName = "localhost"
+    """The Matrix server name, the part behind the colon of every user ID. Permanent once the server has started."""
+    access: Literal["local"] = "local"
+    """Who can reach the server. `local`: this machine only, without TLS, as a trial. Further modes are in the making."""
+    timezone: Timezone = "UTC"
+    """Time zone of what people see, such as `Europe/Berlin`. Logs are always in UTC."""
+    report_stats: bool = False
+    """Send anonymous usage statistics of the server to matrix.org."""
+    uid: Annotated[int, Field(ge=1)] = 991
+    """User ID of the services in containers."""
+    gid: Annotated[int, Field(ge=1)] = 991
+    """Group ID of the services in containers."""
+
+
+def _port(description: str, protocol: str, service: str, *, public: bool = True) -> Any:
+    return Field(
+        description=description, json_schema_extra={"protocol": protocol, "service": service, "public": public}
+    )
+
+
+class Ports(Section):
+    """Where each service listens. The one table of ports: documentation, checks and firewall lines come from it."""
+
+    offset: Annotated[int, Field(ge=0, le=50_000)] = 0
+    """Added to every port that is left at its default, so that several servers run side by side."""
+    web: Annotated[Port, _port("Web client, welcome and sign-up pages.", "http", "gateway")] = 8080
+    api: Annotated[Port, _port("Matrix client API: the homeserver's address for apps.", "http", "gateway")] = 8008
+    federation: Annotated[Port, _port("Matrix federation, in public modes.", "https", "gateway")] = 8448
+    admin: Annotated[Port, _port("Admin panel; loopback only.", "http", "gateway", public=False)] = 8081
+    call: Annotated[Port, _port("Element Call.", "http", "gateway")] = 8082
+    rtc_auth: Annotated[Port, _port("MatrixRTC authorization service.", "http", "gateway")] = 8083
+    livekit: Annotated[Port, _port("LiveKit signalling.", "ws", "gateway")] = 7880
+    livekit_tcp: Annotated[Port, _port("LiveKit media over TCP.", "tcp", "livekit")] = 7881
+    livekit_udp: Annotated[Port, _port("LiveKit media over UDP.", "udp", "livekit")] = 7882
+    turn: Annotated[Port, _port("TURN and STUN.", "udp, tcp", "coturn")] = 3478
+    turns: Annotated[Port, _port("TURN over TLS.", "tls", "coturn")] = 5349
+    turn_relay: Annotated[PortRange, _port("Range of TURN relay ports.", "udp", "coturn")] = "49160-49200"
+    http: Annotated[Port, _port("Plain http, in public modes.", "http", "gateway")] = 80
+    https: Annotated[Port, _port("https, in public modes.", "https", "gateway")] = 443
+
+    def of(self, name: str) -> int:
+        """The port in force: the default moved by the offset, or what the operator set."""
+        value: int = getattr(self, name)
+        return value if name in self.model_fields_set else value + self.offset
+
+    def relay(self) -> tuple[int, int]:
+        """First and last TURN relay port in force; a moved default wraps so that it stays below 65536."""
+        low, high = names.port_range(self.turn_relay)
+        if "turn_relay" in self.model_fields_set:
+            return low, high
+        shift = self.offset % (65_535 - high + 1)
+        return low + shift, high + shift
+
+    @classmethod
+    def numbers(cls) -> list[str]:
+        """Names of the fields that hold one port."""
+        return [name for name in cls.model_fields if name not in ("offset", "turn_relay")]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Ports":
+        seen: dict[int, str] = {}
+        low, high = self.relay()
+        for name in self.numbers():
+            port = self.of(name)
+            if port > 65_535:
+                raise ValueError(f"{name} would be {port} with the offset; the highest port is 65535")
+            if port in seen:
+                raise ValueError(f"{seen[port]} and {name} are both {port}; give one of them another port")
+            if low <= port <= high:
+                raise ValueError(f"{name} is {port}, within turn_relay {low}-{high}; give it another port")
+            seen[port] = name
+        return self
+
+
+class FooterLink(Section):
+    """A link at the foot of the web pages."""
+
+    text: Annotated[str, Field(min_length=1, max_length=60)]
+    """What people read."""
+    url: Url
+    """Where it leads."""
+
+
+def _default_links() -> list[FooterLink]:
+    return [
+        FooterLink(text="SamSesh", url="https://samsesh.net"),
+        FooterLink(text="Blog", url="https://blog.samsesh.net"),
+        FooterLink(text="Donate", url="https://donate.samsesh.net"),
+    ]
+
+
+class Brand(Section):
+    """What people see."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60)] = "SamSesh Chat"
+    """Name of the service on its pages."""
+    theme: Literal["dark", "light"] = "dark"
+    """Theme that a page opens with; people can switch."""
+    themes: list[Literal["dark", "light"]] = ["light", "dark"]
+    """Themes that people can choose from."""
+    logo: str = ""
+    """Path of a logo (svg or png, at most 1 MB) in place of ours; relative to the home folder."""
+    footer_links: list[FooterLink] = Field(default_factory=_default_links)
+    """Links at the foot of the pages."""
+
+
+class Registration(Section):
+    """Who may make an account."""
+
+    mode: Literal["closed", "token", "open"] = "token"
+    """`closed`: administrators make accounts. `token`: with an invitation. `open`: anybody who reaches the server."""
+    password_min_length: Annotated[int, Field(ge=8, le=128)] = 8
+    """Shortest password that is taken."""
+    auto_join_rooms: list[RoomAlias] = []
+    """Rooms that every new account joins; those of this server are made when first needed."""
+
+
+class Directory(Section):
+    """The user directory: who finds whom."""
+
+    search_all_users: bool | Literal["auto"] = "auto"
+    """Find people with whom one shares no room. `auto`: yes, unless registration is open."""
+
+
+class Federation(Section):
+    """Talking to other Matrix servers (public access modes; a `local` server is on its own)."""
+
+    enabled: bool = True
+    """Exchange messages with other servers."""
+    allow: list[ServerName] | None = None
+    """If set, only these servers."""
+    deny: list[ServerName] = []
+    """Never these servers."""
+
+
+class RateLimits(Section):
+    """How much one person may do. `auto`: generous unless registration is open, then Synapse's own values."""
+
+    message_per_second: PositiveRate = 0.5
+    """Messages a second that one person may send on average; calls need 0.5."""
+    message_burst: Annotated[int, Field(ge=1)] = 30
+    """Messages that one person may send at once."""
+    login_per_second: PositiveRate | Literal["auto"] = "auto"
+    """Log-ins a second from one address."""
+    login_burst: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Log-ins at once from one address."""
+    invite_per_second: PositiveRate | Literal["auto"] = "auto"
+    """Room invitations a second to one person."""
+    invite_burst: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Room invitations at once to one person."""
+
+
+class Media(Section):
+    """Files that people send."""
+
+    upload_size: Size = "100M"
+    """Largest file."""
+    url_previews: bool = False
+    """Let the server fetch linked pages to show a preview. Private addresses are never fetched."""
+
+
+class Retention(Section):
+    """How long things are kept. Empty: for ever."""
+
+    messages: Duration = ""
+    """Messages older than this are deleted for good."""
+    local_media: Duration = ""
+    """Files of this server's people that nobody opened for so long are deleted for good."""
+    remote_media: Duration = ""
+    """Copies of files of other servers that nobody opened for so long are deleted."""
+    redacted: Duration = "7d"
+    """What a removed message said is kept so long for moderators."""
+    user_ips: Duration = "28d"
+    """Addresses that people connected from are kept so long."""
+
+
+class Turn(Section):
+    """The TURN server, for calls through firewalls."""
+
+    enabled: bool = True
+    """Run a TURN server."""
+    host: str = ""
+    """Name or address of the TURN server for clients. Empty: that of this server."""
+    user_lifetime: Duration = "1h"
+    """How long a TURN credential is good for."""
+    allow_guests: bool = False
+    """Give TURN credentials to guests."""
+
+
+class Calls(Section):
+    """Video calls."""
+
+    provider: Literal["element-call", "jitsi", "off"] = "element-call"
+    """`element-call`: on this server, with LiveKit. `jitsi`: on another server. `off`: one-to-one calls only."""
+    jitsi_domain: ServerName = "meet.element.io"
+    """The Jitsi server, where the provider is `jitsi`."""
+
+
+class Admin(Section):
+    """Administration."""
+
+    name: Localpart = "admin"
+    """User name of the first administrator."""
+
+
+class Support(Section):
+    """Whom people may ask for help: published in /.well-known/matrix/support."""
+
+    publish: bool = True
+    """Publish a contact."""
+    matrix_id: str = ""
+    """Matrix ID of the contact. Empty: the first administrator."""
+    email: str = ""
+    """E-mail address of the contact."""
+    page: Url | Literal[""] = ""
+    """Address of a help page."""
+
+
+class Database(Section):
+    """Where Synapse keeps everything."""
+
+    url: SecretStr | None = None
+    """`postgresql://user:password@host:5432/name` of your own PostgreSQL (UTF8, locale C). Empty: one of our own."""
+
+    @model_validator(mode="after")
+    def _postgresql(self) -> "Database":
+        if self.url is not None:
+            names.postgresql_url(self.url.get_secret_value())
+        return self
+
+
+class Synapse(Section):
+    """The homeserver."""
+
+    appservices: list[str] = []
+    """Paths of registration files of bridges and bots; relative to the home folder."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """How much Synapse writes to its log."""
+    cache_factor: Annotated[float, Field(gt=0)] = 0.5
+    """Synapse's global cache factor; more is faster and larger."""
+
+
+class Extra(Section):
+    """Keys that pass through to the programs."""
+
+    synapse: dict[str, Any] = {}
+    """Any key of Synapse's homeserver.yaml, merged deeply; keys that Samsesh owns are refused by name."""
+
+
+class Settings(Section):
+    """Everything in samsesh.toml."""
+
+    server: Server = Server()
+    ports: Ports = Field(default_factory=Ports)
+    brand: Brand = Field(default_factory=Brand)
+    registration: Registration = Registration()
+    directory: Directory = Directory()
+    federation: Federation = Federation()
+    rate_limits: RateLimits = RateLimits()
+    media: Media = Media()
+    retention: Retention = Retention()
+    turn: Turn = Turn()
+    calls: Calls = Calls()
+    admin: Admin = Admin()
+    support: Support = Support()
+    database: Database = Database()
+    synapse: Synapse = Synapse()
+    extra: Extra = Extra()

@@ -1,0 +1,94 @@
+"""The only place that writes files: whole or not at all, with the mode they are to have from the first byte on."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from samsesh.errors import SamseshError
+
+PRIVATE = 0o600
+PRIVATE_DIR = 0o700
+
+
+def write_file(path: Path, data: bytes | str, mode: int = PRIVATE) -> bool:
+    """Put `data` at `path` atomically; True when content or mode changed. Folders on the way are made 0700."""
+    content = data.encode() if isinstance(data, str) else data
+    if _same(path, content, mode):
+        return False
+    with replacing(path, mode) as out:
+        out.write(content)
+    return True
+
+
+@contextmanager
+def replacing(path: Path, mode: int = PRIVATE) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of `path` at the end, synced; after an error nothing is left of it."""
+    try:
+        make_dir(path.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w+b") as out:
+                yield out
+                out.flush()
+                os.fchmod(out.fileno(), mode)
+                os.fsync(out.fileno())
+            Path(temporary).replace(path)
+            _sync_dir(path.parent)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SamseshError(f"cannot write {path}: {error.strerror}", _advice(error)) from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add one line to a log of ours (audit), in a single write, so that lines of two programs never mix."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
+        with os.fdopen(descriptor, "ab", buffering=0) as out:
+            out.write(line.rstrip("\n").encode() + b"\n")
+    except OSError as error:
+        raise SamseshError(f"cannot write {path}: {error.strerror}", _advice(error)) from error
+
+
+def make_dir(path: Path, mode: int = PRIVATE_DIR) -> None:
+    """Make a folder and those above it; an existing one is left as it is."""
+    try:
+        if not path.is_dir():
+            path.mkdir(mode=mode, parents=True, exist_ok=True)
+            path.chmod(mode)
+    except OSError as error:
+        raise SamseshError(f"cannot make the folder {path}: {error.strerror}", _advice(error)) from error
+
+
+def _same(path: Path, content: bytes, mode: int) -> bool:
+    try:
+        return (
+            not path.is_symlink()
+            and path.stat().st_mode & 0o7777 == mode
+            and path.stat().st_size == len(content)
+            and path.read_bytes() == content
+        )
+    except OSError:
+        return False
+
+
+def _sync_dir(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _advice(error: OSError) -> str:
+    import errno
+
+    if error.errno == errno.ENOSPC:
+        return "the disk is full: make room, then run the command again"
+    if error.errno == errno.EROFS:
+        return "that file system is read-only: choose another folder with --home"
+    return "check who owns that folder, or choose another with --home"
