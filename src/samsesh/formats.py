@@ -1,0 +1,39 @@
+"""Data to text in each program's own syntax. Configuration is always dumped from data, never pasted together."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+HEADER = "Written by Samsesh from samsesh.toml; changes made here are lost. Use `samsesh config set`.\n"
+
+
+def to_yaml(data: Mapping[str, Any]) -> bytes:
+    body = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=110, default_flow_style=False)
+    return f"# {HEADER}{body}".encode()
+
+
+def to_json(data: Mapping[str, Any]) -> bytes:
+    return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def to_postgresql_conf(data: Mapping[str, str | int | bool]) -> bytes:
+    """`name = 'value'` lines; a quote is doubled, a backslash too (PostgreSQL manual, 19.1.2)."""
+    lines = [f"# {HEADER}"]
+    for name, value in data.items():
+        text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+        quoted = text.replace("\\", "\\\\").replace("'", "''")
+        lines.append(f"{name} = '{quoted}'\n")
+    return "".join(lines).encode()
+
+
+def to_ini(sections: Mapping[str, Mapping[str, str | int | bool]]) -> bytes:
+    """supervisord's INI: `%` begins an expansion there and is doubled."""
+    lines = [f"; {HEADER}"]
+    for section, values in sections.items():
+        lines.append(f"\n[{section}]\n")
+        for name, value in values.items():
+            text = str(value).lower() if isinstance(value, bool) else str(value).replace("%", "%%")
+            lines.append(f"{name}={text}\n")
+    return "".join(lines).encode()

@@ -1,0 +1,172 @@
+"""Frozen data that flows from services to engines: units, files, probes, routes, and what services offer each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from samsesh.facts import Facts
+from samsesh.secrets import Secret, Secrets
+from samsesh.settings import Settings
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where something listens: a unix socket, or an address and port (`socket` None)."""
+
+    host: str = ""
+    port: int = 0
+    socket: Path | None = None
+
+    def __str__(self) -> str:
+        return f"unix:{self.socket}" if self.socket else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How readiness is asked for.
+
+    kind "http": GET `path` at `endpoint` answers 200; "postgres": the server behind the socket lets a client begin.
+    """
+
+    kind: str
+    endpoint: Endpoint
+    path: str = "/"
+    seconds: float = 60  # how long a start may take
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that the plan wants: its place, content and mode. A secret one is 0600 and never shown."""
+
+    path: Path
+    content: bytes
+    mode: int = 0o600
+    secret: bool = False
+    live: bool = False  # read anew each time it is asked for: a change needs no restart
+
+
+@dataclass(frozen=True)
+class Step:
+    """One program to run for `Prepare`; "{folder}" in its command is the folder being made. `stdin` may hold secrets."""
+
+    command: tuple[str, ...]
+    stdin: Secret | None = None
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """A folder to make before a unit's first start: all steps work on a new folder, which then takes its place."""
+
+    what: str
+    folder: Path
+    steps: tuple[Step, ...]
+    seconds: float = 120
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One long-running program."""
+
+    name: str
+    title: str  # for people: "homeserver (Synapse)"
+    command: tuple[str, ...]
+    probe: Probe
+    files: tuple[File, ...] = ()
+    folders: tuple[Path, ...] = ()  # data folders, made 0700
+    prepare: Prepare | None = None
+    needs: tuple[str, ...] = ()  # names of units that must be ready first
+    env: Mapping[str, str] = field(default_factory=dict)
+    binds: tuple[tuple[str, Endpoint], ...] = ()  # (name of the port setting, where it listens)
+    stop_signal: str = "TERM"
+    stop_seconds: int = 30
+    version: str = ""
+    address: str = ""  # where people reach it, or where it listens
+
+
+@dataclass(frozen=True)
+class Database:
+    """A PostgreSQL for Synapse: libpq parameters without the password, and the file (libpq passfile) that holds it."""
+
+    parameters: Mapping[str, str | int]
+    passfile: File
+    unit: str | None  # the unit to wait for; None: somebody else's server
+
+
+@dataclass(frozen=True)
+class Route:
+    """An HTTP route of the gateway: requests on `listener` that match go to `upstream`, a folder or an answer."""
+
+    listener: str  # name of a port setting: "web", "api", "admin", ...
+    paths: tuple[str, ...] = ()  # Caddy path patterns; none: every path
+    upstream: Endpoint | None = None
+    root: Path | None = None
+    rewrite: Mapping[str, str] = field(default_factory=dict)  # path -> file below root
+    answer: tuple[int, str] | None = None  # status, body
+    headers: Mapping[str, str] = field(default_factory=dict)
+    order: int = 50  # lower ones are asked first
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What one service has for the others. All empty by default."""
+
+    database: Database | None = None
+    routes: tuple[Route, ...] = ()
+    well_known_client: Mapping[str, Any] = field(default_factory=dict)
+    well_known_server: Mapping[str, Any] = field(default_factory=dict)
+    admin_api: Endpoint | None = None  # Synapse's client and admin API on a socket that only we reach
+    files: tuple[File, ...] = ()  # what the gateway's routes serve
+    addresses: Mapping[str, str] = field(default_factory=dict)  # name -> URL, for people
+
+
+def merge(offers: list[Offer]) -> Offer:
+    """All offers in one; of single things the first counts."""
+    return Offer(
+        database=next((offer.database for offer in offers if offer.database), None),
+        routes=tuple(route for offer in offers for route in offer.routes),
+        well_known_client={key: value for offer in offers for key, value in offer.well_known_client.items()},
+        well_known_server={key: value for offer in offers for key, value in offer.well_known_server.items()},
+        admin_api=next((offer.admin_api for offer in offers if offer.admin_api), None),
+        files=tuple(file for offer in offers for file in offer.files),
+        addresses={key: value for offer in offers for key, value in offer.addresses.items()},
+    )
+
+
+class Placement(Protocol):
+    """What an engine decides: where files are, where units listen, how they and people reach them."""
+
+    def config(self, unit: str) -> Path: ...  # folder of the unit's rendered files
+    def data(self, unit: str) -> Path: ...  # folder of what the unit keeps
+    def secret(self, name: str) -> Path: ...  # the file of one secret
+    def logs(self, unit: str) -> Path: ...  # folder of log files that the unit writes itself
+    def operator_file(self, path: str) -> Path: ...  # a file named in the settings
+    def socket(self, name: str) -> Endpoint: ...  # a private endpoint for units of this server
+    def public(self, port: str) -> tuple[Endpoint, ...]: ...  # where the gateway binds a port of the table
+    def url(self, port: str, scheme: str = "http") -> str: ...  # how people reach a port of the table
+    def program(self, name: str) -> str: ...  # path of a program
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a service may look at."""
+
+    settings: Settings
+    secrets: Secrets
+    facts: Facts
+    place: Placement
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an engine makes real: units in an order in which their needs come first."""
+
+    units: tuple[Unit, ...]
+    offer: Offer
+
+    def unit(self, name: str) -> Unit:
+        return next(unit for unit in self.units if unit.name == name)
+
+    def only(self, *names: str) -> "Plan":
+        """The same plan with some units alone, for backup and restore."""
+        return replace(self, units=tuple(unit for unit in self.units if unit.name in names))

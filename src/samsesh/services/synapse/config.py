@@ -1,0 +1,230 @@
+"""Synapse's homeserver.yaml and log configuration as data.
+
+Names and meanings: Synapse's configuration manual. Values: hardened, ready for calls, and kind to a small server.
+"""
+
+from typing import Any
+
+from samsesh import names
+from samsesh.errors import SettingsError
+from samsesh.model import Context, Endpoint, Offer
+from samsesh.settings import Settings
+
+MB = 1024 * 1024
+LOG_BYTES = 20 * MB
+LOG_FILES = 5
+# Everything that is not the public internet: never fetched for previews, pushes or federation.
+PRIVATE_RANGES = [
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+    *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24"),
+    *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "::/128", "::1/128", "64:ff9b::/96", "2001:db8::/32"),
+    *("2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+]
+# What Samsesh decides: an operator's [extra.synapse] must not pull these from under us.
+OWNED = frozenset(
+    {
+        *("server_name", "public_baseurl", "listeners", "database", "databases", "signing_key_path", "log_config"),
+        *("media_store_path", "registration_shared_secret", "registration_shared_secret_path", "report_stats"),
+        *("macaroon_secret_key", "macaroon_secret_key_path", "form_secret", "form_secret_path", "pid_file"),
+    }
+)
+
+
+def homeserver_yaml(context: Context, offer: Offer, public: Endpoint, private: Endpoint) -> dict[str, Any]:
+    """The whole of homeserver.yaml."""
+    settings = context.settings
+    ours = {
+        **_identity(context),
+        **_listeners(settings, public, private),
+        **_database(offer),
+        **_accounts(settings),
+        **_federation(settings),
+        **_media(context),
+        **_retention(settings),
+        **_rates(settings),
+        **_calls(),
+        **_memory(context),
+        "app_service_config_files": [str(context.place.operator_file(path)) for path in settings.synapse.appservices],
+        "push": {"include_content": False},
+    }
+    refused = sorted(OWNED & settings.extra.synapse.keys())
+    if refused:
+        raise SettingsError(
+            f"extra.synapse.{refused[0]} is decided by Samsesh",
+            "remove it from [extra.synapse]; `samsesh config show` lists the settings that stand for it",
+        )
+    return merge_deeply(ours, settings.extra.synapse)
+
+
+def merge_deeply(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """`theirs` over `ours`, table by table; the list of modules is appended to, other lists are replaced."""
+    merged = dict(ours)
+    for key, value in theirs.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merge_deeply(merged[key], value)
+        elif key == "modules" and isinstance(value, list):
+            merged[key] = [*merged.get(key, []), *value]
+        else:
+            merged[key] = value
+    return merged
+
+
+def _identity(context: Context) -> dict[str, Any]:
+    place = context.place
+    return {
+        "server_name": context.settings.server.name,
+        "public_baseurl": context.place.url("api") + "/",
+        "report_stats": context.settings.server.report_stats,
+        "signing_key_path": str(place.secret("signing_key")),
+        "macaroon_secret_key_path": str(place.secret("macaroon_key")),
+        "form_secret_path": str(place.secret("form_key")),
+        "registration_shared_secret_path": str(place.secret("registration_shared_secret")),
+        "log_config": str(place.config("synapse") / "log.yaml"),
+    }
+
+
+def _listeners(settings: Settings, public: Endpoint, private: Endpoint) -> dict[str, Any]:
+    # openid answers who a call's token belongs to; it is needed where federation is off, too.
+    names_ = ["client", "openid"]
+
+    def listener(endpoint: Endpoint) -> dict[str, Any]:
+        resources = [{"names": names_, "compress": False}]
+        return {"type": "http", "path": str(endpoint.socket), "mode": 0o600, "x_forwarded": True, "resources": resources}
+
+    return {"listeners": [listener(public), listener(private)]}
+
+
+def _database(offer: Offer) -> dict[str, Any]:
+    assert offer.database is not None  # postgres.py always offers one
+    keep_alive = {"keepalives_idle": 10, "keepalives_interval": 10, "keepalives_count": 3}
+    args = {**offer.database.parameters, "passfile": str(offer.database.passfile.path), **keep_alive}
+    return {"database": {"name": "psycopg2", "args": {**args, "cp_min": 5, "cp_max": 10}}}
+
+
+def _accounts(settings: Settings) -> dict[str, Any]:
+    registration = settings.registration
+    search_all = settings.directory.search_all_users
+    opened = registration.mode == "open"
+    return {
+        "enable_registration": registration.mode != "closed",
+        "registration_requires_token": registration.mode == "token",
+        "enable_registration_without_verification": opened,
+        "password_config": {"policy": {"enabled": True, "minimum_length": registration.password_min_length}},
+        "auto_join_rooms": registration.auto_join_rooms,
+        "allow_guest_access": False,
+        "user_directory": {
+            "enabled": True,
+            "search_all_users": (not opened) if search_all == "auto" else search_all,
+            "prefer_local_users": True,
+            "exclude_remote_users": not opened,
+        },
+        "require_auth_for_profile_requests": True,
+        "allow_public_rooms_without_auth": False,
+        "encryption_enabled_by_default_for_room_type": "invite",
+        "forget_rooms_on_leave": True,
+    }
+
+
+def _federation(settings: Settings) -> dict[str, Any]:
+    """A local server is an island; nobody else's key server is asked in any mode."""
+    return {
+        "federation_domain_whitelist": [],
+        "trusted_key_servers": [],
+        "suppress_key_server_warning": True,
+        "federation_client_minimum_tls_version": "1.2",
+        "allow_public_rooms_over_federation": False,
+        "serve_server_wellknown": False,
+        "ip_range_blacklist": PRIVATE_RANGES,
+    }
+
+
+def _media(context: Context) -> dict[str, Any]:
+    media = context.settings.media
+    return {
+        "media_store_path": str(context.place.data("synapse") / "media"),
+        "max_upload_size": names.size(media.upload_size),
+        "url_preview_enabled": media.url_previews,
+        "url_preview_ip_range_blacklist": PRIVATE_RANGES,
+    }
+
+
+def _retention(settings: Settings) -> dict[str, Any]:
+    keep = settings.retention
+    media = {"local_media_lifetime": keep.local_media, "remote_media_lifetime": keep.remote_media}
+    messages = {"enabled": bool(keep.messages)}
+    if keep.messages:
+        messages["default_policy"] = {"max_lifetime": keep.messages}  # type: ignore[assignment]
+    return {
+        "media_retention": {name: value for name, value in media.items() if value},
+        "retention": messages,
+        "redaction_retention_period": keep.redacted or None,
+        "user_ips_max_age": keep.user_ips or None,
+    }
+
+
+def _rates(settings: Settings) -> dict[str, Any]:
+    """Synapse's own values stop the sixth colleague behind one address; with open registration they are right."""
+    rates = settings.rate_limits
+    opened = settings.registration.mode == "open"
+
+    def rate(per_second: Any, burst: Any, usual: tuple[float, int], generous: tuple[float, int]) -> dict[str, Any]:
+        default = usual if opened else generous
+        return {
+            "per_second": default[0] if per_second == "auto" else per_second,
+            "burst_count": default[1] if burst == "auto" else burst,
+        }
+
+    login = rate(rates.login_per_second, rates.login_burst, (0.003, 5), (1.0, 50))
+    invite = rate(rates.invite_per_second, rates.invite_burst, (0.003, 5), (0.5, 50))
+    return {
+        "rc_message": {"per_second": rates.message_per_second, "burst_count": rates.message_burst},
+        "rc_login": {"address": login, "account": {"per_second": 0.1, "burst_count": 10}},
+        "rc_registration": rate("auto", "auto", (0.17, 3), (1.0, 20)),
+        "rc_registration_token_validity": {"per_second": 0.5, "burst_count": 20},
+        "rc_invites": {"per_user": invite, "per_issuer": {"per_second": 0.5, "burst_count": 50}},
+        "rc_delayed_event_mgmt": {"per_second": 1, "burst_count": 20},
+    }
+
+
+def _calls() -> dict[str, Any]:
+    """What MatrixRTC needs of a homeserver (MSC3266, MSC4140, MSC4222)."""
+    return {
+        "experimental_features": {"msc3266_enabled": True, "msc4222_enabled": True},
+        "max_event_delay_duration": "24h",
+    }
+
+
+def _memory(context: Context) -> dict[str, Any]:
+    caches: dict[str, Any] = {"global_factor": context.settings.synapse.cache_factor}
+    if context.facts.jemalloc:  # the tuning reads jemalloc's own numbers
+        most = min(context.facts.memory // 8, 2048 * MB)
+        caches["cache_autotuning"] = {
+            "max_cache_memory_usage": most,
+            "target_cache_memory_usage": most * 3 // 4,
+            "min_cache_ttl": "5m",
+        }
+    return {"caches": caches}
+
+
+def log_config(context: Context) -> dict[str, Any]:
+    """Python's logging schema: a rotated file of Synapse's own, and standard error for the engine."""
+    path = context.place.logs("synapse") / "homeserver.log"
+    return {
+        "version": 1,
+        "formatters": {"precise": {"format": "%(asctime)s - %(name)s - %(lineno)d - %(levelname)s - %(request)s - %(message)s"}},
+        "handlers": {
+            "file": {
+                "class": "logging.handlers.RotatingFileHandler",
+                "formatter": "precise",
+                "filename": str(path),
+                "maxBytes": LOG_BYTES,
+                "backupCount": LOG_FILES,
+                "encoding": "utf8",
+                "delay": True,
+            },
+            "engine": {"class": "logging.StreamHandler", "formatter": "precise"},
+        },
+        "loggers": {"synapse.storage.SQL": {"level": "INFO"}},
+        "root": {"level": context.settings.synapse.log_level, "handlers": ["file", "engine"]},
+        "disable_existing_loggers": False,
+    }
