@@ -41,6 +41,9 @@ def program(environ: Mapping[str, str]) -> list[str]:
 def unit(home: Home, settings: Settings, kind: Kind, environ: Mapping[str, str]) -> UnitData:
     """The systemd unit of this home as sections of keys; a list is a key given several times."""
     command = [*program(environ), "--home", str(home.path), "up", "--foreground", "--yes"]
+    start = command[0]
+    if set(start) & set("\"'\\"):  # systemd takes no quotes in the name of a program, only in its arguments
+        command = ["/usr/bin/env", *command]
     service: dict[str, str | list[str]] = {
         "Type": "exec",
         "ExecStart": " ".join([quote(command[0]), *(quote(word).replace("$", "$$") for word in command[1:])]),
@@ -55,7 +58,7 @@ def unit(home: Home, settings: Settings, kind: Kind, environ: Mapping[str, str])
         "NoNewPrivileges": "yes",
     }
     if kind == "system":
-        service |= {"User": SERVICE_USER, "Group": SERVICE_USER, **_hardening(home, settings, command[0])}
+        service |= {"User": SERVICE_USER, "Group": SERVICE_USER, **_hardening(home, settings, start)}
     return {
         "Unit": {
             "Description": f"Samsesh, a Matrix server ({home.path})".replace("%", "%%"),
@@ -167,7 +170,7 @@ def _check(kind: Kind) -> None:
         raise SettingsError("a system service needs root", "run it with sudo, or use --kind user")
     if kind == "user" and root:
         raise SettingsError("a user service for root makes no sense", "use --kind system")
-    if kind == "system" and not SYSTEMD_RUNS.is_dir() or kind == "user" and not _user_manager().exists():
+    if not (SYSTEMD_RUNS.is_dir() if kind == "system" else kind == "cron" or _user_manager().exists()):
         whose = "on this machine" if kind == "system" else f"for {user_name()}"
         raise SamseshError(f"systemd does not run {whose}", "use --kind cron")
 
