@@ -4,13 +4,15 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home
-from samsesh.ops import service
+from samsesh.ops import service, systemd
 from samsesh.settings import Ports, Settings
 
 LAUNCHER = {"SAMSESH_LAUNCHER": "/opt/samsesh/samsesh"}
@@ -23,6 +25,11 @@ if [ "$1" = -u ]; then shift 2; fi
 if [ "$1" = -l ]; then cat "$store" 2>/dev/null || {{ echo "no crontab for you" >&2; exit 1; }}; exit; fi
 cat >"$store"
 """
+
+
+def keys_of(home: str, settings: Settings) -> Mapping[str, str | list[str]]:
+    """The [Service] section of a home's system unit."""
+    return systemd.unit(Home(Path(home)), settings, "system", ["/opt/samsesh/samsesh", "up"])["Service"]
 
 
 def programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
@@ -51,7 +58,7 @@ def crontab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A systemctl that writes down what it is told, and folders of our own."""
     told = tmp_path / "told"
     programs(tmp_path / "bin", monkeypatch, systemctl=f'#!/bin/sh\necho "$@" >>{told}\n')
@@ -62,7 +69,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_system_unit_is_as_agreed() -> None:
     """The unit of the default home changes only on purpose."""
-    text = service.render(service.unit(Home(Path("/var/lib/samsesh")), Settings(), "system", LAUNCHER))
+    text = service.unit_text(Home(Path("/var/lib/samsesh")), Settings(), "system", LAUNCHER)
     assert text == GOLDEN.read_text()
 
 
@@ -70,16 +77,14 @@ def test_system_unit_is_as_agreed() -> None:
 @pytest.mark.parametrize(
     "folder", ["/srv/chat", "/srv/my chat", '/srv/100% "$HOME" of it\\', "/srv/" + "x" * 195]
 )
-def test_systemd_accepts_the_unit(tmp_path: Path, kind: service.Kind, folder: str) -> None:
-    """systemd's own verifier has nothing to say, whatever the path of the home; it also looks for the launcher."""
+def test_systemd_accepts_the_unit(tmp_path: Path, kind: Literal["system", "user"], folder: str) -> None:
+    """systemd's own verifier has nothing to say, whatever the paths of home and launcher."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not on this machine")
     settings = Settings(ports=Ports(web=81))
     launcher = tmp_path / 'a "launcher" at 50% $HOME'
     launcher.symlink_to("/bin/true")
-    text = service.render(
-        service.unit(Home(Path(folder)), settings, kind, {"SAMSESH_LAUNCHER": str(launcher)})
-    )
+    text = service.unit_text(Home(Path(folder)), settings, kind, {"SAMSESH_LAUNCHER": str(launcher)})
     (tmp_path / "samsesh.service").write_text(text)
     scope = ["--user"] if kind == "user" else []
     env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
@@ -91,23 +96,22 @@ def test_systemd_accepts_the_unit(tmp_path: Path, kind: service.Kind, folder: st
 
 def test_low_ports_alone_need_a_capability() -> None:
     """A unit may bind low ports only where the settings have one."""
-    home = Home(Path("/srv/chat"))
-    without = service.unit(home, Settings(), "system", LAUNCHER)["Service"]
-    with_low = service.unit(home, Settings(ports=Ports(web=81)), "system", LAUNCHER)["Service"]
+    without = keys_of("/srv/chat", Settings())
+    with_low = keys_of("/srv/chat", Settings(ports=Ports(web=81)))
     assert without["AmbientCapabilities"] == without["CapabilityBoundingSet"] == ""
     assert with_low["AmbientCapabilities"] == with_low["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
 
 
 def test_sockets_in_tmp_stay_visible() -> None:
-    """A home with a long path has its sockets in /tmp, so that folder must be the machine's own and writable."""
-    keys = service.unit(Home(Path("/srv/" + "x" * 195)), Settings(), "system", LAUNCHER)["Service"]
+    """A home with a long path has its sockets in /tmp, which must be the machine's own and writable."""
+    keys = keys_of("/srv/" + "x" * 195, Settings())
     assert keys["PrivateTmp"] == "no"
     assert "/tmp" in keys["ReadWritePaths"]
 
 
 def test_homes_below_a_users_home_are_reachable() -> None:
     """ProtectHome must not hide the server's own files."""
-    keys = service.unit(Home(Path("/home/eve/chat")), Settings(), "system", LAUNCHER)["Service"]
+    keys = keys_of("/home/eve/chat", Settings())
     assert keys["ProtectHome"] == "read-only"
 
 
@@ -119,12 +123,20 @@ def test_homes_below_a_users_home_are_reachable() -> None:
         ("50%", '"50%%"'),
         ('"', '"\\""'),
         ("\\", '"\\\\"'),
-        ("\n", '"\\x0a"'),
     ],
 )
 def test_quoting(word: str, quoted: str) -> None:
     """Words reach systemd as they are."""
-    assert service.quote(word) == quoted
+    assert systemd.quote(word) == quoted
+
+
+def test_a_path_with_a_line_break_is_refused() -> None:
+    """No path smuggles a line into a unit or a crontab."""
+    for folder in ("/srv/a\nUser=root", "/srv/\udcff"):
+        with pytest.raises(SettingsError, match="neither systemd nor cron"):
+            service.cron_line(Home(Path(folder)), LAUNCHER)
+        with pytest.raises(SettingsError, match="neither systemd nor cron"):
+            service.unit_text(Home(Path(folder)), Settings(), "system", LAUNCHER)
 
 
 def test_names_differ_by_home(home: Home) -> None:
@@ -133,7 +145,7 @@ def test_names_differ_by_home(home: Home) -> None:
     assert service.unit_name(home) == f"samsesh-{home.id}.service"
 
 
-def test_system_service_comes_and_goes(home: Home, systemd: Path, crontab: Path) -> None:
+def test_system_service_comes_and_goes(home: Home, systemctl: Path, crontab: Path) -> None:
     """Installing writes, reloads and enables once; removing leaves nothing."""
     if os.geteuid() != 0:
         pytest.skip("a system service needs root")
@@ -149,7 +161,7 @@ def test_system_service_comes_and_goes(home: Home, systemd: Path, crontab: Path)
     service.remove(home, said.append)
     assert not path.exists() and service.installed(home) is None
     enabled = ["daemon-reload", f"enable {name}"]
-    assert systemd.read_text().splitlines() == [
+    assert systemctl.read_text().splitlines() == [
         *enabled,
         *enabled,
         f"start {name}",
@@ -159,7 +171,7 @@ def test_system_service_comes_and_goes(home: Home, systemd: Path, crontab: Path)
 
 
 def test_user_service_without_root(
-    home: Home, systemd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Home, systemctl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without root the unit is the user's own, and lingering is asked for or explained."""
     monkeypatch.setattr(os, "geteuid", lambda: 4321)
@@ -171,7 +183,7 @@ def test_user_service_without_root(
     assert service.choose() == "user"
     service.install(home, Settings(), "user", LAUNCHER, said.append)
     assert (tmp_path / "config" / "systemd" / "user" / service.unit_name(home)).is_file()
-    assert f"--user enable {service.unit_name(home)}" in systemd.read_text()
+    assert f"--user enable {service.unit_name(home)}" in systemctl.read_text()
     assert "enable-linger user 4321" in said[0]
     assert service.installed(home) == "user"
 
@@ -191,7 +203,7 @@ def test_cron_keeps_other_lines(home: Home, crontab: Path) -> None:
     assert crontab.read_bytes() == others
 
 
-def test_another_kind_takes_the_place_of_the_first(home: Home, crontab: Path, systemd: Path) -> None:
+def test_another_kind_takes_the_place_of_the_first(home: Home, crontab: Path, systemctl: Path) -> None:
     """A server is never started twice at boot."""
     if os.geteuid() != 0:
         pytest.skip("a system service needs root")

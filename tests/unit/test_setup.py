@@ -14,7 +14,9 @@ from samsesh.settings import Ports, Settings
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home")
+    made = Home(tmp_path / "home")
+    made.prepare()
+    return made
 
 
 @pytest.mark.parametrize(

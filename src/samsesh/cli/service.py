@@ -1,26 +1,19 @@
 """`samsesh install-service`."""
 
 import os
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from samsesh.home import Home
 
 
-class Kinds(StrEnum):
-    auto = "auto"
-    system = "system"
-    user = "user"
-    cron = "cron"
-
-
 def install_service(
     ctx: typer.Context,
     kind: Annotated[
-        Kinds, typer.Option(help="What starts the server; auto takes the best there is.")
-    ] = Kinds.auto,
+        Literal["auto", "system", "user", "cron"],
+        typer.Option(help="What starts the server; auto takes the best there is."),
+    ] = "auto",
     print_: Annotated[bool, typer.Option("--print", help="Only show what would be written.")] = False,
     remove: Annotated[
         bool, typer.Option("--remove", help="Undo it; a server that runs goes on running.")
@@ -28,7 +21,7 @@ def install_service(
 ) -> None:
     """Start the server with the machine: a systemd service, or cron where there is no systemd.
 
-    Examples: `samsesh install-service`, `samsesh install-service --kind cron`, `samsesh install-service --remove`.
+    Examples: `samsesh install-service`, `samsesh install-service --kind cron`, or `--remove` to undo it.
     """
     from samsesh.cli.output import say
     from samsesh.load import load
@@ -40,12 +33,9 @@ def install_service(
         return
     settings = load(home, os.environ).settings
     if not print_:
-        service.install(
-            home, settings, service.choose() if kind is Kinds.auto else kind.value, os.environ, say
-        )
-    elif kind is Kinds.cron:
+        service.install(home, settings, service.choose() if kind == "auto" else kind, os.environ, say)
+    elif kind == "cron":
         typer.echo(service.cron_line(home, os.environ))
     else:
-        as_system = kind is Kinds.system or kind is Kinds.auto and os.geteuid() == 0
-        unit = service.unit(home, settings, "system" if as_system else "user", os.environ)
-        typer.echo(service.render(unit), nl=False)
+        system = kind == "system" or (kind == "auto" and os.geteuid() == 0)
+        typer.echo(service.unit_text(home, settings, "system" if system else "user", os.environ), nl=False)

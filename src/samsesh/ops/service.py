@@ -1,7 +1,4 @@
-"""Starting at boot: one systemd unit (system or user) or one line for cron's @reboot.
-
-The unit is built as data and dumped in systemd's syntax (systemd.syntax(7), systemd.service(5) "Command lines").
-"""
+"""Starting at boot: one systemd unit (system or user) or one line for cron's @reboot."""
 
 import os
 import shlex
@@ -14,17 +11,16 @@ from typing import Literal
 
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import SERVICE_USER, Home, default_home, user_name
+from samsesh.ops import crontab, systemd
 from samsesh.run import run
-from samsesh.settings import Ports, Settings
+from samsesh.settings import Settings
 from samsesh.write import write_file
 
 Kind = Literal["system", "user", "cron"]
-UnitData = Mapping[str, Mapping[str, str | list[str]]]
 
 SYSTEM_UNITS = Path("/etc/systemd/system")
 SYSTEMD_RUNS = Path("/run/systemd/system")  # there exactly when systemd is the init process: sd_booted(3)
 USER_RUNTIME = Path("/run/user")
-STOP_SECONDS = 180
 
 
 def unit_name(home: Home) -> str:
@@ -38,101 +34,21 @@ def program(environ: Mapping[str, str]) -> list[str]:
     return [launcher] if Path(launcher).is_absolute() else [sys.executable, "-m", "samsesh"]
 
 
-def unit(home: Home, settings: Settings, kind: Kind, environ: Mapping[str, str]) -> UnitData:
-    """The systemd unit of this home as sections of keys; a list is a key given several times."""
-    command = [*program(environ), "--home", str(home.path), "up", "--foreground", "--yes"]
-    start = command[0]
-    if set(start) & set("\"'\\"):  # systemd takes no quotes in the name of a program, only in its arguments
-        command = ["/usr/bin/env", *command]
-    service: dict[str, str | list[str]] = {
-        "Type": "exec",
-        "ExecStart": " ".join([quote(command[0]), *(quote(word).replace("$", "$$") for word in command[1:])]),
-        "Restart": "on-failure",
-        "RestartSec": "5",
-        "RestartPreventExitStatus": "2",  # wrong settings do not become right by starting again
-        "KillMode": "mixed",
-        "TimeoutStartSec": "infinity",
-        "TimeoutStopSec": str(STOP_SECONDS),
-        "LimitNOFILE": "65536",
-        "UMask": "0077",
-        "NoNewPrivileges": "yes",
-    }
-    if kind == "system":
-        service |= {"User": SERVICE_USER, "Group": SERVICE_USER, **_hardening(home, settings, start)}
-    return {
-        "Unit": {
-            "Description": f"Samsesh, a Matrix server ({home.path})".replace("%", "%%"),
-            "StartLimitIntervalSec": "0",
-            **(
-                {"Wants": "network-online.target", "After": "network-online.target"}
-                if kind == "system"
-                else {}
-            ),
-        },
-        "Service": service,
-        "Install": {"WantedBy": "multi-user.target" if kind == "system" else "default.target"},
-    }
+def command(home: Home, environ: Mapping[str, str]) -> list[str]:
+    """What is to run at boot, up to the word `up`."""
+    words = [*program(environ), "--home", str(home.path)]
+    if odd := [word for word in words if not word.isprintable()]:
+        raise SettingsError(
+            f"{odd[0]!r} has characters that neither systemd nor cron can hold", "rename that folder"
+        )
+    return [*words, "up"]
 
 
-def _hardening(home: Home, settings: Settings, start: str) -> dict[str, str | list[str]]:
-    """What PostgreSQL, Synapse and Caddy can do without. Not for user units: older systemd cannot grant it there."""
-    in_home = (
-        home.runtime_dir() == home.path / "run"
-    )  # else the sockets are in /tmp, where others must see them
-    capabilities = "CAP_NET_BIND_SERVICE" if _low_port(settings) else ""
-    hidden = _below_user_homes(home.path, Path(start), Path(sys.prefix), Path(sys.executable).resolve())
-    return {
-        "CapabilityBoundingSet": capabilities,
-        "AmbientCapabilities": capabilities,
-        "ProtectSystem": "strict",
-        "ReadWritePaths": [quote(str(home.path)), *([] if in_home else ["/tmp"])],  # noqa: S108 - see runtime_dir
-        "PrivateTmp": "yes" if in_home else "no",
-        "ProtectHome": "read-only" if hidden else "yes",
-        "PrivateDevices": "yes",
-        "ProtectClock": "yes",
-        "ProtectControlGroups": "yes",
-        "ProtectHostname": "yes",
-        "ProtectKernelLogs": "yes",
-        "ProtectKernelModules": "yes",
-        "ProtectKernelTunables": "yes",
-        "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6 AF_NETLINK",
-        "RestrictNamespaces": "yes",
-        "RestrictRealtime": "yes",
-        "RestrictSUIDSGID": "yes",
-        "LockPersonality": "yes",
-        "SystemCallArchitectures": "native",
-    }
-
-
-def _low_port(settings: Settings) -> bool:
-    """Whether a port that this access mode binds needs the right to bind low ports."""
-    unused = {"http", "https"} if settings.server.access == "local" else set()
-    return any(settings.ports.of(name) < 1024 for name in Ports.numbers() if name not in unused)
-
-
-def _below_user_homes(*paths: Path) -> bool:
-    hidden_by_protect_home = [Path("/home"), Path("/root"), Path("/run/user")]
-    return any(path.is_relative_to(folder) for path in paths for folder in hidden_by_protect_home)
-
-
-def quote(word: str) -> str:
-    """One word in systemd's quoting: always in double quotes, C escapes, `%` doubled (it begins a specifier)."""
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return (
-        '"'
-        + "".join(c if c.isprintable() else "".join(f"\\x{b:02x}" for b in c.encode()) for c in escaped)
-        + '"'
-    )
-
-
-def render(data: UnitData) -> str:
-    """A unit in systemd's syntax."""
-    lines = ["# Written by `samsesh install-service`; run it again to renew, with --remove to undo."]
-    for section, keys in data.items():
-        lines += ["", f"[{section}]"]
-        for key, value in keys.items():
-            lines += [f"{key}={one}" for one in ([value] if isinstance(value, str) else value)]
-    return "\n".join(lines) + "\n"
+def unit_text(
+    home: Home, settings: Settings, kind: Literal["system", "user"], environ: Mapping[str, str]
+) -> str:
+    """The systemd unit of this home."""
+    return systemd.render(systemd.unit(home, settings, kind, command(home, environ)))
 
 
 def cron_line(home: Home, environ: Mapping[str, str]) -> str:
@@ -140,13 +56,22 @@ def cron_line(home: Home, environ: Mapping[str, str]) -> str:
 
     What `up` prints may hold the first log-in, so it is not kept; what it complains about is, in boot.log.
     """
-    command = shlex.join([*program(environ), "--home", str(home.path), "up", "--yes"])
+    start = shlex.join([*command(home, environ), "--yes"])
     errors = shlex.quote(str(home.path / "boot.log"))
-    return f"@reboot {command} >/dev/null 2>{errors}".replace("%", r"\%") + f" {_mark(home)}"
+    return f"@reboot {start} >/dev/null 2>{errors}".replace("%", r"\%") + f" {_mark(home)}"
 
 
 def _mark(home: Home) -> str:
     return f"# {unit_name(home)}"
+
+
+def _cron_user() -> str:
+    """Whose crontab, where it is not our own."""
+    return SERVICE_USER if os.geteuid() == 0 else ""
+
+
+def _others_lines(home: Home) -> list[str]:
+    return [line for line in crontab.read(_cron_user()) if not line.endswith(_mark(home))]
 
 
 def choose() -> Kind:
@@ -190,11 +115,10 @@ def install(
             _remove(home, before)
         if kind == "cron":
             line = cron_line(home, environ)
-            changed = _write_crontab([*_other_cron_lines(home), line])
+            changed = crontab.write(_cron_user(), [*_others_lines(home), line])
         else:
             path = _unit_path(home, kind)
-            text = render(unit(home, settings, kind, environ))
-            changed = write_file(path, text, mode=0o644)
+            changed = write_file(path, unit_text(home, settings, kind, environ), mode=0o644)
             _systemctl(kind, "daemon-reload")
             _systemctl(kind, "enable", path.name)
             if kind == "user":
@@ -222,7 +146,7 @@ def remove(home: Home, say: Callable[[str], None]) -> None:
 
 def _remove(home: Home, kind: Kind) -> None:
     if kind == "cron":
-        _write_crontab(_other_cron_lines(home))
+        crontab.write(_cron_user(), _others_lines(home))
         return
     path = _unit_path(home, kind)
     _systemctl(kind, "disable", path.name)
@@ -235,7 +159,7 @@ def installed(home: Home) -> Kind | None:
     for kind in ("system", "user"):
         if _unit_path(home, kind).is_file():
             return kind
-    if shutil.which("crontab") and any(line.endswith(_mark(home)) for line in _crontab()):
+    if shutil.which("crontab") and any(line.endswith(_mark(home)) for line in crontab.read(_cron_user())):
         return "cron"
     return None
 
@@ -250,7 +174,7 @@ def control(home: Home, verb: Literal["start", "stop", "restart"]) -> bool:
             f"this server runs as the system service {unit_name(home)}",
             f"use `sudo systemctl {verb} {unit_name(home)}`",
         )
-    _systemctl(kind, verb, unit_name(home), timeout=STOP_SECONDS + 30)
+    _systemctl(kind, verb, unit_name(home), timeout=systemd.STOP_SECONDS + 30)
     return True
 
 
@@ -286,37 +210,7 @@ def _linger(say: Callable[[str], None]) -> None:
     try:
         run(["loginctl", "enable-linger", user_name()], what="keeping the server running after log-out")
     except SamseshError:
-        say(
-            f"It stops when you log out. To change that, an administrator runs: loginctl enable-linger {user_name()}"
-        )
-
-
-def _crontab_command() -> list[str]:
-    return ["crontab", "-u", SERVICE_USER] if os.geteuid() == 0 else ["crontab"]
-
-
-def _crontab() -> list[str]:
-    """Lines of the crontab; none where there is no crontab yet."""
-    done = run([*_crontab_command(), "-l"], env={"LC_ALL": "C"}, ok=(0, 1), what="reading the crontab")
-    if done.code == 0:
-        return done.out.decode(errors="surrogateescape").splitlines()
-    if any(
-        sign in done.err for sign in ("no crontab", "No such file", "unknown")
-    ):  # cron, busybox, no such user yet
-        return []
-    raise SamseshError("reading the crontab failed", "is this user allowed to use cron?", detail=done.err)
-
-
-def _other_cron_lines(home: Home) -> list[str]:
-    return [line for line in _crontab() if not line.endswith(_mark(home))]
-
-
-def _write_crontab(lines: list[str]) -> bool:
-    if lines == _crontab():
-        return False
-    text = "".join(f"{line}\n" for line in lines)
-    run([*_crontab_command(), "-"], stdin=text.encode(errors="surrogateescape"), what="writing the crontab")
-    return True
+        say(f"It stops when you log out, until an administrator runs: loginctl enable-linger {user_name()}")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The first answers: what they mean, whether they are right, and keeping them. Asking is in cli/setup.py."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,8 @@ LONGEST_PASSWORD = 512  # Synapse's own limit
 def machine_timezone() -> str:
     """The zone this machine is set to, UTC where that cannot be known."""
     candidates = []
-    try:
+    with suppress(OSError, UnicodeError):
         candidates.append(TIMEZONE_FILE.read_text().strip())
-    except (OSError, UnicodeError):
-        pass
     candidates.append(str(LOCALTIME.resolve()).partition("/zoneinfo/")[2])
     for zone in candidates:
         try:
@@ -43,7 +42,7 @@ def describe(setting: str) -> str:
 
 
 def with_answers(settings: Settings, answers: Mapping[str, Any]) -> Settings:
-    """The settings with answers in place. Raises ValueError with a reason for people; others' mistakes are not ours."""
+    """The settings with answers in place. Raises ValueError with a reason for people."""
     data = settings.model_dump(exclude_unset=True)
     for setting, value in answers.items():
         section, name = setting.split(".")
@@ -93,7 +92,6 @@ def keep(home: Home, answers: Answers, password: str, waiting: Callable[[str], N
     from samsesh.load import save
 
     check_name(home, answers)
-    home.prepare()
     with home.lock("setup", waiting):
         save(home, answers)
         if password:

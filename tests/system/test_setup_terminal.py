@@ -1,0 +1,212 @@
+"""`samsesh setup` in a real, plain terminal: every question, wrong answers, Ctrl-C, no terminal."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+
+from samsesh.home import Home
+from samsesh.settings import Ports
+
+COMMAND = [sys.executable, "-m", "samsesh"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """A plain shell's variables, without any that settings are adopted from."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH", "LANG") if name in os.environ}
+    return {**kept, "TERM": "dumb", "COLUMNS": "100", **more}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+class Terminal:
+    """Types answers to questions."""
+
+    def __init__(self, home: Home, **env: str) -> None:
+        arguments = [*COMMAND[1:], "--home", str(home.path), "setup", "--no-start"]
+        self.child: Any = pexpect.spawn(
+            COMMAND[0], arguments, env=environment(**env), timeout=20, encoding="utf-8", dimensions=(40, 100)
+        )
+        self.seen = ""
+
+    def answer(self, question: str, answer: str) -> None:
+        self.child.expect_exact(question)
+        self.seen += self.child.before + self.child.after
+        if "assword" in question or question == "The same again":
+            self.child.waitnoecho(5)
+        self.child.sendline(answer)
+
+    def expect(self, text: str) -> None:
+        self.child.expect_exact(text)
+        self.seen += self.child.before + self.child.after
+
+    def end(self) -> int:
+        self.child.expect(pexpect.EOF)
+        self.seen += self.child.before
+        self.child.close()
+        return int(self.child.exitstatus)
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[Terminal]]:
+    """Terminals that are closed at the end, whatever happened."""
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        terminal.child.close(force=True)
+
+
+def settings_of(home: Home) -> Mapping[str, Any]:
+    return tomllib.loads(home.settings_file.read_text())
+
+
+def test_every_question(home: Home, terminals: list[Terminal]) -> None:
+    """Wrong answers are explained and asked again, right ones written; the password is never shown."""
+    terminals.append(at := Terminal(home))
+    at.answer("Address or domain of the server", "https://Example.org")
+    at.expect("lower case")
+    at.answer("Address or domain of the server", "example.org")
+    at.answer("User name of the administrator", "Eve")
+    at.expect("lower-case")
+    at.answer("User name of the administrator", "eve")
+    at.answer("Password:", "short")
+    at.expect("at least 8")
+    at.answer("Password:", "correct horse")
+    at.answer("The same again", "battery staple")
+    at.expect("two different passwords")
+    at.answer("Password:", "correct horse")
+    at.answer("The same again", "correct horse")
+    at.answer("Who may make an account", "everybody")
+    at.answer("Who may make an account", "closed")
+    at.answer("Time zone", "Nowhere/Land")
+    at.expect("no time zone")
+    at.answer("Time zone", "Europe/Berlin")
+    at.answer("Video calls", "jitsi")
+    at.answer("Domain of the Jitsi server", "jitsi.example.org")
+    at.answer("Ports", "offset")
+    at.answer("Offset", "1200")
+    at.expect("web 9280")
+    assert not home.settings_file.exists()
+    at.answer("Write these settings?", "yes")
+    assert at.end() == 0, at.seen
+    found = settings_of(home)
+    assert found["server"]["name"] == "example.org"
+    assert found["server"]["timezone"] == "Europe/Berlin"
+    assert found["admin"]["name"] == "eve"
+    assert found["registration"]["mode"] == "closed"
+    assert found["calls"] == {"provider": "jitsi", "jitsi_domain": "jitsi.example.org"}
+    assert found["ports"]["offset"] == 1200
+    assert (home.secrets_dir / "first_admin_password").read_text() == "correct horse"
+    assert "correct horse" not in at.seen and "battery" not in at.seen and "\x1b[" not in at.seen
+
+
+def test_again_offers_what_was_answered(home: Home, terminals: list[Terminal]) -> None:
+    """Run again on a started server: the name stays, the rest is offered as it is."""
+    home.prepare()
+    home.settings_file.write_text('# mine\n[server]\nname = "example.org"\ntimezone = "Asia/Tehran"\n')
+    home.remember(server_name="example.org", first_admin="@admin:example.org")
+    terminals.append(at := Terminal(home))
+    at.expect("Server name: example.org, which stays")
+    at.answer("Who may make an account", "open")
+    at.answer("(Asia/Tehran)", "")
+    at.answer("Video calls", "")
+    at.answer("Ports", "one-by-one")
+    at.answer("web (8080)", "8008")
+    at.expect("web and api are both 8008")
+    at.answer("web (8080)", "9090")
+    for _ in Ports.numbers():  # the others, and the relay range
+        at.child.expect(r"\([0-9-]+\): ?")
+        at.child.sendline("")
+    at.answer("Write these settings?", "")
+    assert at.end() == 0
+    found = settings_of(home)
+    assert found["registration"]["mode"] == "open" and found["ports"]["web"] == 9090
+    assert found["server"] == {"name": "example.org", "timezone": "Asia/Tehran"}
+    assert home.settings_file.read_text().startswith("# mine\n")
+
+
+@pytest.mark.parametrize(("key", "code"), [("\x03", 130), ("\x04", 1)])
+def test_leaving_writes_nothing(home: Home, terminals: list[Terminal], key: str, code: int) -> None:
+    """Ctrl-C and Ctrl-D in the middle end with a sentence and leave no settings."""
+    terminals.append(at := Terminal(home))
+    at.answer("Address or domain of the server", "example.org")
+    at.expect("User name of the administrator")
+    at.child.send(key)
+    assert at.end() == code
+    assert "nothing was written" in " ".join(at.seen.split()) and "Traceback" not in at.seen
+    assert not home.settings_file.exists() and not home.secrets_dir.exists()
+
+
+def run(home: Home, *words: str, typed: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, "--home", str(home.path), "setup", *words]
+    return subprocess.run(
+        command, input=typed, capture_output=True, text=True, env=environment(**env), timeout=60, check=False
+    )
+
+
+def test_without_a_terminal(home: Home) -> None:
+    """No terminal and no --yes: said, exit code 2, nothing written."""
+    done = run(home)
+    assert done.returncode == 2 and "--yes" in done.stderr and "Traceback" not in done.stderr
+    assert not home.settings_file.exists()
+
+
+def test_yes_takes_options_and_environment(home: Home) -> None:
+    """--yes asks nothing; options count over the environment; the password comes from standard input."""
+    words = [
+        "--yes",
+        "--server-name",
+        "example.org",
+        "--admin",
+        "eve",
+        "--registration",
+        "closed",
+        "--calls",
+        "off",
+    ]
+    done = run(
+        home,
+        *[
+            *words,
+            "--timezone",
+            "Asia/Tehran",
+            "--port-offset",
+            "700",
+            "--admin-password-stdin",
+            "--no-start",
+        ],
+        typed="correct horse\n",
+        SYNAPSE_SERVER_NAME="example.com",
+        SYNAPSE_REPORT_STATS="yes",
+    )
+    assert done.returncode == 0, done.stderr
+    found = settings_of(home)
+    assert found["server"]["name"] == "example.org" and found["server"]["report_stats"] is True
+    assert found["server"]["timezone"] == "Asia/Tehran"
+    assert (found["admin"]["name"], found["calls"]["provider"], found["ports"]["offset"]) == (
+        "eve",
+        "off",
+        700,
+    )
+    assert (home.secrets_dir / "first_admin_password").read_text() == "correct horse"
+
+
+def test_wrong_options_write_nothing(home: Home) -> None:
+    """A wrong name or a short password is exit code 2 with the reason."""
+    for words, typed, reason in (
+        (["--server-name", "Example.org"], "", "lower case"),
+        (["--timezone", "Nowhere/Land"], "", "time zone"),
+        (["--admin-password-stdin"], "short\n", "at least 8"),
+    ):
+        done = run(home, "--yes", *words, typed=typed)
+        assert done.returncode == 2 and reason in done.stderr, done.stderr
+    assert not home.settings_file.exists()
