@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -254,6 +255,40 @@ def test_a_real_crontab(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         assert service.installed(home) is None
     finally:
         subprocess.run(["crontab", "-u", "nobody", "-r"], capture_output=True)
+
+
+def test_a_service_outlives_no_home(home: Home, crontab: Path) -> None:
+    """What starts a server can be removed when the home is gone already."""
+    service.install(home, Settings(), "cron", LAUNCHER, lambda text: None)
+    shutil.rmtree(home.path)
+    service.remove(home, lambda text: None)
+    assert crontab.read_text() == ""
+
+
+def test_who_may_not_use_cron_is_only_warned(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`up` asks whether a service is there; no refusal of cron may stop it."""
+    programs(tmp_path / "bin", monkeypatch, crontab="#!/bin/sh\necho 'not allowed' >&2\nexit 1\n")
+    assert "install-service" in service.reboot_warning(home)
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    assert "install-service" in service.reboot_warning(home)
+
+
+def test_the_service_user_looks_without_stumbling(tmp_path: Path) -> None:
+    """Root that became the service user, with root's own HOME, finds the same names and no error."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    script = (
+        "import os; from pathlib import Path; from samsesh.home import Home; from samsesh.ops import service;"
+        "home = Home(Path('/var/lib/samsesh')); os.setgroups([]); os.setgid(65534); os.setuid(65534);"
+        "print(service.unit_name(home), service.installed(home))"
+    )
+    env = {**os.environ, "HOME": str(closed), "XDG_CONFIG_HOME": ""}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, timeout=30)
+    assert done.stdout == "samsesh.service None\n", done.stderr
 
 
 def test_what_cannot_work_is_refused(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from samsesh.write import write_file
 
 Kind = Literal["system", "user", "cron"]
 
+ROOT_HOME = Path("/var/lib/samsesh")
 SYSTEM_UNITS = Path("/etc/systemd/system")
 SYSTEMD_RUNS = Path("/run/systemd/system")  # there exactly when systemd is the init process: sd_booted(3)
 USER_RUNTIME = Path("/run/user")
@@ -25,7 +26,8 @@ USER_RUNTIME = Path("/run/user")
 
 def unit_name(home: Home) -> str:
     """`samsesh.service` for the default home, one with the home's id for any other."""
-    return "samsesh.service" if home.path == default_home({}) else f"samsesh-{home.id}.service"
+    defaults = (ROOT_HOME, default_home({}))  # the first also after root has become the service user
+    return "samsesh.service" if home.path in defaults else f"samsesh-{home.id}.service"
 
 
 def program(environ: Mapping[str, str]) -> list[str]:
@@ -137,10 +139,13 @@ def remove(home: Home, say: Callable[[str], None]) -> None:
         return
     if kind == "system":
         _check(kind)
-    with _held(home, "install-service --remove", say):
+    if not home.path.exists():  # the server is gone already; what would start it goes too
         _remove(home, kind)
-        with _as_owner(home):
-            home.audit("install-service --remove", kind=kind)
+    else:
+        with _held(home, "install-service --remove", say):
+            _remove(home, kind)
+            with _as_owner(home):
+                home.audit("install-service --remove", kind=kind)
     say("Removed: this server no longer starts with the machine.")
 
 
@@ -157,10 +162,11 @@ def _remove(home: Home, kind: Kind) -> None:
 def installed(home: Home) -> Kind | None:
     """What starts this home at boot."""
     for kind in ("system", "user"):
-        if _unit_path(home, kind).is_file():
+        if os.access(_unit_path(home, kind), os.R_OK):  # unlike is_file, no error in a folder closed to us
             return kind
-    if shutil.which("crontab") and any(line.endswith(_mark(home)) for line in crontab.read(_cron_user())):
-        return "cron"
+    with suppress(SamseshError):  # who may not use cron has no line there
+        if any(line.endswith(_mark(home)) for line in crontab.read(_cron_user())):
+            return "cron"
     return None
 
 
@@ -199,10 +205,13 @@ def _user_manager() -> Path:
 
 def _systemctl(kind: Kind, *words: str, timeout: float = 60) -> None:
     user = ["--user"] if kind == "user" else []
-    env = (
-        {"XDG_RUNTIME_DIR": str(USER_RUNTIME / str(os.geteuid()))} if kind == "user" else {}
-    )  # unset after `su`
-    run(["systemctl", *user, *words], env=env, timeout=timeout, what=f"systemctl {' '.join(words)}")
+    runtime = {"XDG_RUNTIME_DIR": str(USER_RUNTIME / str(os.geteuid()))}  # unset after `su`
+    run(
+        ["systemctl", *user, *words],
+        env=runtime if user else {},
+        timeout=timeout,
+        what=f"systemctl {' '.join(words)}",
+    )
 
 
 def _linger(say: Callable[[str], None]) -> None:
