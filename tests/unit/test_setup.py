@@ -85,6 +85,13 @@ def test_answers_are_kept(home: Home) -> None:
     assert json.loads((home.path / "audit.log").read_text())["action"] == "setup"
 
 
+def test_secrets_of_the_environment_are_adopted_once(home: Home) -> None:
+    """A LiveKit or TURN secret that was set before setup is kept, and never replaces one that is there."""
+    for value in ("first of all secrets", "second"):
+        setup.keep(home, {}, "", print, {"turn_shared_secret": value})
+    assert (home.secrets_dir / "turn_shared_secret").read_text() == "first of all secrets"
+
+
 def test_a_started_server_keeps_its_name(home: Home) -> None:
     """A rename after the first start is refused with the reason, and changes nothing."""
     setup.keep(home, {"server.name": "example.org"}, "", print)

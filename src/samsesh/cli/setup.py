@@ -85,7 +85,9 @@ def setup(
         answers, password = questions.ended_cleanly(
             lambda: questions.interview(console, home, settings, answers)
         )
-    ops.keep(home, answers, password, say)
+    ops.keep(home, answers, password, say, loaded.adopted_secrets)
+    for warning in loaded.warnings:
+        say(warning)
     console.print(f"The settings are in {home.settings_file}.", markup=False)
     if start is None and not yes:
         start = questions.start_now(console)

@@ -87,13 +87,21 @@ def may_make_admin(home: Home) -> bool:
     return "first_admin" not in home.state()
 
 
-def keep(home: Home, answers: Answers, password: str, waiting: Callable[[str], None]) -> None:
-    """Write the answers to the settings, and the password where the first start finds it."""
+def keep(
+    home: Home,
+    answers: Answers,
+    password: str,
+    waiting: Callable[[str], None],
+    adopted_secrets: Mapping[str, str] | None = None,
+) -> None:
+    """Write the answers to the settings, and secrets where the first start finds them."""
     from samsesh.load import save
 
     check_name(home, answers)
     with home.lock("setup", waiting):
         save(home, answers)
+        if adopted_secrets:
+            secrets.ensure(home, adopted=adopted_secrets)
         if password:
             secrets.keep_first_admin_password(home, password)
         home.audit("setup", settings=" ".join(sorted(answers)))
