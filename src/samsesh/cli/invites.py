@@ -1,0 +1,82 @@
+"""`samsesh invite`: links by which people make their own account."""
+
+from typing import Annotated
+
+import typer
+
+from samsesh import names
+from samsesh.cli.users import Json, moment, opened
+from samsesh.errors import SettingsError
+
+app = typer.Typer(no_args_is_help=True, help="Invitations: create, list, revoke.")
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    uses: Annotated[int, typer.Option(help="How many people it is for.")] = 1,
+    expires: Annotated[str, typer.Option(help="How long it works: 12h, 7d, 2w.")] = "7d",
+    qr: Annotated[bool, typer.Option("--qr/--no-qr", help="Show the link as a QR code, too.")] = True,
+    json: Json = False,
+) -> None:
+    """Make an invitation: a link, and a QR code to point a phone at.
+
+    Examples: `samsesh invite create`, `samsesh invite create --uses 20 --expires 2w`.
+    """
+    from samsesh.cli.output import console, print_json, say
+    from samsesh.pages import qr_terminal
+
+    from samsesh.ops import invites
+
+    try:
+        seconds = names.duration(expires)
+    except ValueError as error:
+        raise SettingsError(f"--expires {expires!r}: {error}", "for example --expires 7d") from None
+    server = opened(ctx.obj)
+    if needless := invites.needless(server):
+        say(needless)
+    made = invites.create(server, uses, seconds)
+    if json:
+        print_json(made)
+        return
+    console.print(made["link"], markup=False, soft_wrap=True)
+    if qr:
+        typer.echo(qr_terminal(made["link"]))
+    people = "one person" if uses == 1 else f"{uses} people"
+    console.print(f"For {people}, until {moment(server, made['expires'])}.", markup=False)
+
+
+@app.command("list")
+def list_(ctx: typer.Context, json: Json = False) -> None:
+    """List the invitations. Example: `samsesh invite list`."""
+    from rich.table import Table
+    from rich.text import Text
+    from samsesh.cli.output import console, print_json
+
+    from samsesh.ops import invites
+
+    server = opened(ctx.obj)
+    found = invites.listed(server)
+    if json:
+        print_json(found)
+        return
+    table = Table("token", "used", "of", "until")
+    for invite in found:
+        uses = "any" if invite["uses"] is None else str(invite["uses"])
+        table.add_row(
+            Text(invite["token"]), str(invite["used"]), uses, moment(server, invite["expires"]) or "ever"
+        )
+    console.print(table)
+
+
+@app.command()
+def revoke(
+    ctx: typer.Context, token: Annotated[str, typer.Argument(help="The token, as `invite list` shows it.")]
+) -> None:
+    """End an invitation; accounts made with it stay. Example: `samsesh invite revoke TOKEN`."""
+    from samsesh.cli.output import console
+
+    from samsesh.ops import invites
+
+    invites.revoke(opened(ctx.obj), token)
+    console.print("That invitation no longer works.")

@@ -1,0 +1,1 @@
+"""Typed clients of the programs that we run."""

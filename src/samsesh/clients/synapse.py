@@ -1,0 +1,173 @@
+"""Synapse's client and admin API on its private unix socket.
+
+Sources: Synapse's admin API manual and the Matrix client-server spec. Times are milliseconds, as Synapse gives them.
+"""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+
+from samsesh.errors import SamseshError
+
+SECONDS = 60.0  # one answer; creating an account takes about half a second, listing 100,000 about two
+PAGE = 1000
+TRIES = 4
+LONGEST_WAIT = 10.0  # seconds that one "too many requests" may hold us
+
+Json = dict[str, Any]
+
+
+class ApiError(SamseshError):
+    """Synapse said no: `status` is HTTP's number, `errcode` Matrix's name for it."""
+
+    def __init__(self, status: int, errcode: str, reason: str) -> None:
+        super().__init__(
+            f"the homeserver refused: {reason or errcode or status}", "see `samsesh logs synapse`"
+        )
+        self.status = status
+        self.errcode = errcode
+
+
+class SynapseClient:
+    """Requests as one account. `socket` is Synapse's private listener; `token` None before there is an account."""
+
+    def __init__(self, socket: Path, token: str | None = None) -> None:
+        self._token = token
+        self._http = httpx2.Client(
+            transport=httpx2.HTTPTransport(uds=str(socket)),
+            base_url="http://localhost",
+            headers={"X-Forwarded-For": "127.0.0.1"},
+            timeout=httpx2.Timeout(SECONDS, connect=5.0),
+        )
+
+    def __enter__(self) -> "SynapseClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def request(self, method: str, path: str, body: Json | None = None, **query: str | int) -> Json:
+        """One request, answered with a JSON object; ApiError where Synapse refuses."""
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        for attempt in range(TRIES):
+            try:
+                answer = self._http.request(method, path, json=body, params=query, headers=headers)
+            except httpx2.ConnectError:
+                raise SamseshError("the server is not running", "start it: samsesh up") from None
+            except httpx2.HTTPError as error:
+                reason = f"the homeserver did not answer ({type(error).__name__})"
+                raise SamseshError(reason, "see `samsesh status` and `samsesh logs synapse`") from None
+            found = _object(answer)
+            if answer.status_code != 429 or attempt == TRIES - 1:
+                break
+            time.sleep(min(float(found.get("retry_after_ms", 1000)) / 1000, LONGEST_WAIT))
+        if answer.is_success:
+            return found
+        raise ApiError(answer.status_code, str(found.get("errcode", "")), str(found.get("error", "")))
+
+    def register(self, shared_secret: str, name: str, password: str, user_type: str, device: str) -> str:
+        """Make an administrator without being one, by the shared secret; returns its access token."""
+        path = "/_synapse/admin/v1/register"
+        nonce = str(self.request("GET", path)["nonce"])
+        words = "\0".join([nonce, name, password, "admin", user_type])
+        body = {
+            "nonce": nonce,
+            "username": name,
+            "password": password,
+            "admin": True,
+            "user_type": user_type,
+            "device_id": device,
+            "mac": hmac.new(shared_secret.encode(), words.encode(), hashlib.sha1).hexdigest(),
+        }
+        return str(self.request("POST", path, body)["access_token"])
+
+    def login(self, user_id: str, password: str, device: str) -> str:
+        """Access token of a password log-in on that device, which is made or taken over."""
+        identifier = {"type": "m.id.user", "user": user_id}
+        body = {
+            "type": "m.login.password",
+            "identifier": identifier,
+            "password": password,
+            "device_id": device,
+        }
+        return str(self.request("POST", "/_matrix/client/v3/login", body)["access_token"])
+
+    def whoami(self) -> str:
+        return str(self.request("GET", "/_matrix/client/v3/account/whoami")["user_id"])
+
+    def users(self, deactivated: bool = False) -> Iterator[Json]:
+        """All accounts, page by page, locked ones included (Synapse hides those unless asked)."""
+        start = "0"
+        while True:
+            query = {"from": start, "deactivated": str(deactivated).lower()}
+            page = self.request(
+                "GET",
+                "/_synapse/admin/v2/users",
+                limit=PAGE,
+                guests="false",
+                locked="true",
+                order_by="name",
+                **query,
+            )
+            yield from page["users"]
+            if "next_token" not in page:
+                return
+            start = str(page["next_token"])
+
+    def user(self, user_id: str) -> Json | None:
+        """One account, or None. Its `creation_ts` is in seconds, other than in the list."""
+        try:
+            return self.request("GET", _user(user_id))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def put_user(self, user_id: str, **values: Any) -> Json:
+        """Make or change an account: password, logout_devices, displayname, admin."""
+        return self.request("PUT", _user(user_id), values)
+
+    def deactivate(self, user_id: str, *, erase: bool) -> None:
+        self.request("POST", f"/_synapse/admin/v1/deactivate/{quote(user_id, safe='')}", {"erase": erase})
+
+    def devices(self, user_id: str) -> list[Json]:
+        return list(self.request("GET", _user(user_id) + "/devices")["devices"])
+
+    def delete_devices(self, user_id: str, devices: list[str]) -> None:
+        self.request("POST", _user(user_id) + "/delete_devices", {"devices": devices})
+
+    def registration_tokens(self) -> list[Json]:
+        return list(self.request("GET", "/_synapse/admin/v1/registration_tokens")["registration_tokens"])
+
+    def new_registration_token(self, uses: int | None, expires: int | None) -> Json:
+        """`expires`: milliseconds since 1970, or None for never."""
+        body = {"uses_allowed": uses, "expiry_time": expires, "length": 24}
+        return self.request("POST", "/_synapse/admin/v1/registration_tokens/new", body)
+
+    def delete_registration_token(self, token: str) -> bool:
+        """False where there is no such token."""
+        try:
+            self.request("DELETE", f"/_synapse/admin/v1/registration_tokens/{quote(token, safe='')}")
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+
+def _user(user_id: str) -> str:
+    return f"/_synapse/admin/v2/users/{quote(user_id, safe='')}"
+
+
+def _object(answer: httpx2.Response) -> Json:
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

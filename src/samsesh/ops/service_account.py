@@ -1,0 +1,145 @@
+"""The reserved account by which Samsesh administers Synapse, the first administrator, and the proof of a log-in."""
+
+import secrets as random
+from typing import TYPE_CHECKING, Any
+
+from samsesh import secrets
+from samsesh.clients.synapse import ApiError, SynapseClient
+from samsesh.errors import SamseshError
+
+if TYPE_CHECKING:
+    from samsesh.ops.server import Server
+
+# Synapse lets nobody register a name that begins with _, administrators neither; this one is taken at the first start.
+NAME = "samsesh.service"
+DEVICE = "SAMSESH"
+PROOF_DEVICE = "SAMSESH_PROOF"
+PROOF_SECONDS = 20.0
+USER_TYPE = "support"  # keeps it out of the user directory
+READABLE = "abcdefghjkmnpqrstuvwxyz23456789"  # without letters that look alike
+
+
+def user_id(server: "Server") -> str:
+    return f"@{NAME}:{server.settings.server.name}"
+
+
+def client(server: "Server") -> SynapseClient:
+    """A client with the reserved account's rights; the account is made where it is missing."""
+    return SynapseClient(_socket(server), ensure(server))
+
+
+def ensure(server: "Server") -> str:
+    """Access token of the reserved account: the kept one if it works, else by log-in, else by making the account."""
+    token = secrets.read(server.home, secrets.SERVICE_TOKEN)
+    if token and _works(server, token):
+        return token
+    password = server.secrets.service_password.reveal()
+    with SynapseClient(_socket(server)) as nobody:
+        try:
+            token = nobody.login(user_id(server), password, DEVICE)
+        except ApiError as error:
+            if error.errcode != "M_FORBIDDEN":
+                raise
+            token = _register(server, nobody, password)
+    secrets.keep(server.home, secrets.SERVICE_TOKEN, token)
+    return token
+
+
+def _works(server: "Server", token: str) -> bool:
+    with SynapseClient(_socket(server), token) as ours:
+        try:
+            return ours.whoami() == user_id(server)
+        except ApiError as error:
+            if error.status == 401:
+                return False
+            raise
+
+
+def _register(server: "Server", nobody: SynapseClient, password: str) -> str:
+    shared = server.secrets.registration_shared_secret.reveal()
+    try:
+        return nobody.register(shared, NAME, password, USER_TYPE, DEVICE)
+    except ApiError as error:
+        if error.errcode == "M_USER_IN_USE":
+            raise SamseshError(
+                f"{user_id(server)} exists, but not with the password in {server.home.secrets_dir / 'service_password'}",
+                "restore the secrets folder of this server from a backup",
+            ) from None
+        raise
+
+
+def _socket(server: "Server") -> Any:
+    endpoint = server.plan.offer.admin_api
+    if endpoint is None or endpoint.socket is None:
+        raise SamseshError("this server has no private administration socket", "run `samsesh up`")
+    return endpoint.socket
+
+
+def first_admin(server: "Server") -> tuple[str, str | None] | None:
+    """Make the first administrator once: (user ID, generated password); the password is None where it was chosen.
+
+    None where there is nothing to do.
+    """
+    if "first_admin" in server.home.state():
+        return None
+    admin = f"@{server.settings.admin.name}:{server.settings.server.name}"
+    chosen = secrets.read(server.home, secrets.FIRST_ADMIN)
+    generated = None if chosen else readable_password(server.settings.registration.password_min_length)
+    made = False
+    with client(server) as synapse:
+        if synapse.user(admin) is None:
+            synapse.put_user(admin, password=chosen or generated, admin=True)
+            made = True
+    server.home.remember(first_admin=admin)
+    secrets.forget(server.home, secrets.FIRST_ADMIN)
+    if not made:
+        return None
+    server.home.audit("first admin", target=admin)
+    return admin, generated
+
+
+def readable_password(shortest: int) -> str:
+    """Groups of five that can be read out: about 99 bits."""
+    groups = max(4, -(-shortest // 5))
+    return "-".join("".join(random.choice(READABLE) for _ in range(5)) for _ in range(groups))
+
+
+def prove_login(server: "Server", base_url: str) -> None:
+    """Do what a client does to log in, through the public address; raise with the step that fails."""
+    import httpx2
+
+    with httpx2.Client(base_url=base_url.rstrip("/"), timeout=PROOF_SECONDS, trust_env=False) as http:
+        _step(http, "asking for the versions", "GET", "/_matrix/client/versions")
+        flows = _step(http, "asking how to log in", "GET", "/_matrix/client/v3/login").get("flows", [])
+        if not any(flow.get("type") == "m.login.password" for flow in flows):
+            return  # single sign-on only: nothing more that can be done without a person
+        body = {
+            "type": "m.login.password",
+            "identifier": {"type": "m.id.user", "user": user_id(server)},
+            "password": server.secrets.service_password.reveal(),
+            "device_id": PROOF_DEVICE,
+        }
+        token = _step(http, "logging in", "POST", "/_matrix/client/v3/login", body)["access_token"]
+        http.headers["Authorization"] = f"Bearer {token}"
+        _step(http, "logging out", "POST", "/_matrix/client/v3/logout", {})
+
+
+def _step(http: Any, what: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    import httpx2
+
+    failed = f"a client could not log in through {http.base_url}: {what} failed"
+    try:
+        answer = http.request(method, path, json=body)
+    except httpx2.HTTPError as error:
+        hint = "see `samsesh status` and `samsesh logs gateway`"
+        raise SamseshError(f"{failed} ({type(error).__name__})", hint) from None
+    if answer.status_code == 429:  # Synapse answers and is reached; somebody else logs in often
+        raise SamseshError(f"{failed} (too many log-ins)", "wait a minute, then run `samsesh up` again")
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    if answer.is_success and isinstance(found, dict):
+        return found
+    reason = found.get("error", "") if isinstance(found, dict) else "the answer is not Matrix's"
+    raise SamseshError(f"{failed} (HTTP {answer.status_code}: {reason})", "see `samsesh logs synapse`")
