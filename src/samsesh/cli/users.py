@@ -128,7 +128,7 @@ def admin(
     name: Name,
     on: Annotated[bool, typer.Option("--on/--off", help="May administer the server, or no longer.")],
 ) -> None:
-    """Make an account an administrator, or an ordinary one again. Example: `samsesh user admin alice --on`."""
+    """Make an account an administrator, or no longer. Example: `samsesh user admin alice --on`."""
     from samsesh.cli.output import console
 
     from samsesh.ops import users
@@ -146,7 +146,7 @@ def deactivate(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Close an account for good. Examples: `samsesh user deactivate alice`, with `--erase`, with `--yes`."""
+    """Close an account for good. Example: `samsesh user deactivate alice --erase`."""
     from samsesh.cli.output import console
 
     from samsesh.ops import users

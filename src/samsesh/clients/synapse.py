@@ -1,12 +1,13 @@
 """Synapse's client and admin API on its private unix socket.
 
-Sources: Synapse's admin API manual and the Matrix client-server spec. Times are milliseconds, as Synapse gives them.
+Sources: Synapse's admin API manual and the Matrix client-server spec. Times are milliseconds.
 """
 
 import hashlib
 import hmac
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ import httpx2
 
 from samsesh.errors import SamseshError
 
+ADMIN = "/_synapse/admin"
 SECONDS = 60.0  # one answer; creating an account takes about half a second, listing 100,000 about two
 PAGE = 1000
 TRIES = 4
@@ -35,12 +37,13 @@ class ApiError(SamseshError):
 
 
 class SynapseClient:
-    """Requests as one account. `socket` is Synapse's private listener; `token` None before there is an account."""
+    """Requests as one account. `path`: Synapse's private listener; `token`: None before there is one."""
 
-    def __init__(self, socket: Path, token: str | None = None) -> None:
+    def __init__(self, path: Path, token: str | None = None) -> None:
+        self._socket = path
         self._token = token
         self._http = httpx2.Client(
-            transport=httpx2.HTTPTransport(uds=str(socket)),
+            transport=httpx2.HTTPTransport(uds=str(path)),
             base_url="http://localhost",
             headers={"X-Forwarded-For": "127.0.0.1"},
             timeout=httpx2.Timeout(SECONDS, connect=5.0),
@@ -52,14 +55,15 @@ class SynapseClient:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def request(self, method: str, path: str, body: Json | None = None, **query: str | int) -> Json:
+    def request(
+        self, method: str, path: str, body: Json | None = None, query: Mapping[str, str] | None = None
+    ) -> Json:
         """One request, answered with a JSON object; ApiError where Synapse refuses."""
+        _check_listening(self._socket)
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         for attempt in range(TRIES):
             try:
                 answer = self._http.request(method, path, json=body, params=query, headers=headers)
-            except httpx2.ConnectError:
-                raise SamseshError("the server is not running", "start it: samsesh up") from None
             except httpx2.HTTPError as error:
                 reason = f"the homeserver did not answer ({type(error).__name__})"
                 raise SamseshError(reason, "see `samsesh status` and `samsesh logs synapse`") from None
@@ -73,7 +77,7 @@ class SynapseClient:
 
     def register(self, shared_secret: str, name: str, password: str, user_type: str, device: str) -> str:
         """Make an administrator without being one, by the shared secret; returns its access token."""
-        path = "/_synapse/admin/v1/register"
+        path = f"{ADMIN}/v1/register"
         nonce = str(self.request("GET", path)["nonce"])
         words = "\0".join([nonce, name, password, "admin", user_type])
         body = {
@@ -90,13 +94,9 @@ class SynapseClient:
     def login(self, user_id: str, password: str, device: str) -> str:
         """Access token of a password log-in on that device, which is made or taken over."""
         identifier = {"type": "m.id.user", "user": user_id}
-        body = {
-            "type": "m.login.password",
-            "identifier": identifier,
-            "password": password,
-            "device_id": device,
-        }
-        return str(self.request("POST", "/_matrix/client/v3/login", body)["access_token"])
+        body = {"type": "m.login.password", "identifier": identifier, "password": password}
+        found = self.request("POST", "/_matrix/client/v3/login", {**body, "device_id": device})
+        return str(found["access_token"])
 
     def whoami(self) -> str:
         return str(self.request("GET", "/_matrix/client/v3/account/whoami")["user_id"])
@@ -105,15 +105,9 @@ class SynapseClient:
         """All accounts, page by page, locked ones included (Synapse hides those unless asked)."""
         start = "0"
         while True:
-            query = {"from": start, "deactivated": str(deactivated).lower()}
+            query = {"from": start, "limit": str(PAGE), "deactivated": str(deactivated).lower()}
             page = self.request(
-                "GET",
-                "/_synapse/admin/v2/users",
-                limit=PAGE,
-                guests="false",
-                locked="true",
-                order_by="name",
-                **query,
+                "GET", f"{ADMIN}/v2/users", query={**query, "locked": "true", "guests": "false"}
             )
             yield from page["users"]
             if "next_token" not in page:
@@ -134,7 +128,7 @@ class SynapseClient:
         return self.request("PUT", _user(user_id), values)
 
     def deactivate(self, user_id: str, *, erase: bool) -> None:
-        self.request("POST", f"/_synapse/admin/v1/deactivate/{quote(user_id, safe='')}", {"erase": erase})
+        self.request("POST", f"{ADMIN}/v1/deactivate/{quote(user_id, safe='')}", {"erase": erase})
 
     def devices(self, user_id: str) -> list[Json]:
         return list(self.request("GET", _user(user_id) + "/devices")["devices"])
@@ -143,17 +137,17 @@ class SynapseClient:
         self.request("POST", _user(user_id) + "/delete_devices", {"devices": devices})
 
     def registration_tokens(self) -> list[Json]:
-        return list(self.request("GET", "/_synapse/admin/v1/registration_tokens")["registration_tokens"])
+        return list(self.request("GET", f"{ADMIN}/v1/registration_tokens")["registration_tokens"])
 
     def new_registration_token(self, uses: int | None, expires: int | None) -> Json:
         """`expires`: milliseconds since 1970, or None for never."""
         body = {"uses_allowed": uses, "expiry_time": expires, "length": 24}
-        return self.request("POST", "/_synapse/admin/v1/registration_tokens/new", body)
+        return self.request("POST", f"{ADMIN}/v1/registration_tokens/new", body)
 
     def delete_registration_token(self, token: str) -> bool:
         """False where there is no such token."""
         try:
-            self.request("DELETE", f"/_synapse/admin/v1/registration_tokens/{quote(token, safe='')}")
+            self.request("DELETE", f"{ADMIN}/v1/registration_tokens/{quote(token, safe='')}")
         except ApiError as error:
             if error.status == 404:
                 return False
@@ -161,8 +155,18 @@ class SynapseClient:
         return True
 
 
+def _check_listening(path: Path) -> None:
+    """Tell a stopped server; httpx2 would also leak the socket that could not connect."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            raise SamseshError("the server is not running", "start it: samsesh up") from None
+
+
 def _user(user_id: str) -> str:
-    return f"/_synapse/admin/v2/users/{quote(user_id, safe='')}"
+    return f"{ADMIN}/v2/users/{quote(user_id, safe='')}"
 
 
 def _object(answer: httpx2.Response) -> Json:

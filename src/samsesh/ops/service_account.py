@@ -1,4 +1,4 @@
-"""The reserved account by which Samsesh administers Synapse, the first administrator, and the proof of a log-in."""
+"""The account that administers Synapse for us, the first administrator, and the proof of a log-in."""
 
 import secrets as random
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from samsesh.errors import SamseshError
 if TYPE_CHECKING:
     from samsesh.ops.server import Server
 
-# Synapse lets nobody register a name that begins with _, administrators neither; this one is taken at the first start.
+# Taken at the first start. Not a name that begins with _: Synapse refuses those to administrators, too.
 NAME = "samsesh.service"
 DEVICE = "SAMSESH"
 PROOF_DEVICE = "SAMSESH_PROOF"
@@ -29,7 +29,7 @@ def client(server: "Server") -> SynapseClient:
 
 
 def ensure(server: "Server") -> str:
-    """Access token of the reserved account: the kept one if it works, else by log-in, else by making the account."""
+    """Access token of the reserved account: the kept one, else by log-in, else by making the account."""
     token = secrets.read(server.home, secrets.SERVICE_TOKEN)
     if token and _works(server, token):
         return token
@@ -62,7 +62,7 @@ def _register(server: "Server", nobody: SynapseClient, password: str) -> str:
     except ApiError as error:
         if error.errcode == "M_USER_IN_USE":
             raise SamseshError(
-                f"{user_id(server)} exists, but not with the password in {server.home.secrets_dir / 'service_password'}",
+                f"{user_id(server)} has another password than {server.home.secrets_dir}/service_password",
                 "restore the secrets folder of this server from a backup",
             ) from None
         raise
@@ -76,7 +76,7 @@ def _socket(server: "Server") -> Any:
 
 
 def first_admin(server: "Server") -> tuple[str, str | None] | None:
-    """Make the first administrator once: (user ID, generated password); the password is None where it was chosen.
+    """Make the first administrator once: (user ID, password), the password only where it was generated.
 
     None where there is nothing to do.
     """
@@ -108,6 +108,7 @@ def prove_login(server: "Server", base_url: str) -> None:
     """Do what a client does to log in, through the public address; raise with the step that fails."""
     import httpx2
 
+    ensure(server)
     with httpx2.Client(base_url=base_url.rstrip("/"), timeout=PROOF_SECONDS, trust_env=False) as http:
         _step(http, "asking for the versions", "GET", "/_matrix/client/versions")
         flows = _step(http, "asking how to log in", "GET", "/_matrix/client/v3/login").get("flows", [])

@@ -39,8 +39,8 @@ def check_password(server: "Server", password: str) -> None:
     shortest = server.settings.registration.password_min_length
     if len(password) < shortest:
         raise SettingsError(
-            f"the password is too short: it needs at least {shortest} characters (registration.password_min_length)",
-            "choose a longer one",
+            f"the password is too short: it needs at least {shortest} characters",
+            "choose a longer one; the limit is the setting registration.password_min_length",
         )
     if len(password) > LONGEST_PASSWORD or "\0" in password:
         raise SettingsError(
@@ -127,7 +127,7 @@ def set_admin(server: "Server", name: str, admin: bool) -> str:
 
 
 def deactivate(server: "Server", name: str, *, erase: bool = False) -> str:
-    """Close an account for good; `erase` also hides its messages from those who join later. Cannot be undone."""
+    """Close an account for good; `erase` also hides its messages from those who join later. Final."""
     target = user_id(server, name)
     with service_account.client(server) as synapse:
         _existing(synapse, target)
