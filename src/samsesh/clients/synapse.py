@@ -139,9 +139,9 @@ class SynapseClient:
     def registration_tokens(self) -> list[Json]:
         return list(self.request("GET", f"{ADMIN}/v1/registration_tokens")["registration_tokens"])
 
-    def new_registration_token(self, uses: int | None, expires: int | None) -> Json:
+    def new_registration_token(self, token: str, uses: int | None, expires: int | None) -> Json:
         """`expires`: milliseconds since 1970, or None for never."""
-        body = {"uses_allowed": uses, "expiry_time": expires, "length": 24}
+        body = {"uses_allowed": uses, "expiry_time": expires, "token": token}
         return self.request("POST", f"{ADMIN}/v1/registration_tokens/new", body)
 
     def delete_registration_token(self, token: str) -> bool:

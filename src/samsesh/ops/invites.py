@@ -1,5 +1,6 @@
 """Invitations: Synapse's registration tokens, with the link that opens the sign-up page."""
 
+import secrets as random
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
 
 Invite = dict[
     str, Any
-]  # token, link, uses (None: any number), used, pending, expires (ms since 1970, or None)
+]  TOKEN_LENGTH = 24  # about 118 bits
+
+# token, link, uses (None: any number), used, pending, expires (ms since 1970, or None)
 
 
 def create(server: "Server", uses: int | None = 1, seconds: int | None = 7 * 86_400) -> Invite:
@@ -26,8 +29,10 @@ def create(server: "Server", uses: int | None = 1, seconds: int | None = 7 * 86_
     if seconds is not None and seconds < 1:
         raise SettingsError("an invitation that has already ended helps nobody", "use --expires 7d")
     expires = None if seconds is None else int((time.time() + seconds) * 1000)
+    # Synapse's own tokens may begin with -, which a command would take for an option.
+    token = "".join(random.choice(service_account.READABLE) for _ in range(TOKEN_LENGTH))
     with service_account.client(server) as synapse:
-        made = synapse.new_registration_token(uses, expires)
+        made = synapse.new_registration_token(token, uses, expires)
     server.home.audit("invite create", uses=str(uses or "any"), expires=str(expires or "never"))
     return _invite(server, made)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from samsesh import secrets
 from samsesh.clients.synapse import ApiError, SynapseClient
-from samsesh.errors import SamseshError
+from samsesh.errors import SamseshError, SettingsError
 
 if TYPE_CHECKING:
     from samsesh.ops.server import Server
@@ -82,6 +82,8 @@ def first_admin(server: "Server") -> tuple[str, str | None] | None:
     """
     if "first_admin" in server.home.state():
         return None
+    if server.settings.admin.name == NAME:
+        raise SettingsError(f"admin.name: {NAME} is the account by which Samsesh works", "take another name")
     admin = f"@{server.settings.admin.name}:{server.settings.server.name}"
     chosen = secrets.read(server.home, secrets.FIRST_ADMIN)
     generated = None if chosen else readable_password(server.settings.registration.password_min_length)
