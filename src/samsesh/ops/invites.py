@@ -10,11 +10,10 @@ from samsesh.ops import service_account
 if TYPE_CHECKING:
     from samsesh.ops.server import Server
 
-Invite = dict[
-    str, Any
-]  TOKEN_LENGTH = 24  # about 118 bits
+TOKEN_LENGTH = 24  # about 118 bits
 
 # token, link, uses (None: any number), used, pending, expires (ms since 1970, or None)
+Invite = dict[str, Any]
 
 
 def create(server: "Server", uses: int | None = 1, seconds: int | None = 7 * 86_400) -> Invite:

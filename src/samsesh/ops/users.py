@@ -12,9 +12,8 @@ if TYPE_CHECKING:
 
 LONGEST_PASSWORD = 512  # Synapse's own limit
 
-User = dict[
-    str, Any
-]  # name, admin, deactivated, locked, display_name, created and last_seen (ms since 1970, or None)
+# name, admin, deactivated, locked, display_name, created and last_seen (ms since 1970, or None)
+User = dict[str, Any]
 
 
 def user_id(server: "Server", name: str) -> str:
