@@ -1,0 +1,259 @@
+# Where the Python environment of this checkout is and how it is made: for the launcher and the scripts, which set
+# $checkout (absolute) and `set -eu` first. POSIX sh; nothing here prints on stdout.
+# shellcheck shell=sh
+
+oldest_python=11 # 3.x; the newest is the last one that every locked package has a wheel for
+newest_python=14
+
+say() {
+    printf 'samsesh: %s\n' "$1" >&2
+}
+
+fail() { # fail WHAT HINT [DETAIL]
+    printf 'samsesh: %s\n' "$1" >&2
+    if [ -n "${3:-}" ]; then printf '%s\n' "$3" | sed 's/^/    /' >&2; fi
+    printf '  %s\n' "$2" >&2
+    exit 1
+}
+
+# locate run|dev: sets $kind, $lock, $parent, $environment, $log, and $code: what the code must be a copy of, or
+# nothing where it is used in place.
+locate() {
+    : "${checkout:?}"
+    kind=$1
+    case $kind in
+        dev) lock=$checkout/requirements/dev.lock ;;
+        *) if has_native; then lock=$checkout/requirements/native.lock; else lock=$checkout/requirements/base.lock; fi ;;
+    esac
+    sum=$(printf '%s' "$checkout" | cksum)
+    name=${sum%% *}
+    shared='' code=''
+    if [ "$(id -u)" = 0 ] && [ "$(uname -s)" = Linux ]; then
+        # The service user must be able to read and run it, and it may not read root's folders.
+        shared=yes parent=${SAMSESH_ENV_ROOT:-/opt/samsesh}/$name
+    elif [ -w "$checkout/.venv" ] || { [ ! -e "$checkout/.venv" ] && [ -w "$checkout" ]; }; then
+        parent=$checkout/.venv
+    else
+        shared=yes parent=${XDG_DATA_HOME:-${HOME:-/nonexistent}/.local/share}/samsesh-environments/$name
+    fi
+    sum=$(cksum <"$lock")
+    environment=$parent/$kind-$name-${sum%% *} log=$parent/log
+    if [ -n "$shared" ]; then code=$(fingerprint); fi
+}
+
+has_native() { # whether PostgreSQL, Synapse and Caddy are to be had as Python packages here
+    case $(uname -sm) in
+        'Linux x86_64' | 'Linux aarch64') getconf GNU_LIBC_VERSION >/dev/null 2>&1 ;;
+        *) return 1 ;;
+    esac
+}
+
+fingerprint() { # names, sizes and times of change of the code
+    find "$checkout/src/samsesh" -name __pycache__ -prune -o -type f -exec ls -lnc --full-time {} + | cksum
+}
+
+ready() { # whether the environment can be used as it is: the stamp is written last
+    made || return 1
+    [ -z "$code" ] || [ "$code" = "$(cat "$environment/complete")" ]
+}
+
+made() {
+    [ -f "$environment/complete" ] && [ -x "$environment/bin/python" ]
+}
+
+# Makes the environment, or brings its copy of the code up to date. One process at a time; what was begun and not
+# ended does not count. `set -e` must hold here: call it alone, or last in a list.
+prepare() {
+    trap : INT # so that this shell waits until the other has tidied up
+    (
+        umask 022
+        mkdir -p "$parent" 2>/dev/null || fail "cannot make the folder $parent" "make it writable for this user"
+        exec 9>"$parent/.lock"
+        if command -v flock >/dev/null && ! flock -n 9; then
+            say "another start is making the environment; waiting for it"
+            flock -w 1200 9 || fail "it did not end within 20 minutes" "end it and run this again"
+        fi
+        if ready; then exit 0; fi
+        cd "$checkout" || exit # so that uv heeds no settings of the folder we were called from
+        if ! made; then make_environment; fi
+        place_code
+        tidy
+    )
+    trap - INT
+}
+
+make_environment() {
+    trap 'unmake 130' INT
+    trap 'unmake 143' TERM HUP
+    say "first start: making the environment in $environment"
+    rm -rf "$environment"
+    get_uv
+    choose_python
+    if [ -z "$python" ]; then
+        say "no Python 3.$oldest_python or newer here: uv gets one"
+        python=">=3.$oldest_python,<3.$((newest_python + 1))"
+        if [ -n "$shared" ]; then export UV_PYTHON_INSTALL_DIR="$parent/python"; fi
+        quietly "$uv" venv --quiet --python-preference only-managed --python "$python" "$environment" ||
+            fail "could not get Python 3.$oldest_python or newer" "$(python_hint), then run this again" "$(last_words)"
+    else
+        quietly "$uv" venv --quiet --python "$python" "$environment" ||
+            fail "could not make a Python environment" "see $log" "$(last_words)"
+    fi
+    say "getting the packages"
+    quietly "$uv" pip install --python "$environment/bin/python" --require-hashes --no-deps --no-build \
+        --compile-bytecode -r "$lock" ||
+        fail "could not get the packages" "check the connection to the internet, then run this again" "$(last_words)"
+    if [ "$(id -u)" = 0 ]; then
+        chmod -R u=rwX,go=rX "$environment" # files shared with uv's cache keep the modes they had there
+        runs_for_others "$environment/bin/python" >/dev/null ||
+            fail "other users cannot run the Python in $environment" "make $parent and the folders above it readable (chmod a+rx)"
+    fi
+}
+
+unmake() { # after Ctrl-C or the like
+    rm -rf "$environment" "$parent/uv.new" "$parent/pip"
+    exit "$1"
+}
+
+quietly() {
+    "$@" >"$log" 2>&1 </dev/null
+}
+
+last_words() {
+    tail -n 6 "$log"
+}
+
+get_uv() { # sets $uv: the one installed, else the locked one
+    for uv in "$(command -v uv || true)" "${HOME:-}/.local/bin/uv" "$parent/uv/bin/uv"; do
+        if [ -x "$uv" ] && "$uv" --version >/dev/null 2>&1; then return; fi
+    done
+    uv=$parent/uv/bin/uv
+    seen='' words=''
+    mkdir -p "$parent"
+    for name in $(python_names); do
+        candidate=$(command -v "$name") || continue
+        "$candidate" -I -c '' 2>/dev/null || continue
+        seen=${seen:-$candidate}
+        if get_pip "$candidate" && fetch_uv; then return; fi
+    done
+    rm -rf "$parent/pip"
+    if [ -z "$seen" ]; then fail "there is no Python here" "$(python_hint), then run this again"; fi
+    if [ -n "$words" ]; then fail "could not get uv" "check the connection to the internet, or install uv, then run this again" "$words"; fi
+    fail "$seen lacks the module venv, which the first start needs" "$(venv_hint "$seen"), or install uv; then run this again"
+}
+
+get_pip() { # get_pip PYTHON: sets $pip, a Python that has pip
+    pip=$1
+    "$pip" -I -m pip --version >/dev/null 2>&1 && return
+    "$pip" -I -c 'import venv, ensurepip' 2>/dev/null || return 1
+    rm -rf "$parent/pip"
+    quietly "$1" -I -m venv "$parent/pip" || return 1
+    pip=$parent/pip/bin/python
+}
+
+fetch_uv() { # a static program: it does not matter to it which Python fetched it
+    rm -rf "$parent/uv.new" "$parent/uv"
+    say "getting uv"
+    if ! quietly "$pip" -m pip install --target "$parent/uv.new" --require-hashes --no-deps --only-binary :all: \
+        --ignore-requires-python --disable-pip-version-check -r "$checkout/requirements/uv.lock"; then
+        words=$(last_words)
+        return 1
+    fi
+    mv "$parent/uv.new" "$parent/uv"
+    rm -rf "$parent/pip"
+}
+
+python_names() { # in the order of liking
+    echo python3
+    for minor in 13 12 14 11 10 9 8 7 6; do
+        echo "python3.$minor /usr/bin/python3.$minor /usr/local/bin/python3.$minor"
+    done
+    echo /usr/bin/python3
+}
+
+choose_python() { # sets $python: one that is new enough and, as root, that other users can run; else nothing
+    for name in $(python_names); do
+        python=$(command -v "$name") || continue
+        "$python" -I -c "import sys; sys.exit(not (3, $oldest_python) <= sys.version_info[:2] <= (3, $newest_python))" \
+            2>/dev/null || continue
+        if [ "$(id -u)" != 0 ]; then return; fi
+        python=$(runs_for_others "$python") && return
+    done
+    python=''
+}
+
+runs_for_others() { # runs_for_others PYTHON: prints its true path where a user without rights can run it
+    (cd / && "$1" -I -c '
+import os, sys
+python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+os.execv(python, [python, "-I", "-c", "import ctypes, ssl, sqlite3; print(%r)" % python])' 2>/dev/null)
+}
+
+place_code() { # into the environment, as a copy that other users can read, or as a pointer to this checkout
+    for site in "$environment"/lib/python3.*/site-packages; do :; done
+    if [ -z "$code" ]; then
+        printf '%s\n' "$checkout/src" >"$site/samsesh.pth"
+    else
+        rm -rf "$site/samsesh.new" "$site/samsesh.old"
+        cp -R "$checkout/src/samsesh" "$site/samsesh.new"
+        find "$site/samsesh.new" -name __pycache__ -prune -exec rm -rf {} +
+        "$environment/bin/python" -I -m compileall -q -s "$site/samsesh.new" -p "$site/samsesh" "$site/samsesh.new" >&2
+        chmod -R u=rwX,go=rX "$site/samsesh.new"
+        if [ -d "$site/samsesh" ]; then mv "$site/samsesh" "$site/samsesh.old"; fi
+        mv "$site/samsesh.new" "$site/samsesh"
+        rm -rf "$site/samsesh.old"
+    fi
+    if [ "$kind" = run ]; then place_launcher; fi
+    printf '%s\n' "$code" >"$environment/complete.new"
+    mv "$environment/complete.new" "$environment/complete"
+}
+
+place_launcher() { # for service managers, whose user may not be able to read the checkout; its path never changes
+    cat >"$parent/samsesh.new" <<END
+#!/bin/sh
+# Starts the newest environment that the launcher in the checkout made.
+SAMSESH_LAUNCHER=\$0
+export SAMSESH_LAUNCHER
+exec "\${0%/*}/${environment##*/}/bin/python" -I -m samsesh "\$@"
+END
+    chmod 755 "$parent/samsesh.new"
+    mv "$parent/samsesh.new" "$parent/samsesh"
+}
+
+tidy() { # keep the two newest environments, and any that a process still runs from
+    # shellcheck disable=SC2012,SC2062 # names of our own; the pattern comes from stdin, lest grep finds itself
+    ls -1dt "$parent/$kind"-* | tail -n +3 | while read -r old; do
+        if ! printf '%s\n' "$old/" | grep -qsF -f - /proc/[0-9]*/cmdline; then rm -rf "$old"; fi
+    done
+    rm -f "$log"
+}
+
+distribution() { # ID and ID_LIKE of this system, as words
+    if [ -r /etc/os-release ]; then (. /etc/os-release && echo "${ID:-} ${ID_LIKE:-}"); fi
+}
+
+python_hint() { # how to install Python here
+    case " $(distribution) " in
+        *' debian '* | *' ubuntu '*) echo "apt install python3 python3-venv" ;;
+        *' fedora '* | *' rhel '*) echo "dnf install python3.12" ;;
+        *' arch '*) echo "pacman -S python" ;;
+        *suse*) echo "zypper install python312" ;;
+        *' alpine '*) echo "apk add python3" ;;
+        *) echo "install Python 3.$oldest_python or newer" ;;
+    esac
+}
+
+venv_hint() { # venv_hint PYTHON: how to install the module venv for it
+    version=$("$1" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    case " $(distribution) " in
+        *' debian '* | *' ubuntu '*) echo "apt install python$version-venv" ;;
+        *' fedora '* | *' rhel '*) echo "dnf install python3-pip" ;;
+        *' arch '*) echo "pacman -S python-pip" ;;
+        *suse*) echo "zypper install python$(echo "$version" | tr -d .)-pip" ;;
+        *' alpine '*) echo "apk add py3-pip" ;;
+        *) echo "install the module venv for Python $version" ;;
+    esac
+}
