@@ -67,6 +67,7 @@ prepare() {
     trap : INT # so that this shell waits until the other has tidied up
     (
         umask 022
+        unset PYTHONHOME PYTHONPATH
         mkdir -p "$parent" 2>/dev/null || fail "cannot make the folder $parent" "make it writable for this user"
         exec 9>"$parent/.lock"
         if command -v flock >/dev/null && ! flock -n 9; then
@@ -130,12 +131,13 @@ get_uv() { # sets $uv: the one installed, else the locked one
     uv=$parent/uv/bin/uv
     seen='' words=''
     mkdir -p "$parent"
-    for name in $(python_names); do
-        candidate=$(command -v "$name") || continue
+    while read -r candidate; do
         "$candidate" -I -c '' 2>/dev/null || continue
         seen=${seen:-$candidate}
         if get_pip "$candidate" && fetch_uv; then return; fi
-    done
+    done <<END
+$(pythons)
+END
     rm -rf "$parent/pip"
     if [ -z "$seen" ]; then fail "there is no Python here" "$(python_hint), then run this again"; fi
     if [ -n "$words" ]; then fail "could not get uv" "check the connection to the internet, or install uv, then run this again" "$words"; fi
@@ -163,22 +165,26 @@ fetch_uv() { # a static program: it does not matter to it which Python fetched i
     rm -rf "$parent/pip"
 }
 
-python_names() { # in the order of liking
-    echo python3
-    for minor in 13 12 14 11 10 9 8 7 6; do
-        echo "python3.$minor /usr/bin/python3.$minor /usr/local/bin/python3.$minor"
-    done
-    echo /usr/bin/python3
+pythons() { # every Python on PATH, in the order of liking within each folder, a line each
+    (
+        IFS=:
+        for folder in $PATH; do
+            for name in python3 python3.13 python3.12 python3.14 python3.11 python3.10 python3.9 python3.8 python3.7; do
+                if [ -x "$folder/$name" ]; then printf '%s\n' "$folder/$name"; fi
+            done
+        done
+    )
 }
 
 choose_python() { # sets $python: one that is new enough and, as root, that other users can run; else nothing
-    for name in $(python_names); do
-        python=$(command -v "$name") || continue
+    while read -r python; do
         "$python" -I -c "import sys; sys.exit(not (3, $oldest_python) <= sys.version_info[:2] <= (3, $newest_python))" \
             2>/dev/null || continue
         if [ "$(id -u)" != 0 ]; then return; fi
         python=$(runs_for_others "$python") && return
-    done
+    done <<END
+$(pythons)
+END
     python=''
 }
 
