@@ -27,7 +27,7 @@ def mirror(bare_python: Path, open_folder: Path) -> Iterator[str]:
     archive = served / "python-install_only.tar.gz"
     with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
         tar.add(bare_python, "python")
-    asked = [bare_python / "bin/python3", "-c", "import platform; print(platform.python_version())"]
+    asked = [str(bare_python / "bin/python3"), "-c", "import platform; print(platform.python_version())"]
     version = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     handler = partial(SimpleHTTPRequestHandler, directory=str(served))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -17,7 +17,7 @@ def wheel(tmp_path: Path) -> Path:
     """Built by the build backend itself, from a copy of this checkout."""
     pytest.importorskip("hatchling")
     copy_checkout(tmp_path / "source")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=tmp_path / "source", check=True, capture_output=True, timeout=120)
     return next(tmp_path.glob("*.whl"))
 
@@ -56,12 +56,12 @@ def test_the_wheel_starts_with_what_every_engine_needs(
         check=True,
     ).stdout.strip()
     fresh = tmp_path / "fresh"
-    python = fresh / "bin/python"
-    lock = SOURCE / "requirements/base.lock"
+    python = str(fresh / "bin/python")
+    lock = str(SOURCE / "requirements/base.lock")
     for command in (
-        ["venv", "--python", sys.executable, fresh],
+        ["venv", "--python", sys.executable, str(fresh)],
         ["pip", "install", "--python", python, "--require-hashes", "--no-build", "-r", lock],
-        ["pip", "install", "--python", python, "--no-deps", "--offline", wheel],
+        ["pip", "install", "--python", python, "--no-deps", "--offline", str(wheel)],
         ["pip", "check", "--python", python],
     ):
         done = subprocess.run([uv, *command], capture_output=True, text=True, timeout=300)
