@@ -70,10 +70,7 @@ prepare() {
         unset PYTHONHOME PYTHONPATH
         mkdir -p "$parent" 2>/dev/null || fail "cannot make the folder $parent" "make it writable for this user"
         exec 9>"$parent/.lock"
-        if command -v flock >/dev/null && ! flock -n 9; then
-            say "another start is making the environment; waiting for it"
-            flock -w 1200 9 || fail "it did not end within 20 minutes" "end it and run this again"
-        fi
+        wait_for_others
         if ready; then exit 0; fi
         cd "$checkout" || exit # so that uv heeds no settings of the folder we were called from
         if ! made; then make_environment; fi
@@ -83,10 +80,21 @@ prepare() {
     trap - INT
 }
 
+wait_for_others() { # takes the lock that is open as 9; it goes when the last process that has it open ends
+    command -v flock >/dev/null || return 0 # not on macOS
+    waited=0
+    until flock -n 9; do
+        if [ $waited = 0 ]; then say "another start is making the environment; waiting for it"; fi
+        waited=$((waited + 1))
+        if [ $waited -gt 1200 ]; then fail "it did not end within 20 minutes" "end it, then run this again"; fi
+        sleep 1
+    done
+}
+
 make_environment() {
     trap 'unmake 130' INT
     trap 'unmake 143' TERM HUP
-    say "first start: making the environment in $environment"
+    say "making the environment in $environment (once)"
     rm -rf "$environment"
     get_uv
     choose_python
@@ -103,7 +111,7 @@ make_environment() {
     say "getting the packages"
     quietly "$uv" pip install --python "$environment/bin/python" --require-hashes --no-deps --no-build \
         --compile-bytecode -r "$lock" ||
-        fail "could not get the packages" "check the connection to the internet, then run this again" "$(last_words)"
+        fail "could not get the packages" "mend that (mostly it is the connection), then run this again" "$(last_words)"
     if [ "$(id -u)" = 0 ]; then
         chmod -R u=rwX,go=rX "$environment" # files shared with uv's cache keep the modes they had there
         runs_for_others "$environment/bin/python" >/dev/null ||
@@ -140,7 +148,7 @@ $(pythons)
 END
     rm -rf "$parent/pip"
     if [ -z "$seen" ]; then fail "there is no Python here" "$(python_hint), then run this again"; fi
-    if [ -n "$words" ]; then fail "could not get uv" "check the connection to the internet, or install uv, then run this again" "$words"; fi
+    if [ -n "$words" ]; then fail "could not get uv" "mend that (mostly it is the connection) or install uv, then run this again" "$words"; fi
     fail "$seen lacks the module venv, which the first start needs" "$(venv_hint "$seen"), or install uv; then run this again"
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.conftest import Checkout
+from launcher.checkout import Checkout
 from launcher.machine import ROOT, SOURCE, as_nobody, old_pythons
 
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="the archive that is served is for Linux")
@@ -99,7 +99,7 @@ def test_an_old_python_fetches_uv_and_uv_a_new_one(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["version"] >= [3, 11]
     assert [line.split()[1:4] for line in done.stderr.splitlines()] == [
-        ["first", "start:", "making"],
+        ["making", "the", "environment"],
         ["getting", "uv"],
         ["no", "Python", "3.11"],
         ["getting", "the", "packages"],
@@ -138,7 +138,7 @@ def test_a_python_without_venv_names_the_package(checkout: Checkout, tools: Path
 
 def complaint(done: subprocess.CompletedProcess[str]) -> list[str]:
     """The lines on stderr after the progress."""
-    return [line for line in done.stderr.splitlines() if not line.startswith("samsesh: first start")]
+    return [line for line in done.stderr.splitlines() if not line.startswith("samsesh: making")]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.conftest import Checkout
+from launcher.checkout import Checkout
 from launcher.machine import ROOT, as_nobody
 
 needs_root = pytest.mark.skipif(not ROOT, reason="only root makes an environment for another user")
@@ -116,6 +116,7 @@ def test_the_callers_python_does_not_leak_in(checkout: Checkout, tmp_path: Path)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_new_locks_make_new_environments_and_old_ones_go(checkout: Checkout) -> None:
     """The two newest environments are kept, and older ones only while a process runs from them."""
     made = []
@@ -138,6 +139,16 @@ def test_a_python_that_went_away_is_replaced(checkout: Checkout) -> None:
     (prefix / "bin/python").unlink()
     (prefix / "bin/python").symlink_to("/nonexistent/python3")
     assert checkout.tell()["prefix"] == str(prefix)
+
+
+def test_a_machine_without_glibc_gets_what_every_engine_needs(checkout: Checkout, tmp_path: Path) -> None:
+    """Where PostgreSQL and Synapse are no packages to be had, the program still starts, to say so itself."""
+    getconf = tmp_path / "getconf"
+    getconf.write_text("#!/bin/sh\nexit 1\n")
+    getconf.chmod(0o755)
+    checkout.env["PATH"] = f"{tmp_path}:{checkout.env['PATH']}"
+    (checkout.path / "requirements/native.lock").write_text("no such package\n")
+    checkout.tell()
 
 
 def test_two_first_starts_at_once(checkout: Checkout) -> None:

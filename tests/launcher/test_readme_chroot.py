@@ -57,7 +57,7 @@ def test_a_debian_without_venv_is_told_the_package(debian: Chroot) -> None:
     assert purged.returncode == 0, purged.stderr
     done = debian.run("./samsesh", "up", user="alice", folder=folder)
     assert (done.returncode, done.stdout) == (1, "")
-    complaint = [line for line in done.stderr.splitlines() if not line.startswith("samsesh: first start")]
+    complaint = [line for line in done.stderr.splitlines() if not line.startswith("samsesh: making")]
     assert len(complaint) == 2, done.stderr
     assert "apt install python3.11-venv" in complaint[1]
 

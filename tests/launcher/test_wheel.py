@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import samsesh
-from launcher.conftest import Checkout
+from launcher.checkout import Checkout
 from launcher.machine import SOURCE, copy_checkout
 
 
