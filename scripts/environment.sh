@@ -108,12 +108,13 @@ make_environment() {
         quietly "$uv" venv --quiet --python "$python" "$environment" ||
             fail "could not make a Python environment" "see $log" "$(last_words)"
     fi
+    if [ "$(id -u)" = 0 ]; then export UV_LINK_MODE=copy; fi # under sudo uv's cache may be the user's, who could change it
     say "getting the packages"
     quietly "$uv" pip install --python "$environment/bin/python" --require-hashes --no-deps --no-build \
         --compile-bytecode -r "$lock" ||
         fail "could not get the packages" "mend that (mostly it is the connection), then run this again" "$(last_words)"
     if [ "$(id -u)" = 0 ]; then
-        chmod -R u=rwX,go=rX "$environment" # files shared with uv's cache keep the modes they had there
+        chmod -R u=rwX,go=rX "$environment" # packages keep the modes that they have in uv's cache
         runs_for_others "$environment/bin/python" >/dev/null ||
             fail "other users cannot run the Python in $environment" "make $parent and the folders above it readable (chmod a+rx)"
     fi
