@@ -1,0 +1,1 @@
+"""Engines make reality match a plan: one file or folder each, none knows another."""

@@ -1,0 +1,63 @@
+"""Where the native engine puts things: everything below the home folder, sockets in its runtime folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from samsesh.errors import SamseshError, SettingsError
+from samsesh.facts import Facts
+from samsesh.home import Home
+from samsesh.model import Endpoint
+from samsesh.settings import Settings
+
+LOGO_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class NativePlacement:
+    home: Home
+    settings: Settings
+    facts: Facts
+
+    def config(self, unit: str) -> Path:
+        return self.home.config_dir / unit
+
+    def data(self, unit: str) -> Path:
+        return self.home.data_dir / unit
+
+    def secret(self, name: str) -> Path:
+        return self.home.secrets_dir / name
+
+    def logs(self, unit: str) -> Path:
+        return self.home.logs_dir / unit
+
+    def operator_file(self, path: str) -> Path:
+        found = self.home.path / Path(path).expanduser()
+        if not found.is_file():
+            raise SettingsError(f"the settings name the file {found}, which is not there", "correct the path, or remove it")
+        return found
+
+    def logo(self, path: str) -> tuple[bytes, str]:
+        """Content and media type of the operator's logo."""
+        content = self.operator_file(path).read_bytes()
+        if len(content) > LOGO_BYTES:
+            raise SettingsError(f"brand.logo is {len(content)} bytes; it may have {LOGO_BYTES}", "make it smaller")
+        if content.startswith(b"\x89PNG\r\n\x1a\n"):
+            return content, "image/png"
+        if b"<svg" in content[:2000]:
+            return content, "image/svg+xml"
+        raise SettingsError(f"brand.logo ({path}) is neither png nor svg", "convert it to one of these")
+
+    def socket(self, name: str) -> Endpoint:
+        return Endpoint(socket=self.home.runtime_dir() / name)
+
+    def public(self, port: str) -> tuple[Endpoint, ...]:
+        return tuple(Endpoint(host, self.settings.ports.of(port)) for host in self.facts.loopback)
+
+    def url(self, port: str, scheme: str = "http") -> str:
+        return f"{scheme}://localhost:{self.settings.ports.of(port)}"
+
+    def program(self, name: str) -> str:
+        found = self.facts.programs.get(name)
+        if not found:
+            raise SamseshError(f"the program {name} is not installed", "repair the installation: remove it and start again")
+        return found
