@@ -1,0 +1,171 @@
+"""The static pages: welcome, sign-up by invitation, and what the admin port shows until the panel is there.
+
+Everything is rendered when the server is configured; a browser then talks to the homeserver alone. Names of assets
+have a hash of the content, so that no page meets an old one.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from samsesh.errors import SettingsError
+from samsesh.pages.links import APPS, CLIENTS, element_x_link, invite_link, ssh_line
+from samsesh.pages.qr import qr_svg, qr_terminal
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = [
+    "PageFacts",
+    "admin_headers",
+    "element_x_link",
+    "invite_link",
+    "qr_svg",
+    "qr_terminal",
+    "render_admin",
+    "render_web",
+    "web_headers",
+]
+
+HERE = Path(__file__).parent
+LOGO_ENDINGS = {"image/svg+xml": "svg", "image/png": "png"}
+SHARED = ("style.css", "theme.js", "page.js")  # loaded by every page; page.js is imported by the others
+WEB = ("welcome.js", "names.js", "matrix.js", "register.js")  # each after what it imports
+
+
+@dataclass(frozen=True)
+class PageFacts:
+    """What the pages say. URLs have a scheme and no slash at the end."""
+
+    brand: str
+    theme: str  # "dark" or "light": what a page opens with; visitors can switch
+    server_name: str
+    homeserver_url: str
+    web_url: str
+    admin_url: str
+    registration: str  # "closed", "token" or "open"
+    footer_links: tuple[tuple[str, str], ...]  # (text, URL)
+    logo: bytes | None  # None: our own
+    logo_type: str  # "image/svg+xml" or "image/png"
+    password_min_length: int
+    local_only: bool
+    version: str
+    command: str = "samsesh"  # how the operator calls the program
+
+    @property
+    def account_provider(self) -> str:
+        """What an app asks first: the name where it is published on port 443, else the homeserver itself."""
+        return self.homeserver_url if self.local_only else self.server_name
+
+
+def render_web(facts: PageFacts) -> dict[str, bytes]:
+    """Path below the web root -> content: the welcome and the sign-up page with their assets."""
+    app_link = element_x_link(facts.account_provider)
+    names, files = _assets(facts, (*SHARED, *WEB), {"element-x.svg": qr_svg(app_link)})
+    more = {
+        "app_link": app_link,
+        "apps": APPS,
+        "clients": CLIENTS,
+        "ssh": ssh_line((facts.web_url, facts.homeserver_url, facts.admin_url)),
+    }
+    return {
+        "index.html": _page("welcome.html.j2", facts, names, **more),
+        "register.html": _page("register.html.j2", facts, names, **more),
+        **files,
+    }
+
+
+def render_admin(facts: PageFacts) -> dict[str, bytes]:
+    """Path below the admin root -> content."""
+    names, files = _assets(facts, SHARED, {})
+    return {"index.html": _page("admin.html.j2", facts, names), **files}
+
+
+def web_headers(facts: PageFacts) -> dict[str, str]:
+    """Headers of every answer at the web port: only our files load, and only the homeserver is asked."""
+    return _headers(_origin(facts.homeserver_url))
+
+
+def admin_headers(facts: PageFacts) -> dict[str, str]:
+    """Headers of every answer at the admin port."""
+    return _headers("'none'")
+
+
+def _headers(connect: str) -> dict[str, str]:
+    policy = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self'",
+        "connect-src": connect,
+        "form-action": "'none'",  # scripts send the form: without them no password ends in a URL
+        "frame-ancestors": "'none'",
+        "base-uri": "'none'",
+        "require-trusted-types-for": "'script'",
+    }
+    return {
+        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "Referrer-Policy": "no-referrer",  # an invitation's link is as good as a key
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-cache",  # kept, but asked for each time: after `up` everybody sees the new page
+    }
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not set(url).isdisjoint(" ;,'\"\n"):
+        raise SettingsError(f"{url!r} is no http(s) address", "correct the server's address in the settings")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _page(template: str, facts: PageFacts, assets: dict[str, str], **more: object) -> bytes:
+    for text, url in facts.footer_links:
+        if urlsplit(url.strip()).scheme.lower() not in ("http", "https", "mailto"):
+            raise SettingsError(
+                f"brand.footer_links: {text!r} leads to {url!r}", "use a link that begins with https://"
+            )
+    page: str = _templates().get_template(template).render(facts=facts, asset=assets, **more)
+    return page.encode()
+
+
+@cache
+def _templates() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _assets(
+    facts: PageFacts, sources: tuple[str, ...], made: dict[str, bytes]
+) -> tuple[dict[str, str], dict[str, bytes]]:
+    """(asset name -> URL path, path below the root -> content); imports in scripts follow the names."""
+    contents: dict[str, Any] = {name: (HERE / "assets" / name).read_bytes() for name in sources}
+    contents |= made
+    ending = "svg"
+    contents["logo"] = (HERE / "assets" / "logo.svg").read_bytes()
+    if facts.logo is not None:
+        if facts.logo_type not in LOGO_ENDINGS:
+            raise SettingsError(f"the logo is of type {facts.logo_type}", "use an svg or png file")
+        contents["logo"], ending = facts.logo, LOGO_ENDINGS[facts.logo_type]
+    urls: dict[str, str] = {}
+    files: dict[str, bytes] = {}
+    for name, content in contents.items():
+        for known, url in urls.items():
+            content = content.replace(f'"./{known}"'.encode(), f'"{url}"'.encode())  # noqa: PLW2901
+        stem, _, suffix = name.partition(".")
+        path = f"assets/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{suffix or ending}"
+        urls[name], files[path] = f"/{path}", content
+    return urls, files
