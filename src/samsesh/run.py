@@ -70,3 +70,11 @@ def run(
 def last_lines(text: str, count: int = 12) -> str:
     """The end of a log, for people."""
     return "\n".join(text.splitlines()[-count:])
+
+
+def spawn(argv: Sequence[str | Path], *, log: Path) -> "subprocess.Popen[bytes]":
+    """Start a program that runs beside us, its output appended to `log`; the caller waits for it."""
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            [str(part) for part in argv], env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+        )

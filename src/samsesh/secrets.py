@@ -92,6 +92,12 @@ def ensure(home: Home, given: Mapping[str, str] | None = None, adopted: Mapping[
     return Secrets(**found)
 
 
+def preview(home: Home, given: Mapping[str, str] | None = None) -> Secrets:
+    """The secrets as they are, missing ones made up for the moment: for showing what would be done."""
+    made = {field.name: (given or {}).get(field.name) or read(home, field.name) or _word() for field in fields(Secrets)}
+    return Secrets(**{name: Secret(value) for name, value in made.items()})
+
+
 def check_folder(folder: Path) -> None:
     """Refuse a secrets folder that others can look into: somebody opened it, and the secrets may be known."""
     make_dir(folder)

@@ -39,3 +39,11 @@ def install_service(
     else:
         system = kind == "system" or (kind == "auto" and os.geteuid() == 0)
         typer.echo(service.unit_text(home, settings, "system" if system else "user", os.environ), nl=False)
+
+
+def control_as_root(home: Home, command: str) -> None:
+    """Before root's rights are given up: have systemd start or stop the unit of this home, where there is one."""
+    from samsesh.ops import service
+
+    if service.installed(home) == "system":
+        service.control(home, "stop" if command == "down" else "start")

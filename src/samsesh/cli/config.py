@@ -1,0 +1,101 @@
+"""`samsesh config`: the settings."""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Settings: show, get, set, unset, validate, schema, sample.")
+
+Key = Annotated[str, typer.Argument(help="A setting, such as server.name.", show_default=False)]
+JsonFlag = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@app.command()
+def show(ctx: typer.Context, json: JsonFlag = False) -> None:
+    """Show every setting in force and where it comes from. Example: `samsesh config show`."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from samsesh.cli.output import console, print_json
+    from samsesh.ops import config
+
+    found = config.values(ctx.obj, os.environ)
+    if json:
+        print_json(found)
+        return
+    table = Table("setting", "value", "from")
+    for key, entry in found.items():
+        style = "dim" if entry["source"] == "default" else ""
+        table.add_row(*(Text(text, style=style) for text in (key, written(entry["value"]), entry["source"])))
+    console.print(table)
+
+
+@app.command()
+def get(ctx: typer.Context, key: Key, json: JsonFlag = False) -> None:
+    """Print one setting in force. Example: `samsesh config get ports.web`."""
+    from samsesh.cli.output import print_json
+    from samsesh.load import load
+    from samsesh.ops import config
+
+    config.check_key(key)
+    value = config.shown(key, load(ctx.obj, os.environ).settings)
+    if json:
+        print_json(value)
+    else:
+        sys.stdout.write(written(value) + "\n")
+
+
+@app.command("set", context_settings={"ignore_unknown_options": True})
+def set_(ctx: typer.Context, key: Key, value: Annotated[str, typer.Argument(help="The new value.")]) -> None:
+    """Change one setting. Examples: `samsesh config set registration.mode closed`, `samsesh config set ports.web 8090`."""
+    from samsesh.cli.output import console, say
+    from samsesh.ops import config
+
+    config.change(ctx.obj, key, value, say)
+    console.print(f"{key} is set. To apply it: samsesh up", markup=False)
+
+
+@app.command()
+def unset(ctx: typer.Context, key: Key) -> None:
+    """Put one setting back to its default. Example: `samsesh config unset ports.web`."""
+    from samsesh.cli.output import console, say
+    from samsesh.ops import config
+
+    config.change(ctx.obj, key, None, say)
+    console.print(f"{key} is at its default. To apply it: samsesh up", markup=False)
+
+
+@app.command()
+def validate(ctx: typer.Context) -> None:
+    """Say whether the settings are right; exit code 2 where they are not. Example: `samsesh config validate`."""
+    from samsesh.cli.output import console, warn
+    from samsesh.load import load
+
+    for warning in load(ctx.obj, os.environ).warnings:
+        warn(warning)
+    console.print("ok")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of samsesh.toml. Example: `samsesh config schema > samsesh.schema.json`."""
+    from samsesh.ops import config
+
+    sys.stdout.write(config.schema() + "\n")
+
+
+@app.command()
+def sample() -> None:
+    """Print a samsesh.toml with every setting explained. Example: `samsesh config sample`."""
+    from samsesh.ops import config
+
+    sys.stdout.write(config.sample())
+
+
+def written(value: Any) -> str:
+    """A value on one line: text bare, everything else as JSON."""
+    import json
+
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)

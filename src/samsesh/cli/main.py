@@ -1,0 +1,90 @@
+"""The program: global options, commands, and the one place where errors are caught and become exit codes."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from samsesh import __version__
+from samsesh.cli import backup, config, invites, reports, restore, service, setup, up, users
+from samsesh.cli import destroy as destroy_
+from samsesh.errors import FAILED, SamseshError
+from samsesh.home import Home, default_home
+
+INTERRUPTED = 130  # what a shell reports for Ctrl-C
+AS_ROOT = frozenset({"install-service", "version"})  # commands that need no home of the service user, or need root
+
+app = typer.Typer(
+    name="samsesh",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Your own private chat and video-call server (Matrix). Begin with: samsesh up",
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        sys.stdout.write(f"samsesh {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    home: Annotated[
+        Path | None, typer.Option("--home", help="Folder of this server. Else SAMSESH_HOME, else the platform's data folder.")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Run before every command: which home, as which user."""
+    from samsesh.environment import with_local_env_file
+
+    path = home.expanduser().absolute() if home else default_home(os.environ)
+    ctx.obj = Home(path)
+    os.environ.update(with_local_env_file(os.environ, Path.cwd(), path))
+    if os.geteuid() == 0 and ctx.invoked_subcommand not in AS_ROOT and "--help" not in sys.argv:
+        from samsesh.ops.privileges import become_service_user
+
+        if ctx.invoked_subcommand == "restore":
+            restore.open_as_root(sys.argv)
+        if ctx.invoked_subcommand in ("up", "down", "restart") and "--foreground" not in sys.argv:
+            service.control_as_root(ctx.obj, ctx.invoked_subcommand)
+        become_service_user(ctx.obj)
+
+
+app.command("setup")(setup.setup)
+app.command("up")(up.up)
+app.command("down")(up.down)
+app.command("restart")(up.restart)
+app.command("status")(reports.status)
+app.command("logs")(reports.logs)
+app.add_typer(config.app, name="config")
+app.add_typer(users.app, name="user")
+app.add_typer(invites.app, name="invite")
+app.add_typer(backup.app, name="backup")
+app.command("restore")(restore.restore)
+app.command("destroy")(destroy_.destroy)
+app.command("install-service")(service.install_service)
+app.command("version")(reports.version)
+
+
+def main() -> None:
+    """The entry point; exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted."""
+    try:
+        app(prog_name="samsesh", standalone_mode=True)
+    except SamseshError as error:
+        from samsesh.cli.output import print_error
+
+        print_error(error)
+        sys.exit(error.code)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nsamsesh: interrupted\n")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)

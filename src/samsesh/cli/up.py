@@ -1,0 +1,155 @@
+"""`samsesh up`, `down`, `restart`: making the server run and telling people where it is."""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from samsesh.home import Home
+
+if TYPE_CHECKING:
+    from samsesh.ops.deploy import Report
+
+
+def up(
+    ctx: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take settings and defaults.")] = False,
+    port_offset: Annotated[int | None, typer.Option(help="Shift every default port by so much; kept in the settings.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay until stopped: for containers and systemd.")] = False,
+) -> None:
+    """Make the server run as the settings say. Does nothing where it does already.
+
+    Examples: `samsesh up`, `samsesh up --yes --port-offset 1000`, `samsesh up --dry-run`.
+    """
+    home: Home = ctx.obj
+    flags: dict[str, Any] = {} if port_offset is None else {"ports.offset": port_offset}
+    if dry_run:
+        _preview(home, flags)
+        return
+    if not yes and not foreground and home.empty and sys.stdin.isatty() and sys.stdout.isatty():
+        from samsesh.cli.output import console
+        from samsesh.cli.setup import first_question
+
+        flags = {**first_question(home, console), **flags}
+    run_up(home, yes=yes, flags=flags, foreground=foreground)
+
+
+def run_up(home: Home, *, yes: bool, flags: dict[str, Any] | None = None, foreground: bool = False) -> None:
+    from samsesh.cli.output import say
+    from samsesh.ops import deploy
+
+    report = deploy.up(home, os.environ, flags=flags, say=say, foreground=foreground)
+    _tell(report)
+    if report.manager:
+        _stay(home, report)
+
+
+def _stay(home: Home, report: "Report") -> None:
+    """Wait for the process manager; TERM and INT stop everything in order first."""
+    from samsesh.cli.output import say
+    from samsesh.errors import SamseshError
+
+    manager = report.manager
+    assert manager is not None
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        manager.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    manager.wait()
+    report.server.engine.stop(say)
+    if not asked:
+        raise SamseshError("the process manager ended by itself", "see `samsesh logs supervisord`")
+
+
+def _preview(home: Home, flags: dict[str, Any]) -> None:
+    from samsesh.cli.output import console
+    from samsesh.ops import deploy
+    from samsesh.ops.server import preview_server
+
+    report = deploy.preview(preview_server(home, os.environ, flags))
+    for change in report.changes:
+        console.print(f"{change.action:8} {change.unit}{'  (' + change.why + ')' if change.why else ''}", markup=False)
+    for path in report.files:
+        console.print(f"write    {path}", markup=False)
+    if not report.changed:
+        console.print("Nothing to do.")
+
+
+def _tell(report: "Report") -> None:
+    """What a person wants to know when `up` is done."""
+    from rich.table import Table
+
+    from samsesh.cli.output import console, warn
+    from samsesh.ops.service import reboot_warning
+
+    for warning in report.server.warnings:
+        warn(warning)
+    if report.backup:
+        console.print(f"A backup from before the change of version is in {report.backup}", markup=False)
+    if not report.changed:
+        console.print("Nothing to do: the server runs as the settings say.")
+        return
+    addresses = report.server.plan.offer.addresses
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for title, name in (("Welcome and sign-up", "web"), ("Homeserver, for apps", "homeserver"), ("Administration", "admin")):
+        if name in addresses:
+            table.add_row(title, addresses[name])
+    console.print(f"\n{report.server.settings.brand.name} is ready.\n", style="bold", markup=False)
+    console.print(table)
+    if report.first_admin:
+        name, password = report.first_admin
+        console.print(f"\nAdministrator: {name}", markup=False)
+        if password:
+            console.print(f"Password:      {password}   (shown only now)", markup=False)
+    _tell_safety(report, reboot_warning(report.server.home))
+
+
+def _tell_safety(report: "Report", reboot: str) -> None:
+    from samsesh.cli.output import console
+
+    settings = report.server.settings
+    ports = [settings.ports.of(name) for name in ("web", "api", "admin")]
+    tunnel = " ".join(f"-L {port}:localhost:{port}" for port in ports)
+    notes = [
+        "This is a trial: it answers on this machine only, without TLS. Its name, "
+        f"{settings.server.name}, cannot change later; to begin again under another: samsesh destroy",
+        f"From another machine: ssh {tunnel} THIS-MACHINE, then open http://localhost:{ports[0]}",
+        "Invite people: samsesh invite create",
+    ]
+    if settings.registration.mode == "open":
+        notes.append("Registration is open to everybody who reaches the server: samsesh config set registration.mode token")
+    if reboot:
+        notes.append(reboot)
+    console.print()
+    for note in notes:
+        console.print(f"- {note}", markup=False)
+
+
+def down(ctx: typer.Context) -> None:
+    """Stop the server. No data is touched. Example: `samsesh down`."""
+    from samsesh.cli.output import console, say
+    from samsesh.ops import deploy
+
+    stopped = deploy.down(ctx.obj, say)
+    console.print("The server is stopped." if stopped else "Nothing was running.")
+
+
+def restart(
+    ctx: typer.Context,
+    services: Annotated[list[str] | None, typer.Argument(help="Services to restart; none: all.", show_default=False)] = None,
+) -> None:
+    """Restart all services, or those named. Examples: `samsesh restart`, `samsesh restart synapse`."""
+    from samsesh.cli.output import console, say
+    from samsesh.ops import deploy
+
+    deploy.restart(ctx.obj, os.environ, services or [], say)
+    console.print("Restarted, and everything answers.")

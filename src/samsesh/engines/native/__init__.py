@@ -1,0 +1,230 @@
+"""The native engine: the plan's units as processes of one user, under supervisord."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+
+from samsesh.engines.native import files, ports
+from samsesh.engines.native.start import answers
+from samsesh.engines.native.supervisor import Supervisor, end_left_over, left_over
+from samsesh.errors import SamseshError
+from samsesh.facts import Facts, free_bytes
+from samsesh.home import Home
+from samsesh.model import Plan, Prepare, Step, Unit
+from samsesh.run import last_lines, run, spawn
+from samsesh.write import make_dir, write_file
+
+SPACE = 512 * 1024 * 1024  # bytes that a start needs to be worth trying
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What applying a plan will do to one unit: "start", "restart", "stop" or "keep", and why."""
+
+    unit: str
+    action: str
+    why: str = ""
+
+
+class NativeEngine:
+    """Makes reality match a plan on this machine. Applying twice changes nothing."""
+
+    def __init__(self, home: Home, facts: Facts) -> None:
+        self.home = home
+        self.facts = facts
+        self.supervisor = Supervisor(home)
+
+    def changes(self, plan: Plan) -> list[Change]:
+        """What `apply` would do, without doing it."""
+        programs = self.supervisor.programs()
+        applied = self._applied() if programs else {}
+        found = []
+        for unit in plan.units:
+            spec = files.specification(self.home, plan, unit)
+            if unit.name not in programs or programs[unit.name].pid == 0:
+                found.append(Change(unit.name, "start", "it is not running"))
+            elif applied.get(unit.name) != files.fingerprint(unit, spec):
+                found.append(Change(unit.name, "restart", self._why(unit)))
+            else:
+                found.append(Change(unit.name, "keep"))
+        known = {unit.name for unit in plan.units}
+        return found + [Change(name, "stop", "it is no longer wanted") for name in programs if name not in known]
+
+    def changed_files(self, plan: Plan) -> list[Path]:
+        """Files that `apply` would write."""
+        wanted = files.plan_files(self.home, plan, self.facts.python)
+        return [file.path for file in wanted if not _there(file.path, file.content)]
+
+    def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> "Popen[bytes] | None":
+        """Write, prepare, start what is not running, restart what changed, and wait until all of it answers."""
+        changes = self.changes(plan)
+        self._check(plan, changes)
+        if not self.supervisor.running():
+            end_left_over(self.home, say)
+            starting = list(plan.units)
+        else:
+            acting = {change.unit for change in changes if change.action == "start"}
+            starting = [unit for unit in plan.units if unit.name in acting]
+        ports.check(starting, self.facts)
+        self._write(plan)
+        for unit in plan.units:
+            if unit.prepare and not unit.prepare.folder.exists():
+                self._prepare(unit.prepare, say)
+        manager = self._start_or_update(plan, changes, say, foreground=foreground)
+        self._remember(plan)
+        try:
+            self._wait_ready(plan, say)
+        except BaseException:
+            if manager:
+                manager.terminate()
+                manager.wait()
+            raise
+        return manager
+
+    def stop(self, say: Say) -> None:
+        """Stop everything of this home; afterwards no process of it is left."""
+        if self.supervisor.running():
+            say("stopping all services")
+            self.supervisor.shut_down()
+        end_left_over(self.home, say)
+        self._applied_file.unlink(missing_ok=True)
+
+    def running(self) -> bool:
+        return self.supervisor.running()
+
+    def leftovers(self) -> list[int]:
+        return left_over(self.home)
+
+    def restart(self, plan: Plan, names: list[str], say: Say) -> None:
+        """Stop and start units by name, and wait until they answer."""
+        say("restarting " + ", ".join(names))
+        self.supervisor.update(set(names), [unit.name for unit in plan.units])
+        self._wait_ready(plan, say)
+
+    def log_file(self, unit: str) -> Path:
+        return files.log_path(self.home, unit)
+
+    @property
+    def _applied_file(self) -> Path:
+        return self.home.config_dir / "applied.json"
+
+    def _applied(self) -> Mapping[str, str]:
+        """Fingerprints of the units as they were started last."""
+        with suppress(OSError, ValueError):
+            found = json.loads(self._applied_file.read_bytes())
+            if isinstance(found, dict):
+                return found
+        return {}
+
+    def _why(self, unit: Unit) -> str:
+        changed = [file.path.name for file in unit.files if not file.live and not _there(file.path, file.content)]
+        return f"{', '.join(changed)} changed" if changed else "its command, environment or version changed"
+
+    def _check(self, plan: Plan, changes: list[Change]) -> None:
+        if obstacle := self.facts.native_obstacle():
+            raise SamseshError(obstacle, "run Samsesh on such a machine; Docker Compose support is in the making")
+        if any(change.action == "start" for change in changes) and (free := free_bytes(self.home.path)) < SPACE:
+            megabytes = 1024 * 1024
+            raise SamseshError(
+                f"only {free // megabytes} MB are free on the disk of {self.home.path}; a start needs {SPACE // megabytes} MB",
+                "make room, or choose another folder with --home",
+            )
+
+    def _write(self, plan: Plan) -> None:
+        self.home.make_runtime_dir()
+        for folder in (self.home.config_dir, self.home.data_dir, self.home.logs_dir):
+            make_dir(folder)
+        for unit in plan.units:
+            for folder in unit.folders:
+                make_dir(folder)
+        for file in files.plan_files(self.home, plan, self.facts.python):
+            write_file(file.path, file.content, file.mode)
+
+    def _prepare(self, prepare: Prepare, say: Say) -> None:
+        """Make a folder whole or not at all: in a new one beside it, which then takes its name."""
+        say(prepare.what)
+        new = prepare.folder.with_name(prepare.folder.name + ".new")
+        if new.exists():
+            shutil.rmtree(new)
+        make_dir(new)
+        for step in prepare.steps:
+            self._step(step, new, prepare)
+        new.rename(prepare.folder)
+
+    def _step(self, step: Step, folder: Path, prepare: Prepare) -> None:
+        command = [word.replace("{folder}", str(folder)) for word in step.command]
+        stdin = step.stdin.reveal().encode() if step.stdin else b""
+        run(command, stdin=stdin, timeout=prepare.seconds, what=prepare.what, env={"TZ": "UTC"})
+
+    def _start_or_update(
+        self, plan: Plan, changes: list[Change], say: Say, *, foreground: bool
+    ) -> "Popen[bytes] | None":
+        doing = [f"{change.action}ing {change.unit}" for change in changes if change.action in ("start", "restart")]
+        command = [self.facts.python, "-I", "-m", "supervisor.supervisord", "-c", str(files.conf_path(self.home))]
+        if self.supervisor.running():
+            if doing or any(change.action == "stop" for change in changes):
+                say(", ".join(doing) or "stopping what is no longer wanted")
+                restart = {change.unit for change in changes if change.action in ("start", "restart")}
+                self.supervisor.update(restart, [unit.name for unit in plan.units])
+            return None
+        say(", ".join(doing))
+        self._clean_runtime()
+        if foreground:
+            return spawn([*command, "--nodaemon"], log=files.log_path(self.home, "supervisord.out"))
+        run(command, what="starting the process manager", timeout=30)
+        return None
+
+    def _clean_runtime(self) -> None:
+        """Remove sockets and pids of an earlier life; nothing of this home runs any more."""
+        for path in self.home.runtime_dir().iterdir():
+            if path.suffix in (".sock", ".pid", ".starts") or path.name.startswith(".s.PGSQL"):
+                path.unlink(missing_ok=True)
+
+    def _remember(self, plan: Plan) -> None:
+        prints = {unit.name: files.fingerprint(unit, files.specification(self.home, plan, unit)) for unit in plan.units}
+        write_file(self._applied_file, json.dumps(prints, indent=1))
+
+    def _wait_ready(self, plan: Plan, say: Say) -> None:
+        """Until every probe answers; a program that ends again and again fails the start at once."""
+        began = time.monotonic()
+        waiting = list(plan.units)
+        told = ""
+        while waiting:
+            ready = [unit for unit in waiting if answers(files.probe_data(unit.title, unit.probe))[0]]
+            waiting = [unit for unit in waiting if unit not in ready]
+            for unit in ready:
+                say(f"{unit.title} is ready")
+            if waiting and (line := "waiting for " + ", ".join(unit.title for unit in waiting)) != told:
+                say(line)
+                told = line
+            for unit in waiting:
+                self._check_waiting(unit, time.monotonic() - began)
+            if waiting:
+                time.sleep(0.05)
+
+    def _check_waiting(self, unit: Unit, seconds: float) -> None:
+        starts = self.home.runtime_dir() / f"{unit.name}.starts"
+        ended = len(starts.read_text().split()) > 3 if starts.exists() else False
+        if not ended and seconds < unit.probe.seconds:
+            return
+        reason = answers(files.probe_data(unit.title, unit.probe))[1]
+        log = self.log_file(unit.name)
+        text = log.read_text(errors="replace")[-6000:] if log.exists() else ""
+        problem = "ends again and again" if ended else f"is not ready after {seconds:.0f} s ({reason})"
+        raise SamseshError(
+            f"the {unit.title} {problem}", f"the last lines of its log are below; all: samsesh logs {unit.name}",
+            detail=last_lines(text),
+        )
+
+
+def _there(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False

@@ -1,0 +1,87 @@
+"""Reading and changing settings for people and programs: show, get, set, schema, sample."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from samsesh.environment import from_text, keys, nearest
+from samsesh.errors import SettingsError
+from samsesh.home import Home
+from samsesh.load import SECRET_KEYS, load, plain, save
+from samsesh.settings import Settings
+
+HIDDEN = "***"
+
+
+def check_key(key: str) -> None:
+    """Refuse a name that is no setting; keys below a table (extra.synapse.x) belong to their table."""
+    if key not in keys():
+        raise SettingsError(f"there is no setting {key}", nearest(key, list(keys())) or "`samsesh config sample` shows all")
+
+
+def values(home: Home, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Every setting in force: dotted name -> {"value", "source"}; secrets hidden."""
+    loaded = load(home, environ)
+    return {
+        key: {"value": shown(key, loaded.settings), "source": loaded.sources.get(key, "default")} for key in keys()
+    }
+
+
+def shown(key: str, settings: Settings) -> Any:
+    value = plain(value_of(key, settings))
+    return HIDDEN if key in SECRET_KEYS and value else value
+
+
+def value_of(key: str, settings: Settings) -> Any:
+    section, name = key.split(".")
+    return getattr(getattr(settings, section), name)
+
+
+def change(home: Home, key: str, text: str | None, say: Callable[[str], None]) -> None:
+    """Set a setting to what `text` says, or back to its default (None)."""
+    check_key(key)
+    home.prepare()
+    made = home.state().get("server_name")
+    if key == "server.name" and made and text != made:
+        raise SettingsError(
+            f"this server is called {made} for good: its name is part of every account and room",
+            "to begin again under another name: samsesh destroy",
+        )
+    with home.lock("config", say):
+        save(home, {} if text is None else {key: from_text(key, text)}, [key] if text is None else [])
+        home.audit("config set", target=key)
+
+
+def schema() -> str:
+    return json.dumps(Settings.model_json_schema(), indent=1)
+
+
+def sample() -> str:
+    """samsesh.toml with every setting, commented out at its default, and what it means."""
+    import tomlkit
+
+    lines = ["# Every setting of samsesh.toml, at its default. Uncomment what you change; `samsesh up` applies it."]
+    lines.append("# Made by `samsesh config sample`.")
+    defaults = Settings()
+    for section, part in Settings.model_fields.items():
+        assert part.annotation is not None
+        about = (part.annotation.__doc__ or "").strip().splitlines()[0]
+        lines += ["", f"# {about}", f"[{section}]"]
+        for name, field in part.annotation.model_fields.items():
+            value = plain(value_of(f"{section}.{name}", defaults))
+            written = '"..."' if value is None else _inline(tomlkit.item(value) if not isinstance(value, list | dict) else value)
+            lines += [f"# {field.description}", f"#{name} = {written}"]
+    return "\n".join(lines) + "\n"
+
+
+def _inline(value: Any) -> str:
+    """A value as TOML on one line."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_inline(part)}" for key, part in value.items()) + "}"
+    if hasattr(value, "as_string"):
+        return str(value.as_string())
+    return json.dumps(value, ensure_ascii=False)
+
+

@@ -1,0 +1,109 @@
+"""Bringing a server up and down: plan, safety backup, engine, accounts, and the proof that a client can log in."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from subprocess import Popen
+from typing import Any
+
+from samsesh.engines.native import Change
+from samsesh.errors import SettingsError
+from samsesh.facts import gather
+from samsesh.home import Home
+from samsesh.load import save
+from samsesh.ops import backup, service_account
+from samsesh.ops.server import Server, open_server
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Report:
+    """What `up` did, for people."""
+
+    server: Server
+    changes: list[Change]
+    files: list[str] = field(default_factory=list)  # written, or with a dry run: would be
+    first_admin: tuple[str, str | None] | None = None
+    backup: str = ""
+    manager: "Popen[bytes] | None" = None  # the process manager, where it runs in the foreground
+
+    @property
+    def changed(self) -> bool:
+        return any(change.action != "keep" for change in self.changes) or bool(self.files)
+
+
+def up(
+    home: Home,
+    environ: Mapping[str, str],
+    *,
+    say: Say,
+    flags: Mapping[str, Any] | None = None,
+    foreground: bool = False,
+) -> Report:
+    """Make the server run as the settings say. Returns when a client could log in; raises with what is wrong."""
+    home.prepare()
+    with home.lock("up", say):
+        server = open_server(home, environ, flags=flags, adopt=True)
+        check_name(server)
+        keep = {**server.loaded.adopted, **(flags or {})}
+        if keep or not home.settings_file.exists():
+            save(home, keep)
+        report = preview(server)
+        reason = backup.needed_before(server)
+        if reason:
+            say(f"taking a backup first: {reason}")
+            report.backup = str(backup.create(server, reason=reason, say=say).path)
+        report.manager = server.engine.apply(server.plan, say, foreground=foreground)
+        home.remember(server_name=server.settings.server.name, versions=dict(server.facts.versions))
+        report.first_admin = service_account.first_admin(server)
+        if report.changed:
+            say("logging in as a client would")
+            service_account.prove_login(server, server.plan.offer.addresses["homeserver"])
+            home.audit("up", changes=" ".join(f"{change.action}:{change.unit}" for change in report.changes))
+    return report
+
+
+def preview(server: Server) -> Report:
+    """What `up` would do."""
+    changed = [str(path) for path in server.engine.changed_files(server.plan)]
+    return Report(server, server.engine.changes(server.plan), changed)
+
+
+def check_name(server: Server) -> None:
+    """The server name is permanent once the database exists."""
+    made, wanted = server.home.state().get("server_name"), server.settings.server.name
+    if made and made != wanted:
+        raise SettingsError(
+            f"server.name is {wanted}, but this server was made as {made}, and every account and room carries that name",
+            f"set it back (samsesh config set server.name {made}), or begin anew with `samsesh destroy`",
+        )
+
+
+def down(home: Home, say: Say) -> bool:
+    """Stop everything of this home, also where its settings are broken. False where nothing ran."""
+    from samsesh.engines.native import NativeEngine
+
+    if home.empty:
+        return False
+    with home.lock("down", say):
+        engine = NativeEngine(home, gather())
+        ran = engine.running() or bool(engine.leftovers())
+        engine.stop(say)
+        if ran:
+            home.audit("down")
+    return ran
+
+
+def restart(home: Home, environ: Mapping[str, str], names: list[str], say: Say) -> None:
+    """Stop and start services again, as they were started last."""
+    with home.lock("restart", say):
+        server = open_server(home, environ)
+        known = [unit.name for unit in server.plan.units]
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise SettingsError(f"there is no service {unknown[0]}", f"services are: {', '.join(known)}")
+        if server.engine.running():
+            server.engine.restart(server.plan, names or known, say)
+            home.audit("restart", target=" ".join(names or known))
+            return
+    up(home, environ, say=say)

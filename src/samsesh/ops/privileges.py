@@ -1,0 +1,96 @@
+"""As root: make the system user and its home, then become that user. Nothing else of ours runs as root."""
+
+import ctypes
+import os
+import pwd
+from pathlib import Path
+
+from samsesh.errors import SamseshError
+from samsesh.home import SERVICE_USER, Home
+from samsesh.run import run
+
+PR_SET_KEEPCAPS = 8
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
+CAP_NET_BIND_SERVICE = 10
+CAPABILITY_VERSION_3 = 0x20080522
+
+
+def become_service_user(home: Home) -> None:
+    """Drop from root to the user `samsesh` in this process, keeping only the right to bind low ports.
+
+    The user and the home folder are made if they are missing; a home of somebody else is refused.
+    """
+    os.environ.setdefault("SAMSESH_CALLER", os.environ.get("SUDO_USER", "root"))
+    user = _user()
+    _own_home(home.path, user)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    os.initgroups(user.pw_name, user.pw_gid)
+    os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
+    os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+    _keep_low_ports(libc)
+    os.environ.update(HOME=str(home.path), USER=user.pw_name, LOGNAME=user.pw_name)
+    for name in ("XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        os.environ.pop(name, None)
+    os.umask(0o077)
+    _can_still_run()
+
+
+def _user() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        home = ("--home-dir", "/var/lib/samsesh", "--no-create-home")
+        shell = ("--shell", "/usr/sbin/nologin")
+        run(["useradd", "--system", "--user-group", *home, *shell, SERVICE_USER], what=f"making the user {SERVICE_USER}")
+        return pwd.getpwnam(SERVICE_USER)
+
+
+def _own_home(path: Path, user: pwd.struct_passwd) -> None:
+    """The home belongs to the service user; folders above it are left alone, but must let that user in."""
+    try:
+        if not path.exists():
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            path.mkdir(mode=0o700)
+            os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+        found = path.lstat()
+    except OSError as error:
+        raise SamseshError(f"cannot make the home folder {path}: {error.strerror}", "choose another with --home DIR") from None
+    if found.st_uid == 0 and not any(path.iterdir()):
+        os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+    elif found.st_uid != user.pw_uid:
+        raise SamseshError(
+            f"{path} belongs to {_name(found.st_uid)}; as root the server runs as the user {SERVICE_USER}",
+            f"run as that owner, or give it over: chown -R {SERVICE_USER}: {path}",
+        )
+    for above in path.parents:
+        mode = above.stat()
+        if not mode.st_mode & 0o001 and mode.st_uid != user.pw_uid:
+            raise SamseshError(
+                f"the user {SERVICE_USER} cannot reach {path}: {above} is closed to others",
+                "choose a home elsewhere, such as /var/lib/samsesh: --home DIR",
+            )
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def _keep_low_ports(libc: ctypes.CDLL) -> None:
+    """Leave one capability in the permitted and inheritable sets (capset(2)), and raise it as ambient."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    bit = 1 << CAP_NET_BIND_SERVICE
+    data = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
+    if libc.capset(header, data) == 0:
+        libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0)
+
+
+def _can_still_run() -> None:
+    if not os.access(__file__, os.R_OK):
+        raise SamseshError(
+            f"the user {SERVICE_USER} cannot read the program at {Path(__file__).parents[1]}",
+            "start it by the checkout's ./samsesh, or install it where everybody can read",
+        )

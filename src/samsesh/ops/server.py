@@ -1,0 +1,66 @@
+"""Everything a command needs of one home, read once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from samsesh import facts as machine
+from samsesh import secrets as kept
+from samsesh.engines.native import NativeEngine
+from samsesh.engines.native.placement import NativePlacement
+from samsesh.errors import SamseshError
+from samsesh.facts import Facts
+from samsesh.home import Home
+from samsesh.load import Loaded, load
+from samsesh.model import Context, Plan
+from samsesh.plan import make_plan
+from samsesh.secrets import Secrets
+from samsesh.settings import Settings
+
+
+@dataclass(frozen=True)
+class Server:
+    """One home's settings, secrets, plan and engine."""
+
+    home: Home
+    settings: Settings
+    secrets: Secrets
+    facts: Facts
+    plan: Plan
+    engine: NativeEngine
+    loaded: Loaded
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.loaded.warnings
+
+
+def open_server(
+    home: Home,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    flags: Mapping[str, Any] | None = None,
+    adopt: bool = False,
+) -> Server:
+    """Load and plan. Changes nothing in a home but missing secrets; refuses one that is not there unless `adopt`."""
+    if not adopt and home.empty:
+        raise SamseshError(f"there is no server in {home.path}", "make one with `samsesh up`, or name its folder: --home DIR")
+    home.check_format()
+    loaded = load(home, environ, flags=flags, adopt=adopt)
+    secrets = kept.ensure(home, loaded.given_secrets, loaded.adopted_secrets)
+    return planned(home, loaded, secrets)
+
+
+def planned(home: Home, loaded: Loaded, secrets: Secrets) -> Server:
+    facts = machine.gather()
+    place = NativePlacement(home, loaded.settings, facts)
+    plan = make_plan(Context(loaded.settings, secrets, facts, place))
+    return Server(home, loaded.settings, secrets, facts, plan, NativeEngine(home, facts), loaded)
+
+
+def preview_server(home: Home, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Server:
+    """As `open_server` for `up`, but without leaving anything in the home: missing secrets are made up and forgotten."""
+    home.check_format()
+    loaded = load(home, environ, flags=flags, adopt=True)
+    return planned(home, loaded, kept.preview(home, loaded.given_secrets))
