@@ -31,7 +31,16 @@ SECRET_VARIABLES = {
 }
 WELL_KNOWN = frozenset({"devkey", "secret", "somesecuretext"})
 SHORTEST_SECRET = 16
-WORDS = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
+WORDS = {
+    "yes": True,
+    "true": True,
+    "on": True,
+    "1": True,
+    "no": False,
+    "false": False,
+    "off": False,
+    "0": False,
+}
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 
 
@@ -90,7 +99,9 @@ def _structure(key: str, value: str, table: bool) -> Any:
             except ValueError:
                 continue
     if table or value.startswith(("[", "{")):
-        raise SettingsError(f"{key} is neither JSON nor TOML", """write it like '[{"text": "Help", "url": "https://..."}]'""")
+        raise SettingsError(
+            f"{key} is neither JSON nor TOML", """write it like '[{"text": "Help", "url": "https://..."}]'"""
+        )
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
@@ -122,7 +133,9 @@ def _secret(found: Variables, variable: str, text: str) -> None:
     shortest = 1 if variable == "LIVEKIT_KEY" else SHORTEST_SECRET
     if text.lower() in WELL_KNOWN or len(text) < shortest:
         if text:
-            found.warnings.append(f"{variable} is a well-known or short value; a generated one is used in its place.")
+            found.warnings.append(
+                f"{variable} is a well-known or short value; a generated one is used in its place."
+            )
         return
     found.secrets[SECRET_VARIABLES[variable]] = text
 
@@ -165,7 +178,9 @@ def read_env_file(path: Path) -> dict[str, str]:
             continue
         match = _LINE.fullmatch(stripped)
         if not match:
-            raise SettingsError(f"{path}, line {number}: this is not KEY=VALUE", "correct or remove that line")
+            raise SettingsError(
+                f"{path}, line {number}: this is not KEY=VALUE", "correct or remove that line"
+            )
         found[match[1]] = _unquoted(match[2], path, number)
     return found
 

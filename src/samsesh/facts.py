@@ -36,7 +36,9 @@ class Facts:
         if self.system != "Linux":
             return f"the native engine needs Linux; this is {self.system}"
         if self.libc != "glibc":
-            return "the native engine needs a Linux with glibc (Debian, Ubuntu, Fedora, ...); this one has musl"
+            return (
+                "the native engine needs a Linux with glibc (Debian, Ubuntu, Fedora, ...); this one has musl"
+            )
         if self.machine not in ("x86_64", "aarch64"):
             return f"the native engine needs an x86_64 or arm64 processor; this is {self.machine}"
         missing = [name for name in NATIVE_PACKAGES if name not in self.versions]
@@ -120,7 +122,9 @@ def _effective_capabilities() -> int:
 
 def _jemalloc() -> str:
     places = (f"/usr/lib/{platform.machine()}-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib")
-    return next((f"{place}/libjemalloc.so.2" for place in places if Path(place, "libjemalloc.so.2").exists()), "")
+    return next(
+        (f"{place}/libjemalloc.so.2" for place in places if Path(place, "libjemalloc.so.2").exists()), ""
+    )
 
 
 def _programs() -> dict[str, str]:

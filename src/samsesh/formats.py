@@ -10,7 +10,9 @@ HEADER = "Written by Samsesh from samsesh.toml; changes made here are lost. Use 
 
 
 def to_yaml(data: Mapping[str, Any]) -> bytes:
-    body = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=110, default_flow_style=False)
+    body = yaml.safe_dump(
+        dict(data), sort_keys=False, allow_unicode=True, width=110, default_flow_style=False
+    )
     return f"# {HEADER}{body}".encode()
 
 

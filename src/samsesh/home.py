@@ -100,7 +100,9 @@ class Home:
         make_dir(path)
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            raise SamseshError(f"{path} belongs to somebody else or is open to others", f"remove {path}, then try again")
+            raise SamseshError(
+                f"{path} belongs to somebody else or is open to others", f"remove {path}, then try again"
+            )
         return path
 
     def prepare(self) -> None:
@@ -128,7 +130,9 @@ class Home:
         except FileNotFoundError:
             return {}
         except PermissionError:
-            raise SamseshError(f"{self.state_file} is not readable for {user_name()}", "run the command as its owner") from None
+            raise SamseshError(
+                f"{self.state_file} is not readable for {user_name()}", "run the command as its owner"
+            ) from None
         except ValueError:
             raise SamseshError(f"{self.state_file} is damaged", "restore the home from a backup") from None
         return found if isinstance(found, dict) else {}
@@ -157,7 +161,9 @@ class Home:
                     waiting(f"waiting for another command on this home: {holder}")
                     told = True
                 if time.monotonic() > end:
-                    raise SamseshError(f"this home is still held by {holder}", "wait for it to end, or end it", code=USAGE)
+                    raise SamseshError(
+                        f"this home is still held by {holder}", "wait for it to end, or end it", code=USAGE
+                    )
                 time.sleep(0.1)
             handle.truncate(0)
             handle.write(f"samsesh {what} (process {os.getpid()})")
@@ -172,7 +178,9 @@ def _open_lock(path: Path) -> Any:
     try:
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "a+")
     except OSError as error:
-        raise SamseshError(f"cannot lock {path.parent}: {error.strerror}", "check who owns that folder") from error
+        raise SamseshError(
+            f"cannot lock {path.parent}: {error.strerror}", "check who owns that folder"
+        ) from error
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -34,7 +34,9 @@ class Loaded:
     """What loading found. `sources` says where each value that is no default comes from."""
 
     settings: Settings
-    given_secrets: dict[str, str] = field(default_factory=dict)  # from the home's .env, in force while they stand there
+    given_secrets: dict[str, str] = field(
+        default_factory=dict
+    )  # from the home's .env, in force while they stand there
     adopted: dict[str, Any] = field(default_factory=dict)  # from the environment, to be kept by setup and up
     adopted_secrets: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -56,7 +58,9 @@ def load(
     text = _text(home)
     values = flat(_parse(home, text))
     sources = dict.fromkeys(values, "samsesh.toml")
-    live = environment.read_variables(environment.read_env_file(home.env_file), str(home.env_file), strict=True)
+    live = environment.read_variables(
+        environment.read_env_file(home.env_file), str(home.env_file), strict=True
+    )
     process = environment.read_variables(environ, "the environment", strict=False)
     _over(values, sources, live.settings, ".env")
     _over(values, sources, dict(flags or {}), "command line")
@@ -112,7 +116,9 @@ def _text(home: Home) -> str:
     except UnicodeDecodeError:
         raise SettingsError(f"{home.settings_file} is not UTF-8 text", "save it as UTF-8") from None
     except OSError as error:
-        raise SettingsError(f"{home.settings_file} cannot be read: {error.strerror}", "check its owner and mode") from None
+        raise SettingsError(
+            f"{home.settings_file} cannot be read: {error.strerror}", "check its owner and mode"
+        ) from None
 
 
 def _parse(home: Home, text: str) -> dict[str, Any]:
@@ -121,7 +127,9 @@ def _parse(home: Home, text: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{home.settings_file}: this is no TOML: {error}", "correct that line") from None
     except RecursionError:
-        raise SettingsError(f"{home.settings_file}: tables are nested too deeply", "make it simpler") from None
+        raise SettingsError(
+            f"{home.settings_file}: tables are nested too deeply", "make it simpler"
+        ) from None
 
 
 def flat(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,7 +155,9 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return data
 
 
-def validate(values: Mapping[str, Any], home: Home, text: str = "", variables: Mapping[str, str] | None = None) -> Settings:
+def validate(
+    values: Mapping[str, Any], home: Home, text: str = "", variables: Mapping[str, str] | None = None
+) -> Settings:
     """Values by dotted name -> Settings; every problem is told with its place."""
     try:
         return Settings.model_validate(nested(values))
@@ -175,7 +185,9 @@ def _problem(found: Any, home: Home, text: str, variables: Mapping[str, str]) ->
 
 def _is_branch(part: int | str) -> bool:
     """Pydantic names the member of a union in a location; people did not write it."""
-    return isinstance(part, str) and ("[" in part or "(" in part or part in ("int", "float", "bool", "str", "constrained-float"))
+    return isinstance(part, str) and (
+        "[" in part or "(" in part or part in ("int", "float", "bool", "str", "constrained-float")
+    )
 
 
 def _short(value: Any) -> str:
@@ -224,13 +236,15 @@ def save(home: Home, changes: Mapping[str, Any], remove: Iterable[str] = ()) -> 
             section, _, name = key.partition(".")
             if section not in document:
                 document[section] = tomlkit.table()
-            document[section][name] = plain(value)  # type: ignore[index]
+            document[section][name] = plain(value)
         for key in remove:
             section, _, name = key.partition(".")
             if name in document.get(section, {}):
-                document[section].remove(name)  # type: ignore[union-attr]
+                document[section].remove(name)
         written = tomlkit.dumps(document)
     except (TOMLKitError, TypeError, AttributeError) as error:
-        raise SettingsError(f"{home.settings_file} cannot be changed: {error}", "write the setting into it by hand") from None
+        raise SettingsError(
+            f"{home.settings_file} cannot be changed: {error}", "write the setting into it by hand"
+        ) from None
     validate(flat(tomllib.loads(written)), home, written)
     write_file(home.settings_file, written)

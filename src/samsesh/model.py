@@ -141,6 +141,7 @@ class Placement(Protocol):
     def secret(self, name: str) -> Path: ...  # the file of one secret
     def logs(self, unit: str) -> Path: ...  # folder of log files that the unit writes itself
     def operator_file(self, path: str) -> Path: ...  # a file named in the settings
+    def logo(self, path: str) -> tuple[bytes, str]: ...  # content and media type of the operator's logo
     def socket(self, name: str) -> Endpoint: ...  # a private endpoint for units of this server
     def public(self, port: str) -> tuple[Endpoint, ...]: ...  # where the gateway binds a port of the table
     def url(self, port: str, scheme: str = "http") -> str: ...  # how people reach a port of the table

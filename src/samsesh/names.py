@@ -20,7 +20,9 @@ def server_name(value: str) -> str:
     if value != value.lower():
         raise ValueError(f"a server name is written in lower case: {value.lower()!r}")
     if "://" in value or "/" in value:
-        raise ValueError("a server name is a name, not a URL: 'example.org', without https:// and without a path")
+        raise ValueError(
+            "a server name is a name, not a URL: 'example.org', without https:// and without a path"
+        )
     if len(value) > 230:
         raise ValueError("a server name has at most 230 characters, so that user IDs fit in 255")
     host, port = value, ""
@@ -61,7 +63,7 @@ def timezone(value: str) -> str:
     """A name of the IANA time zone database, such as 'Europe/Berlin'."""
     try:
         ZoneInfo(value)
-    except Exception:  # ZoneInfo raises several kinds, OSError and UnicodeError among them
+    except (KeyError, ValueError, OSError):  # ZoneInfo's own error is a KeyError
         raise ValueError("this is no time zone name; they look like 'Europe/Berlin' or 'UTC'") from None
     return value
 
@@ -73,7 +75,8 @@ def size(value: str | int) -> int:
     match = _SIZE.fullmatch(value.strip())
     if not match:
         raise ValueError("a size is a number with K, M or G, such as '100M'")
-    return int(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")
+    factor: int = 1024 ** " KMGT".index(match[2].upper() or " ")
+    return int(match[1]) * factor
 
 
 def duration(value: str) -> int:
@@ -105,7 +108,9 @@ def postgresql_url(value: str) -> dict[str, str | int]:
     if parts.scheme not in ("postgresql", "postgres"):
         raise ValueError("a database URL begins with postgresql://")
     if not (parts.hostname and parts.username and parts.path.strip("/")):
-        raise ValueError("a database URL has user, host and database: postgresql://user:password@host:5432/name")
+        raise ValueError(
+            "a database URL has user, host and database: postgresql://user:password@host:5432/name"
+        )
     found: dict[str, str | int] = {
         "host": unquote(parts.hostname),
         "port": port,

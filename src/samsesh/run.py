@@ -5,12 +5,22 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from samsesh.errors import SamseshError
 
 # What a program may know of the shell that started us; no variable of the user's reaches a service otherwise.
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "SSL_CERT_FILE")
+PASSED_ON = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "SSL_CERT_FILE",
+)
 
 
 @dataclass(frozen=True)
@@ -44,19 +54,21 @@ def run(
     """
     args = [str(part) for part in argv]
     purpose = what or Path(args[0]).name
-    given = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+    given: Any = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
     try:
-        done = subprocess.run(  # noqa: S603 - an argument list of ours, no shell
+        done: subprocess.CompletedProcess[bytes] = subprocess.run(
             args,
             env=environment(env),
             stdout=stdout or subprocess.PIPE,
             stderr=subprocess.PIPE,
             timeout=timeout,
             check=False,
-            **given,  # type: ignore[call-overload]
+            **given,
         )
     except FileNotFoundError:
-        raise SamseshError(f"{purpose} failed: {args[0]} is not there", "install it, or repair the installation") from None
+        raise SamseshError(
+            f"{purpose} failed: {args[0]} is not there", "install it, or repair the installation"
+        ) from None
     except PermissionError:
         raise SamseshError(f"{purpose} failed: this user may not run {args[0]}") from None
     except subprocess.TimeoutExpired:

@@ -32,7 +32,9 @@ class Secret:
     __str__ = __repr__
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and random.compare_digest(self._value.encode(), other._value.encode())
+        return isinstance(other, Secret) and random.compare_digest(
+            self._value.encode(), other._value.encode()
+        )
 
     def __hash__(self) -> int:
         return hash(self._value)
@@ -72,7 +74,9 @@ _MAKERS: dict[str, Callable[[], str]] = {
 }
 
 
-def ensure(home: Home, given: Mapping[str, str] | None = None, adopted: Mapping[str, str] | None = None) -> Secrets:
+def ensure(
+    home: Home, given: Mapping[str, str] | None = None, adopted: Mapping[str, str] | None = None
+) -> Secrets:
     """The secrets of this home, missing ones generated and kept.
 
     `adopted` values are kept in the place of generated ones where none is there yet; `given` ones (.env) count
@@ -94,7 +98,10 @@ def ensure(home: Home, given: Mapping[str, str] | None = None, adopted: Mapping[
 
 def preview(home: Home, given: Mapping[str, str] | None = None) -> Secrets:
     """The secrets as they are, missing ones made up for the moment: for showing what would be done."""
-    made = {field.name: (given or {}).get(field.name) or read(home, field.name) or _word() for field in fields(Secrets)}
+    made = {
+        field.name: (given or {}).get(field.name) or read(home, field.name) or _word()
+        for field in fields(Secrets)
+    }
     return Secrets(**{name: Secret(value) for name, value in made.items()})
 
 
@@ -110,7 +117,9 @@ def check_folder(folder: Path) -> None:
                 f"run `{fix}`; if others use this machine, also think of renewing the secrets",
             )
         if found.st_uid != os.geteuid():
-            raise SamseshError(f"{path} belongs to {user_name(found.st_uid)}, not to {user_name()}", "run as its owner")
+            raise SamseshError(
+                f"{path} belongs to {user_name(found.st_uid)}, not to {user_name()}", "run as its owner"
+            )
 
 
 def read(home: Home, name: str) -> str | None:

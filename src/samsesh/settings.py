@@ -72,7 +72,8 @@ class Server(Section):
 
 def _port(description: str, protocol: str, service: str, *, public: bool = True) -> Any:
     return Field(
-        description=description, json_schema_extra={"protocol": protocol, "service": service, "public": public}
+        description=description,
+        json_schema_extra={"protocol": protocol, "service": service, "public": public},
     )
 
 
@@ -82,7 +83,9 @@ class Ports(Section):
     offset: Annotated[int, Field(ge=0, le=50_000)] = 0
     """Added to every port that is left at its default, so that several servers run side by side."""
     web: Annotated[Port, _port("Web client, welcome and sign-up pages.", "http", "gateway")] = 8080
-    api: Annotated[Port, _port("Matrix client API: the homeserver's address for apps.", "http", "gateway")] = 8008
+    api: Annotated[
+        Port, _port("Matrix client API: the homeserver's address for apps.", "http", "gateway")
+    ] = 8008
     federation: Annotated[Port, _port("Matrix federation, in public modes.", "https", "gateway")] = 8448
     admin: Annotated[Port, _port("Admin panel; loopback only.", "http", "gateway", public=False)] = 8081
     call: Annotated[Port, _port("Element Call.", "http", "gateway")] = 8082

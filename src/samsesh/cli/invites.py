@@ -24,9 +24,8 @@ def create(
     Examples: `samsesh invite create`, `samsesh invite create --uses 20 --expires 2w`.
     """
     from samsesh.cli.output import console, print_json, say
-    from samsesh.pages import qr_terminal
-
     from samsesh.ops import invites
+    from samsesh.pages import qr_terminal
 
     try:
         seconds = names.duration(expires)
@@ -51,8 +50,8 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
     """List the invitations. Example: `samsesh invite list`."""
     from rich.table import Table
     from rich.text import Text
-    from samsesh.cli.output import console, print_json
 
+    from samsesh.cli.output import console, print_json
     from samsesh.ops import invites
 
     server = opened(ctx.obj)
@@ -75,7 +74,6 @@ def revoke(
 ) -> None:
     """End an invitation; accounts made with it stay. Example: `samsesh invite revoke TOKEN`."""
     from samsesh.cli.output import console
-
     from samsesh.ops import invites
 
     invites.revoke(opened(ctx.obj), token)

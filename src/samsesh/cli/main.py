@@ -14,7 +14,9 @@ from samsesh.errors import FAILED, SamseshError
 from samsesh.home import Home, default_home
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
-AS_ROOT = frozenset({"install-service", "version"})  # commands that need no home of the service user, or need root
+AS_ROOT = frozenset(
+    {"install-service", "version"}
+)  # commands that need no home of the service user, or need root
 
 app = typer.Typer(
     name="samsesh",
@@ -35,7 +37,10 @@ def _show_version(value: bool) -> None:
 def options(
     ctx: typer.Context,
     home: Annotated[
-        Path | None, typer.Option("--home", help="Folder of this server. Else SAMSESH_HOME, else the platform's data folder.")
+        Path | None,
+        typer.Option(
+            "--home", help="Folder of this server. Else SAMSESH_HOME, else the platform's data folder."
+        ),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")

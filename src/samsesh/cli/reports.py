@@ -62,10 +62,14 @@ def span(seconds: int | None) -> str:
 
 def logs(
     ctx: typer.Context,
-    services: Annotated[list[str] | None, typer.Argument(help="synapse, postgres, gateway; none: all.", show_default=False)] = None,
+    services: Annotated[
+        list[str] | None, typer.Argument(help="synapse, postgres, gateway; none: all.", show_default=False)
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     count: Annotated[int, typer.Option("--lines", "-n", min=0, help="So many last lines.")] = 50,
-    since: Annotated[str | None, typer.Option(help="Only since then: 10m, 2h, or '2026-01-31 12:00' (UTC).")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only since then: 10m, 2h, or '2026-01-31 12:00' (UTC).")
+    ] = None,
 ) -> None:
     """Show what the services write. Times are UTC.
 
@@ -97,5 +101,3 @@ def version(ctx: typer.Context, json: JsonFlag = False) -> None:
     console.print(f"samsesh {__version__}")
     for name, number in sorted(facts.versions.items()):
         console.print(f"{name} {number}", markup=False)
-
-

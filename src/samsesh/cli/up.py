@@ -16,10 +16,18 @@ if TYPE_CHECKING:
 
 def up(
     ctx: typer.Context,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take settings and defaults.")] = False,
-    port_offset: Annotated[int | None, typer.Option(help="Shift every default port by so much; kept in the settings.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
-    foreground: Annotated[bool, typer.Option("--foreground", help="Stay until stopped: for containers and systemd.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask nothing; take settings and defaults.")
+    ] = False,
+    port_offset: Annotated[
+        int | None, typer.Option(help="Shift every default port by so much; kept in the settings.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
+    ] = False,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay until stopped: for containers and systemd.")
+    ] = False,
 ) -> None:
     """Make the server run as the settings say. Does nothing where it does already.
 
@@ -77,7 +85,9 @@ def _preview(home: Home, flags: dict[str, Any]) -> None:
 
     report = deploy.preview(preview_server(home, os.environ, flags))
     for change in report.changes:
-        console.print(f"{change.action:8} {change.unit}{'  (' + change.why + ')' if change.why else ''}", markup=False)
+        console.print(
+            f"{change.action:8} {change.unit}{'  (' + change.why + ')' if change.why else ''}", markup=False
+        )
     for path in report.files:
         console.print(f"write    {path}", markup=False)
     if not report.changed:
@@ -100,7 +110,11 @@ def _tell(report: "Report") -> None:
         return
     addresses = report.server.plan.offer.addresses
     table = Table(show_header=False, box=None, padding=(0, 2))
-    for title, name in (("Welcome and sign-up", "web"), ("Homeserver, for apps", "homeserver"), ("Administration", "admin")):
+    for title, name in (
+        ("Welcome and sign-up", "web"),
+        ("Homeserver, for apps", "homeserver"),
+        ("Administration", "admin"),
+    ):
         if name in addresses:
             table.add_row(title, addresses[name])
     console.print(f"\n{report.server.settings.brand.name} is ready.\n", style="bold", markup=False)
@@ -126,7 +140,9 @@ def _tell_safety(report: "Report", reboot: str) -> None:
         "Invite people: samsesh invite create",
     ]
     if settings.registration.mode == "open":
-        notes.append("Registration is open to everybody who reaches the server: samsesh config set registration.mode token")
+        notes.append(
+            "Registration is open to everybody who reaches the server: samsesh config set registration.mode token"
+        )
     if reboot:
         notes.append(reboot)
     console.print()
@@ -145,7 +161,9 @@ def down(ctx: typer.Context) -> None:
 
 def restart(
     ctx: typer.Context,
-    services: Annotated[list[str] | None, typer.Argument(help="Services to restart; none: all.", show_default=False)] = None,
+    services: Annotated[
+        list[str] | None, typer.Argument(help="Services to restart; none: all.", show_default=False)
+    ] = None,
 ) -> None:
     """Restart all services, or those named. Examples: `samsesh restart`, `samsesh restart synapse`."""
     from samsesh.cli.output import console, say

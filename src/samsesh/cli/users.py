@@ -38,7 +38,6 @@ def add(
     Examples: `samsesh user add alice`, `samsesh user add bob --admin --password-stdin < file`.
     """
     from samsesh.cli.output import console
-
     from samsesh.ops import users
 
     server = opened(ctx.obj)
@@ -57,8 +56,8 @@ def list_(
     """List the accounts. Examples: `samsesh user list`, `samsesh user list --deactivated --json`."""
     from rich.table import Table
     from rich.text import Text
-    from samsesh.cli.output import console, print_json
 
+    from samsesh.cli.output import console, print_json
     from samsesh.ops import users
 
     server = opened(ctx.obj)
@@ -79,8 +78,8 @@ def show(ctx: typer.Context, name: Name, json: Json = False) -> None:
     """Show one account and its devices. Example: `samsesh user show alice`."""
     from rich.table import Table
     from rich.text import Text
-    from samsesh.cli.output import console, print_json
 
+    from samsesh.cli.output import console, print_json
     from samsesh.ops import users
 
     server = opened(ctx.obj)
@@ -113,7 +112,6 @@ def password(
     Examples: `samsesh user password alice`, `samsesh user password alice --keep-devices`.
     """
     from samsesh.cli.output import console
-
     from samsesh.ops import users
 
     server = opened(ctx.obj)
@@ -130,7 +128,6 @@ def admin(
 ) -> None:
     """Make an account an administrator, or no longer. Example: `samsesh user admin alice --on`."""
     from samsesh.cli.output import console
-
     from samsesh.ops import users
 
     target = users.set_admin(opened(ctx.obj), name, on)
@@ -148,7 +145,6 @@ def deactivate(
 ) -> None:
     """Close an account for good. Example: `samsesh user deactivate alice --erase`."""
     from samsesh.cli.output import console
-
     from samsesh.ops import users
 
     server = opened(ctx.obj)
@@ -172,7 +168,6 @@ def deactivate(
 def logout(ctx: typer.Context, name: Name) -> None:
     """Log an account out on all its devices. Example: `samsesh user logout alice`."""
     from samsesh.cli.output import console
-
     from samsesh.ops import users
 
     number = users.logout(opened(ctx.obj), name)

@@ -45,7 +45,7 @@ class SynapseClient:
         self._http = httpx2.Client(
             transport=httpx2.HTTPTransport(uds=str(path)),
             base_url="http://localhost",
-            headers={"X-Forwarded-For": "127.0.0.1"},
+            headers={"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http"},
             timeout=httpx2.Timeout(SECONDS, connect=5.0),
         )
 

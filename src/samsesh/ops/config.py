@@ -16,14 +16,17 @@ HIDDEN = "***"
 def check_key(key: str) -> None:
     """Refuse a name that is no setting; keys below a table (extra.synapse.x) belong to their table."""
     if key not in keys():
-        raise SettingsError(f"there is no setting {key}", nearest(key, list(keys())) or "`samsesh config sample` shows all")
+        raise SettingsError(
+            f"there is no setting {key}", nearest(key, list(keys())) or "`samsesh config sample` shows all"
+        )
 
 
 def values(home: Home, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Every setting in force: dotted name -> {"value", "source"}; secrets hidden."""
     loaded = load(home, environ)
     return {
-        key: {"value": shown(key, loaded.settings), "source": loaded.sources.get(key, "default")} for key in keys()
+        key: {"value": shown(key, loaded.settings), "source": loaded.sources.get(key, "default")}
+        for key in keys()
     }
 
 
@@ -60,7 +63,9 @@ def sample() -> str:
     """samsesh.toml with every setting, commented out at its default, and what it means."""
     import tomlkit
 
-    lines = ["# Every setting of samsesh.toml, at its default. Uncomment what you change; `samsesh up` applies it."]
+    lines = [
+        "# Every setting of samsesh.toml, at its default. Uncomment what you change; `samsesh up` applies it."
+    ]
     lines.append("# Made by `samsesh config sample`.")
     defaults = Settings()
     for section, part in Settings.model_fields.items():
@@ -69,7 +74,11 @@ def sample() -> str:
         lines += ["", f"# {about}", f"[{section}]"]
         for name, field in part.annotation.model_fields.items():
             value = plain(value_of(f"{section}.{name}", defaults))
-            written = '"..."' if value is None else _inline(tomlkit.item(value) if not isinstance(value, list | dict) else value)
+            written = (
+                '"..."'
+                if value is None
+                else _inline(tomlkit.item(value) if not isinstance(value, list | dict) else value)
+            )
             lines += [f"# {field.description}", f"#{name} = {written}"]
     return "\n".join(lines) + "\n"
 
@@ -83,5 +92,3 @@ def _inline(value: Any) -> str:
     if hasattr(value, "as_string"):
         return str(value.as_string())
     return json.dumps(value, ensure_ascii=False)
-
-

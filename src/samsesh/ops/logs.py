@@ -20,7 +20,10 @@ def log_files(home: Home, services: list[str]) -> list[tuple[str, Path]]:
     found = {path.stem: path for path in sorted(home.logs_dir.glob("*.log"))}
     for name in services:
         if name not in found:
-            raise SettingsError(f"there is no log of {name}", f"there are: {', '.join(found) or 'none; start the server first'}")
+            raise SettingsError(
+                f"there is no log of {name}",
+                f"there are: {', '.join(found) or 'none; start the server first'}",
+            )
     return [(name, found[name]) for name in services or found]
 
 
@@ -33,7 +36,9 @@ def since_time(since: str) -> datetime:
     try:
         moment = datetime.fromisoformat(since)
     except ValueError:
-        raise SettingsError(f"--since {since} is no time", "write it like 10m, 2h or '2026-01-31 12:00'") from None
+        raise SettingsError(
+            f"--since {since} is no time", "write it like 10m, 2h or '2026-01-31 12:00'"
+        ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

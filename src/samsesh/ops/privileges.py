@@ -42,7 +42,10 @@ def _user() -> pwd.struct_passwd:
     except KeyError:
         home = ("--home-dir", "/var/lib/samsesh", "--no-create-home")
         shell = ("--shell", "/usr/sbin/nologin")
-        run(["useradd", "--system", "--user-group", *home, *shell, SERVICE_USER], what=f"making the user {SERVICE_USER}")
+        run(
+            ["useradd", "--system", "--user-group", *home, *shell, SERVICE_USER],
+            what=f"making the user {SERVICE_USER}",
+        )
         return pwd.getpwnam(SERVICE_USER)
 
 
@@ -55,7 +58,9 @@ def _own_home(path: Path, user: pwd.struct_passwd) -> None:
             os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
         found = path.lstat()
     except OSError as error:
-        raise SamseshError(f"cannot make the home folder {path}: {error.strerror}", "choose another with --home DIR") from None
+        raise SamseshError(
+            f"cannot make the home folder {path}: {error.strerror}", "choose another with --home DIR"
+        ) from None
     if found.st_uid == 0 and not any(path.iterdir()):
         os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
     elif found.st_uid != user.pw_uid:

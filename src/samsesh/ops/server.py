@@ -45,7 +45,9 @@ def open_server(
 ) -> Server:
     """Load and plan. Changes nothing in a home but missing secrets; refuses one that is not there unless `adopt`."""
     if not adopt and home.empty:
-        raise SamseshError(f"there is no server in {home.path}", "make one with `samsesh up`, or name its folder: --home DIR")
+        raise SamseshError(
+            f"there is no server in {home.path}", "make one with `samsesh up`, or name its folder: --home DIR"
+        )
     home.check_format()
     loaded = load(home, environ, flags=flags, adopt=adopt)
     secrets = kept.ensure(home, loaded.given_secrets, loaded.adopted_secrets)

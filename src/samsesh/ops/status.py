@@ -38,7 +38,9 @@ def _verdict(services: list[dict[str, Any]], bad: list[dict[str, Any]]) -> str:
     return f"Something is wrong: {names}. See: samsesh logs {bad[0]['name']}"
 
 
-def _service(server: Server, unit: Unit, program: Program | None, children: dict[int, list[int]]) -> dict[str, Any]:
+def _service(
+    server: Server, unit: Unit, program: Program | None, children: dict[int, list[int]]
+) -> dict[str, Any]:
     pid = program.pid if program else 0
     uptime = max(0, int(time.time()) - program.since) if program and pid else None
     state, reason = _state(unit, program, uptime or 0)
@@ -59,7 +61,11 @@ def _state(unit: Unit, program: Program | None, uptime: int) -> tuple[str, str]:
     if program is None:
         return "stopped", "the process manager is not running"
     if not program.pid:
-        return ("failing", program.described) if program.state in ("BACKOFF", "FATAL") else ("stopped", program.described)
+        return (
+            ("failing", program.described)
+            if program.state in ("BACKOFF", "FATAL")
+            else ("stopped", program.described)
+        )
     ready, reason = answers(files.probe_data(unit.title, unit.probe))
     if ready:
         return "running", reason

@@ -1,7 +1,7 @@
 """The static pages: welcome, sign-up by invitation, and what the admin port shows until the panel is there.
 
-Everything is rendered when the server is configured; a browser then talks to the homeserver alone. Names of assets
-have a hash of the content, so that no page meets an old one.
+Everything is rendered when the server is configured; a browser then talks to the homeserver alone.
+Names of assets have a hash of the content, so that no page meets an old one.
 """
 
 import hashlib

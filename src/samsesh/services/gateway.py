@@ -43,10 +43,14 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
 
 def caddy_json(context: Context, offer: Offer) -> dict[str, Any]:
     admin = context.place.socket("caddy.sock")
-    servers = {name: _server(context, name, (*offer.routes, *_well_known(context, offer))) for name in LISTENERS}
+    servers = {
+        name: _server(context, name, (*offer.routes, *_well_known(context, offer))) for name in LISTENERS
+    }
     return {
         "admin": {"listen": f"unix/{admin.socket}|0600", "config": {"persist": False}},
-        "logging": {"logs": {"default": {"writer": {"output": "stderr"}, "encoder": _encoder(), "level": "WARN"}}},
+        "logging": {
+            "logs": {"default": {"writer": {"output": "stderr"}, "encoder": _encoder(), "level": "WARN"}}
+        },
         "storage": {"module": "file_system", "root": str(context.place.data("gateway"))},
         "apps": {"http": {"grace_period": "5s", "servers": servers}},
     }
@@ -89,13 +93,18 @@ def _route(route: Route) -> dict[str, Any]:
     elif route.answer is not None:
         status, body = route.answer
         headers = {name: [value] for name, value in route.headers.items()}
-        handlers.append({"handler": "static_response", "status_code": status, "body": body, "headers": headers})
+        handlers.append(
+            {"handler": "static_response", "status_code": status, "body": body, "headers": headers}
+        )
     match = [{"path": list(route.paths)}] if route.paths else []
     return {**({"match": match} if match else {}), "handle": handlers, "terminal": True}
 
 
 def _headers(headers: Mapping[str, str]) -> dict[str, Any]:
-    return {"handler": "headers", "response": {"set": {name: [value] for name, value in headers.items()}, "deferred": True}}
+    return {
+        "handler": "headers",
+        "response": {"set": {name: [value] for name, value in headers.items()}, "deferred": True},
+    }
 
 
 def _proxy(upstream: Endpoint) -> dict[str, Any]:
@@ -109,7 +118,10 @@ def _proxy(upstream: Endpoint) -> dict[str, Any]:
         "upstreams": [{"dial": dial}],
         "flush_interval": -1,
         "load_balancing": {"try_duration": "5s", "try_interval": "200ms"},  # a restart behind us is no error
-        "transport": {"protocol": "http", "keep_alive": {"idle_timeout": "90s", "max_idle_conns_per_host": 64}},
+        "transport": {
+            "protocol": "http",
+            "keep_alive": {"idle_timeout": "90s", "max_idle_conns_per_host": 64},
+        },
     }
 
 

@@ -20,7 +20,9 @@ def offer(context: Context) -> Offer:
     if url is not None:
         parameters = names.postgresql_url(url.get_secret_value())
         password = str(parameters.pop("password"))
-        passfile = File(context.place.config("synapse") / "pgpass", _passfile(parameters, password), secret=True)
+        passfile = File(
+            context.place.config("synapse") / "pgpass", _passfile(parameters, password), secret=True
+        )
         return Offer(database=Database(parameters, passfile, unit=None))
     socket = _socket(context).socket
     assert socket is not None  # every engine gives PostgreSQL a unix socket
@@ -73,8 +75,18 @@ def _initdb(context: Context) -> Prepare:
         f"CREATE ROLE synapse LOGIN PASSWORD {_literal(context.secrets.database_password)};\n"
         "CREATE DATABASE synapse OWNER synapse TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C';\n"
     )
-    initdb = (program("initdb"), "-D", "{folder}", f"--username={ADMIN_ROLE}", "--encoding=UTF8", "--locale=C")
-    methods = ("--auth-local=reject", "--auth-host=reject")  # our own pg_hba.conf counts, beside the configuration
+    initdb = (
+        program("initdb"),
+        "-D",
+        "{folder}",
+        f"--username={ADMIN_ROLE}",
+        "--encoding=UTF8",
+        "--locale=C",
+    )
+    methods = (
+        "--auth-local=reject",
+        "--auth-host=reject",
+    )  # our own pg_hba.conf counts, beside the configuration
     return Prepare(
         what="making the database",
         folder=context.place.data("postgres") / MAJOR,

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from samsesh import __version__, pages
-from samsesh.errors import SettingsError
 from samsesh.model import Context, File, Offer, Route, Unit
 from samsesh.pages import PageFacts
 
@@ -32,7 +31,9 @@ def _files(folder: Path, rendered: dict[str, bytes]) -> tuple[File, ...]:
 
 def _facts(context: Context) -> PageFacts:
     settings, url = context.settings, context.place.url
-    logo, logo_type = context.place.logo(settings.brand.logo) if settings.brand.logo else (None, "image/svg+xml")
+    logo, logo_type = (
+        context.place.logo(settings.brand.logo) if settings.brand.logo else (None, "image/svg+xml")
+    )
     return PageFacts(
         brand=settings.brand.name,
         theme=settings.brand.theme,

@@ -54,7 +54,9 @@ class NativeEngine:
             else:
                 found.append(Change(unit.name, "keep"))
         known = {unit.name for unit in plan.units}
-        return found + [Change(name, "stop", "it is no longer wanted") for name in programs if name not in known]
+        return found + [
+            Change(name, "stop", "it is no longer wanted") for name in programs if name not in known
+        ]
 
     def changed_files(self, plan: Plan) -> list[Path]:
         """Files that `apply` would write."""
@@ -123,13 +125,20 @@ class NativeEngine:
         return {}
 
     def _why(self, unit: Unit) -> str:
-        changed = [file.path.name for file in unit.files if not file.live and not _there(file.path, file.content)]
+        changed = [
+            file.path.name for file in unit.files if not file.live and not _there(file.path, file.content)
+        ]
         return f"{', '.join(changed)} changed" if changed else "its command, environment or version changed"
 
     def _check(self, plan: Plan, changes: list[Change]) -> None:
         if obstacle := self.facts.native_obstacle():
-            raise SamseshError(obstacle, "run Samsesh on such a machine; Docker Compose support is in the making")
-        if any(change.action == "start" for change in changes) and (free := free_bytes(self.home.path)) < SPACE:
+            raise SamseshError(
+                obstacle, "run Samsesh on such a machine; Docker Compose support is in the making"
+            )
+        if (
+            any(change.action == "start" for change in changes)
+            and (free := free_bytes(self.home.path)) < SPACE
+        ):
             megabytes = 1024 * 1024
             raise SamseshError(
                 f"only {free // megabytes} MB are free on the disk of {self.home.path}; a start needs {SPACE // megabytes} MB",
@@ -165,8 +174,17 @@ class NativeEngine:
     def _start_or_update(
         self, plan: Plan, changes: list[Change], say: Say, *, foreground: bool
     ) -> "Popen[bytes] | None":
-        doing = [f"{change.action}ing {change.unit}" for change in changes if change.action in ("start", "restart")]
-        command = [self.facts.python, "-I", "-m", "supervisor.supervisord", "-c", str(files.conf_path(self.home))]
+        doing = [
+            f"{change.action}ing {change.unit}" for change in changes if change.action in ("start", "restart")
+        ]
+        command = [
+            self.facts.python,
+            "-I",
+            "-m",
+            "supervisor.supervisord",
+            "-c",
+            str(files.conf_path(self.home)),
+        ]
         if self.supervisor.running():
             if doing or any(change.action == "stop" for change in changes):
                 say(", ".join(doing) or "stopping what is no longer wanted")
@@ -187,7 +205,10 @@ class NativeEngine:
                 path.unlink(missing_ok=True)
 
     def _remember(self, plan: Plan) -> None:
-        prints = {unit.name: files.fingerprint(unit, files.specification(self.home, plan, unit)) for unit in plan.units}
+        prints = {
+            unit.name: files.fingerprint(unit, files.specification(self.home, plan, unit))
+            for unit in plan.units
+        }
         write_file(self._applied_file, json.dumps(prints, indent=1))
 
     def _wait_ready(self, plan: Plan, say: Say) -> None:
@@ -198,7 +219,7 @@ class NativeEngine:
         while waiting:
             ready = [unit for unit in waiting if answers(files.probe_data(unit.title, unit.probe))[0]]
             waiting = [unit for unit in waiting if unit not in ready]
-            for unit in ready:
+            for unit in ready if told else []:  # what answered at once was not waited for
                 say(f"{unit.title} is ready")
             if waiting and (line := "waiting for " + ", ".join(unit.title for unit in waiting)) != told:
                 say(line)
@@ -218,7 +239,8 @@ class NativeEngine:
         text = log.read_text(errors="replace")[-6000:] if log.exists() else ""
         problem = "ends again and again" if ended else f"is not ready after {seconds:.0f} s ({reason})"
         raise SamseshError(
-            f"the {unit.title} {problem}", f"the last lines of its log are below; all: samsesh logs {unit.name}",
+            f"the {unit.title} {problem}",
+            f"the last lines of its log are below; all: samsesh logs {unit.name}",
             detail=last_lines(text),
         )
 

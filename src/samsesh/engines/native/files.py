@@ -96,7 +96,9 @@ def supervisord(home: Home, plan: Plan, python: str) -> dict[str, dict[str, str 
     }
     for rank, unit in enumerate(plan.units):
         sections[f"program:{unit.name}"] = {
-            "command": " ".join(map(quoted, [python, "-I", "-S", start.__file__, str(spec_path(home, unit))])),
+            "command": " ".join(
+                map(quoted, [python, "-I", "-S", start.__file__, str(spec_path(home, unit))])
+            ),
             "priority": (rank + 1) * 10,
             "autorestart": True,
             "startsecs": 1,

@@ -33,14 +33,18 @@ class NativePlacement:
     def operator_file(self, path: str) -> Path:
         found = self.home.path / Path(path).expanduser()
         if not found.is_file():
-            raise SettingsError(f"the settings name the file {found}, which is not there", "correct the path, or remove it")
+            raise SettingsError(
+                f"the settings name the file {found}, which is not there", "correct the path, or remove it"
+            )
         return found
 
     def logo(self, path: str) -> tuple[bytes, str]:
         """Content and media type of the operator's logo."""
         content = self.operator_file(path).read_bytes()
         if len(content) > LOGO_BYTES:
-            raise SettingsError(f"brand.logo is {len(content)} bytes; it may have {LOGO_BYTES}", "make it smaller")
+            raise SettingsError(
+                f"brand.logo is {len(content)} bytes; it may have {LOGO_BYTES}", "make it smaller"
+            )
         if content.startswith(b"\x89PNG\r\n\x1a\n"):
             return content, "image/png"
         if b"<svg" in content[:2000]:
@@ -59,5 +63,7 @@ class NativePlacement:
     def program(self, name: str) -> str:
         found = self.facts.programs.get(name)
         if not found:
-            raise SamseshError(f"the program {name} is not installed", "repair the installation: remove it and start again")
+            raise SamseshError(
+                f"the program {name} is not installed", "repair the installation: remove it and start again"
+            )
         return found

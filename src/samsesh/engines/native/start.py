@@ -16,6 +16,7 @@ import socket
 import struct
 import sys
 import time
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
@@ -25,7 +26,7 @@ LONGEST_PAUSE = 8  # between starts of a program that keeps ending
 POSTGRES_PROTOCOL = 196608  # version 3.0 in a start-up packet (PostgreSQL manual, 54.7)
 
 
-def answers(probe, timeout=2.0):
+def answers(probe: dict[str, Any], timeout: float = 2.0) -> tuple[bool, str]:
     """(ready, reason) of one probe; never raises."""
     try:
         with _connect(probe, timeout) as link:
@@ -40,8 +41,10 @@ def answers(probe, timeout=2.0):
         return False, f"no connection: {error.strerror or error}"
 
 
-def _connect(probe, timeout):
-    family = socket.AF_UNIX if probe.get("socket") else socket.AF_INET6 if ":" in probe["host"] else socket.AF_INET
+def _connect(probe: dict[str, Any], timeout: float) -> socket.socket:
+    family = (
+        socket.AF_UNIX if probe.get("socket") else socket.AF_INET6 if ":" in probe["host"] else socket.AF_INET
+    )
     link = socket.socket(family, socket.SOCK_STREAM)
     link.settimeout(timeout)
     try:
@@ -52,15 +55,17 @@ def _connect(probe, timeout):
     return link
 
 
-def _http(link, path):
-    link.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n".encode())
+def _http(link: socket.socket, path: str) -> tuple[bool, str]:
+    link.sendall(
+        f"GET {path} HTTP/1.0\r\nHost: localhost\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n\r\n".encode()
+    )
     status = link.recv(64).split(b" ")
     if len(status) < 2 or not status[0].startswith(b"HTTP/"):
         return False, "it does not speak HTTP"
     return status[1] == b"200", f"HTTP status {status[1].decode('latin-1')}"
 
 
-def _postgres(link):
+def _postgres(link: socket.socket) -> tuple[bool, str]:
     """A start-up packet is answered by an authentication request (R) when connections are taken, else by an error (E)."""
     parameters = b"user\0samsesh_probe\0database\0postgres\0\0"
     link.sendall(struct.pack("!ii", len(parameters) + 8, POSTGRES_PROTOCOL) + parameters)
@@ -73,7 +78,7 @@ def _postgres(link):
     return reply[:1] == b"E", "it ended the connection" if not reply else "takes connections"
 
 
-def wait_for_needs(spec):
+def wait_for_needs(spec: dict[str, Any]) -> None:
     """Wait until everything that this unit needs answers; say once in its log what is waited for."""
     end = time.monotonic() + NEEDS_SECONDS
     for probe in spec["needs"]:
@@ -88,7 +93,7 @@ def wait_for_needs(spec):
             ready, reason = answers(probe)
 
 
-def pause_if_it_keeps_ending(path):
+def pause_if_it_keeps_ending(path: str) -> None:
     """A program that ends again and again is started more and more slowly, never given up."""
     now = time.time()
     try:
@@ -106,7 +111,7 @@ def pause_if_it_keeps_ending(path):
         pass  # a full disk must not keep a service down
 
 
-def die_with_supervisor(spec):
+def die_with_supervisor(spec: dict[str, Any]) -> None:
     """Ask the kernel to end us with supervisord, so that nothing of ours runs on unseen and twice."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, getattr(signal, "SIG" + spec["death_signal"]))
@@ -121,12 +126,12 @@ def die_with_supervisor(spec):
         sys.exit(1)
 
 
-def say(text):
+def say(text: str) -> None:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
     print(f"{stamp} [samsesh] {text}", file=sys.stderr, flush=True)
 
 
-def main():
+def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         spec = json.load(file)
     die_with_supervisor(spec)

@@ -61,7 +61,9 @@ class Supervisor:
         try:
             return getattr(proxy.supervisor, method)(*args)
         except (OSError, ProtocolError) as error:
-            raise SamseshError(f"the process manager does not answer: {error}", "run `samsesh down`, then `up`") from None
+            raise SamseshError(
+                f"the process manager does not answer: {error}", "run `samsesh down`, then `up`"
+            ) from None
         finally:
             transport.close()
 
@@ -126,9 +128,11 @@ def left_over(home: Home) -> list[int]:
             if entry.stat().st_uid != os.geteuid():
                 continue
             command = (entry / "cmdline").read_bytes().split(b"\0")
-            ours = mark in (entry / "environ").read_bytes() or (b"supervisor.supervisord" in command and conf in command)
+            ours = mark in (entry / "environ").read_bytes() or (
+                b"supervisor.supervisord" in command and conf in command
+            )
             # PostgreSQL writes its title over its environment; it works in its data folder.
-            ours = ours or (entry / "cwd").readlink().is_relative_to(data) and b"postgres" in command[0]
+            ours = ours or ((entry / "cwd").readlink().is_relative_to(data) and b"postgres" in command[0])
         except OSError:
             continue
         if ours and alive(int(entry.name)):

@@ -1,1 +1,201 @@
-"use strict";
+// The sign-up form: an invitation, a name, a password, done.
+import { available, MatrixError, signUp, TermsNeeded, tokenValid, UnknownStage } from "./matrix.js";
+import { explain, nameProblem, passwordProblem, tokenProblem } from "./names.js";
+
+const PAUSE = 450; // ms without typing until the server is asked
+const byId = (id) => document.getElementById(id);
+const form = byId("form");
+const { homeserver, serverName, registration, least, provider } = form.dataset;
+const needsToken = registration === "token";
+const attempt = {}; // kept from try to try, see signUp
+const problem = byId("problem");
+const submit = byId("submit");
+
+// What a field says below itself: kind is "wrong", "good" or "" (a hint).
+function note(field, words, kind = "") {
+  const input = byId(field);
+  const element = byId(`${field}-note`);
+  element.textContent = words || element.dataset.hint;
+  element.dataset.kind = words ? kind : "";
+  if (kind === "wrong") input.setAttribute("aria-invalid", "true");
+  else input.removeAttribute("aria-invalid");
+}
+
+function shout(words) {
+  problem.textContent = words;
+  problem.hidden = !words;
+  if (words) problem.scrollIntoView({ block: "nearest" });
+}
+
+// Runs `ask` when typing has paused; an answer that comes after further typing is dropped.
+function paused(input, ask) {
+  let turn = 0;
+  return () => {
+    const mine = ++turn;
+    const current = () => mine === turn && !submit.disabled;
+    setTimeout(() => current() && ask(input.value.trim(), current), PAUSE);
+  };
+}
+
+function lookAtName() {
+  const name = byId("name").value.trim().toLowerCase();
+  byId("preview").textContent = `@${name || "name"}:${serverName}`;
+  const wrong = nameProblem(name, serverName);
+  note("name", wrong, "wrong");
+  return wrong;
+}
+
+async function askForName(value, current) {
+  const name = value.toLowerCase();
+  if (!name || nameProblem(name, serverName)) return;
+  try {
+    if ((await available(homeserver, name)) && current()) note("name", "This name is free.", "good");
+  } catch (error) {
+    const [field, words] = explain(error);
+    if (current() && field === "name") note("name", words, "wrong");
+  }
+}
+
+async function askForToken(token, current = () => true) {
+  if (!token) return;
+  if (tokenProblem(token)) return note("token", tokenProblem(token), "wrong");
+  try {
+    const valid = await tokenValid(homeserver, token);
+    if (!current()) return;
+    if (valid) note("token", "Your invitation is good.", "good");
+    else refuseToken("This invitation has been used up or has expired. Please ask for a new one.");
+  } catch (error) {
+    if (current() && error.status !== 429) shout(explain(error)[1]);
+  }
+}
+
+function refuseToken(words) {
+  byId("token-field").hidden = false; // for another one
+  note("token", words, "wrong");
+}
+
+function lookAtPassword({ gently = false } = {}) {
+  const password = byId("password").value;
+  const wrong = passwordProblem(password, least);
+  if (!wrong) note("password", "Long enough.", "good");
+  else if (gently) note("password", password ? wrong : "");
+  else note("password", password ? wrong : "Please choose a password.", "wrong");
+  return wrong;
+}
+
+// The first field that is not right, with its reason shown; null when all are.
+function firstWrong() {
+  const wrong = [];
+  const token = byId("token");
+  if (needsToken && tokenProblem(token.value.trim())) {
+    refuseToken(token.value.trim() ? tokenProblem(token.value.trim()) : "Please enter your invitation code.");
+    wrong.push(token);
+  }
+  const name = byId("name");
+  if (!name.value.trim()) note("name", "Please choose a name.", "wrong");
+  if (!name.value.trim() || lookAtName()) wrong.push(name);
+  if (lookAtPassword()) wrong.push(byId("password"));
+  if (!byId("terms-field").hidden && !byId("terms").checked) {
+    shout("Please agree to the terms first.");
+    wrong.push(byId("terms"));
+  }
+  return wrong[0] ?? null;
+}
+
+function showTerms(policies) {
+  byId("policies").replaceChildren(
+    ...policies.map(({ name, url }) => {
+      const link = document.createElement("a");
+      Object.assign(link, { href: url, textContent: name || url, target: "_blank", rel: "noopener noreferrer" });
+      const item = document.createElement("li");
+      item.append(link);
+      return item;
+    }),
+  );
+  byId("terms-field").hidden = false;
+  shout("One more thing: please read and accept the terms of this server.");
+  byId("terms").focus();
+}
+
+function showProblem(error) {
+  if (error instanceof TermsNeeded) return showTerms(error.policies);
+  if (error instanceof UnknownStage) {
+    return shout(`Please ask whoever runs this server for an account: ${error.message}.`);
+  }
+  if (!(error instanceof MatrixError)) throw error;
+  const [field, words] = explain(error);
+  if (!field) return shout(words);
+  if (field === "token") refuseToken(words);
+  else note(field, words, "wrong");
+  byId(field).focus();
+}
+
+function busy(working) {
+  submit.disabled = working;
+  form.setAttribute("aria-busy", String(working));
+  submit.textContent = working ? "Making your account…" : submit.dataset.text;
+}
+
+function done(userId) {
+  history.replaceState(null, "", location.pathname);
+  form.reset();
+  byId("sign-up").hidden = true;
+  byId("done").hidden = false;
+  byId("done-id").textContent = userId;
+  document.title = byId("done-title").textContent;
+  const link = new URL("https://mobile.element.io/element/");
+  link.search = `account_provider=${encodeURIComponent(provider)}&login_hint=mxid:${encodeURIComponent(userId)}`;
+  byId("done-app").href = link.href;
+  byId("done-title").focus();
+}
+
+async function send(event) {
+  event.preventDefault();
+  if (submit.disabled) return;
+  shout("");
+  const wrong = firstWrong();
+  if (wrong) return wrong.focus();
+  busy(true);
+  try {
+    const name = byId("name").value.trim().toLowerCase();
+    const [password, token] = [byId("password").value, byId("token").value.trim()];
+    done(await signUp(homeserver, { name, password, token, agreed: byId("terms").checked }, attempt));
+  } catch (error) {
+    showProblem(error);
+  } finally {
+    busy(false);
+  }
+}
+
+// The invitation leaves the address bar, for nobody to read over a shoulder or in a history; a reload still has it.
+function takeToken() {
+  const query = new URLSearchParams(location.search);
+  const token = (query.get("token") ?? history.state?.token ?? "").trim();
+  history.replaceState(token ? { token } : null, "", location.pathname);
+  byId("token").value = token;
+  byId("token-field").hidden = !needsToken || (token !== "" && !tokenProblem(token));
+  if (needsToken) askForToken(token);
+}
+
+function start() {
+  for (const element of form.querySelectorAll(".note")) element.dataset.hint = element.textContent;
+  takeToken();
+  const name = byId("name");
+  const token = byId("token");
+  const show = byId("show");
+  name.addEventListener("input", lookAtName);
+  name.addEventListener("input", paused(name, askForName));
+  token.addEventListener("input", () => note("token", ""));
+  token.addEventListener("input", paused(token, askForToken));
+  byId("password").addEventListener("input", () => lookAtPassword({ gently: true }));
+  byId("password").addEventListener("change", () => byId("password").value && lookAtPassword());
+  show.addEventListener("click", () => {
+    const shown = byId("password").type === "password";
+    byId("password").type = shown ? "text" : "password";
+    show.firstElementChild.textContent = shown ? "Hide" : "Show";
+  });
+  form.addEventListener("submit", send);
+  form.hidden = false;
+}
+
+start();

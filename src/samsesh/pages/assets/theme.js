@@ -1,1 +1,8 @@
+// In the head and not deferred, so that nobody sees the other theme flash by.
 "use strict";
+try {
+  const chosen = localStorage.getItem("theme");
+  if (chosen === "dark" || chosen === "light") document.documentElement.dataset.theme = chosen;
+} catch {
+  // no storage in this browser: the server's theme stays
+}

@@ -1,1 +1,32 @@
-"use strict";
+// Asks the homeserver itself how it is, now and from time to time.
+import { request } from "./matrix.js";
+
+const WELL = 30_000; // ms between questions
+const UNWELL = 4_000;
+const state = document.getElementById("state");
+const text = document.getElementById("state-text");
+
+function show(kind, words) {
+  state.dataset.state = kind;
+  if (text.textContent !== words) text.textContent = words; // said aloud when it changes, not each time
+}
+
+async function look() {
+  try {
+    await request(state.dataset.homeserver, "GET", "/_matrix/client/versions");
+    show("well", "Everything is running");
+    return WELL;
+  } catch (error) {
+    show("unwell", error.status === 0 ? "The homeserver does not answer yet" : "The homeserver has a problem");
+    return UNWELL;
+  }
+}
+
+async function watch() {
+  const next = document.hidden ? WELL : await look();
+  setTimeout(watch, next);
+}
+
+show("asking", "Asking the homeserver…");
+watch();
+document.addEventListener("visibilitychange", () => document.hidden || look());

@@ -22,7 +22,13 @@ def offer(context: Context) -> Offer:
     return Offer(
         routes=(
             # Synapse mounts its admin API beside the client API; it must not be reached from outside.
-            Route("api", ("/_synapse/admin", "/_synapse/admin/*"), answer=(404, UNRECOGNIZED), headers=json_headers, order=10),
+            Route(
+                "api",
+                ("/_synapse/admin", "/_synapse/admin/*"),
+                answer=(404, UNRECOGNIZED),
+                headers=json_headers,
+                order=10,
+            ),
             Route("api", ("/_matrix/*", "/_synapse/client/*"), upstream=_public_socket(context), order=20),
             Route("api", ("/",), answer=(302, ""), headers={"Location": context.place.url("web")}, order=30),
             Route("api", answer=(404, UNRECOGNIZED), headers=json_headers, order=90),
@@ -46,7 +52,13 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
         Unit(
             name="synapse",
             title="homeserver (Synapse)",
-            command=(place.program("python"), "-m", "synapse.app.homeserver", "--config-path", str(config.path)),
+            command=(
+                place.program("python"),
+                "-m",
+                "synapse.app.homeserver",
+                "--config-path",
+                str(config.path),
+            ),
             probe=Probe("http", _private_socket(context), "/health", seconds=180),
             files=(config, log, offer.database.passfile),
             folders=(place.data("synapse") / "media", place.logs("synapse")),

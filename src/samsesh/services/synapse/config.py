@@ -23,8 +23,21 @@ PRIVATE_RANGES = [
 # What Samsesh decides: an operator's [extra.synapse] must not pull these from under us.
 OWNED = frozenset(
     {
-        *("server_name", "public_baseurl", "listeners", "database", "databases", "signing_key_path", "log_config"),
-        *("media_store_path", "registration_shared_secret", "registration_shared_secret_path", "report_stats"),
+        *(
+            "server_name",
+            "public_baseurl",
+            "listeners",
+            "database",
+            "databases",
+            "signing_key_path",
+            "log_config",
+        ),
+        *(
+            "media_store_path",
+            "registration_shared_secret",
+            "registration_shared_secret_path",
+            "report_stats",
+        ),
         *("macaroon_secret_key", "macaroon_secret_key_path", "form_secret", "form_secret_path", "pid_file"),
     }
 )
@@ -44,7 +57,9 @@ def homeserver_yaml(context: Context, offer: Offer, public: Endpoint, private: E
         **_rates(settings),
         **_calls(),
         **_memory(context),
-        "app_service_config_files": [str(context.place.operator_file(path)) for path in settings.synapse.appservices],
+        "app_service_config_files": [
+            str(context.place.operator_file(path)) for path in settings.synapse.appservices
+        ],
         "push": {"include_content": False},
     }
     refused = sorted(OWNED & settings.extra.synapse.keys())
@@ -89,7 +104,13 @@ def _listeners(settings: Settings, public: Endpoint, private: Endpoint) -> dict[
 
     def listener(endpoint: Endpoint) -> dict[str, Any]:
         resources = [{"names": names_, "compress": False}]
-        return {"type": "http", "path": str(endpoint.socket), "mode": 0o600, "x_forwarded": True, "resources": resources}
+        return {
+            "type": "http",
+            "path": str(endpoint.socket),
+            "mode": 0o600,
+            "x_forwarded": True,
+            "resources": resources,
+        }
 
     return {"listeners": [listener(public), listener(private)]}
 
@@ -167,7 +188,9 @@ def _rates(settings: Settings) -> dict[str, Any]:
     rates = settings.rate_limits
     opened = settings.registration.mode == "open"
 
-    def rate(per_second: Any, burst: Any, usual: tuple[float, int], generous: tuple[float, int]) -> dict[str, Any]:
+    def rate(
+        per_second: Any, burst: Any, usual: tuple[float, int], generous: tuple[float, int]
+    ) -> dict[str, Any]:
         default = usual if opened else generous
         return {
             "per_second": default[0] if per_second == "auto" else per_second,
@@ -211,7 +234,11 @@ def log_config(context: Context) -> dict[str, Any]:
     path = context.place.logs("synapse") / "homeserver.log"
     return {
         "version": 1,
-        "formatters": {"precise": {"format": "%(asctime)s - %(name)s - %(lineno)d - %(levelname)s - %(request)s - %(message)s"}},
+        "formatters": {
+            "precise": {
+                "format": "%(asctime)s - %(name)s - %(lineno)d - %(levelname)s - %(request)s - %(message)s"
+            }
+        },
         "handlers": {
             "file": {
                 "class": "logging.handlers.RotatingFileHandler",
