@@ -15,7 +15,12 @@ READABLE = 0o644
 
 
 def settings_page() -> str:
-    lines = [MADE + "# Settings", "", "What `samsesh.toml` in the home folder may say. Unknown names are errors.", ""]
+    lines = [
+        MADE + "# Settings",
+        "",
+        "What `samsesh.toml` in the home folder may say. Unknown names are errors.",
+        "",
+    ]
     for section, part in Settings.model_fields.items():
         assert part.annotation is not None
         about = (part.annotation.__doc__ or "").strip().splitlines()[0]
@@ -28,8 +33,16 @@ def settings_page() -> str:
 
 
 def ports_page() -> str:
-    lines = [MADE + "# Ports", "", "Each is a setting; `ports.offset` moves all that are left at their default.", ""]
-    lines += ["| setting | default | protocol | served by | for people | meaning |", "|---|---|---|---|---|---|"]
+    lines = [
+        MADE + "# Ports",
+        "",
+        "Each is a setting; `ports.offset` moves all that are left at their default.",
+        "",
+    ]
+    lines += [
+        "| setting | default | protocol | served by | for people | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, field in Ports.model_fields.items():
         extra = field.json_schema_extra
         if not isinstance(extra, dict):
@@ -51,7 +64,10 @@ def environment_page() -> str:
         "|---|---|",
     ]
     lines += [f"| `{variable}` | `{key}` |" for variable, key in DOCUMENT.items()]
-    lines += [f"| `{variable}` | secret `{name}`; weak values are replaced |" for variable, name in SECRET_VARIABLES.items()]
+    lines += [
+        f"| `{variable}` | secret `{name}`; weak values are replaced |"
+        for variable, name in SECRET_VARIABLES.items()
+    ]
     lines += [f"| `{variable_of(key)}` | `{key}` |" for key in keys()]
     return "\n".join(lines) + "\n"
 
@@ -63,13 +79,19 @@ def env_example() -> str:
         text = ",".join(value) if isinstance(value, list) else {True: "yes", False: "no"}.get(value, value)
         lines += ["", f"# {keys()[key].description}", f"#{variable}={text}"]
     for variable in SECRET_VARIABLES:
-        lines += ["", "# Generated where it is not set; well-known and short values are refused.", f"#{variable}="]
+        lines += [
+            "",
+            "# Generated where it is not set; well-known and short values are refused.",
+            f"#{variable}=",
+        ]
     return "\n".join(lines) + "\n"
 
 
 def _default(key: str) -> str:
     value = plain(value_of(key, Settings()))
-    return "" if value in (None, "", [], {}) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    return (
+        "" if value in (None, "", [], {}) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    )
 
 
 def _cell(text: str | None) -> str:
@@ -95,7 +117,9 @@ def main() -> None:
         elif not path.exists() or path.read_text() != text:
             wrong.append(str(path))
     if wrong:
-        sys.stderr.write(f"not what the settings model says: {', '.join(wrong)}; run python -m samsesh.docs\n")
+        sys.stderr.write(
+            f"not what the settings model says: {', '.join(wrong)}; run python -m samsesh.docs\n"
+        )
         sys.exit(FAILED)
 
 

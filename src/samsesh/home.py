@@ -88,7 +88,7 @@ class Home:
         return not self.path.is_dir() or not {entry.name for entry in self.path.iterdir()} - left_over
 
     def runtime_dir(self) -> Path:
-        """Folder for sockets and pids: in the home where the path is short enough, else a private one in /tmp or /run."""
+        """Folder for sockets and pids: in the home where the path is short enough, else a private one in /tmp."""
         inside = self.path / "run"
         if len(os.fsencode(inside)) <= LONGEST_SOCKET_DIR:
             return inside
@@ -150,7 +150,7 @@ class Home:
 
     @contextmanager
     def lock(self, what: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-        """Hold this home: one change at a time. A second one waits, and is told for whom; after 15 minutes it gives up."""
+        """Hold this home: one change at a time. A second one waits, and is told so; after 15 minutes it gives up."""
         path = self.path / "lock"
         with _open_lock(path) as handle:
             end = time.monotonic() + LOCK_SECONDS

@@ -49,7 +49,7 @@ def get(ctx: typer.Context, key: Key, json: JsonFlag = False) -> None:
 
 @app.command("set", context_settings={"ignore_unknown_options": True})
 def set_(ctx: typer.Context, key: Key, value: Annotated[str, typer.Argument(help="The new value.")]) -> None:
-    """Change one setting. Examples: `samsesh config set registration.mode closed`, `samsesh config set ports.web 8090`."""
+    """Change one setting. Example: `samsesh config set registration.mode closed`."""
     from samsesh.cli.output import console, say
     from samsesh.ops import config
 

@@ -141,7 +141,7 @@ class NativeEngine:
         ):
             megabytes = 1024 * 1024
             raise SamseshError(
-                f"only {free // megabytes} MB are free on the disk of {self.home.path}; a start needs {SPACE // megabytes} MB",
+                f"{free // megabytes} MB are free on the disk of {self.home.path}; a start needs {SPACE // megabytes} MB",
                 "make room, or choose another folder with --home",
             )
 

@@ -57,7 +57,8 @@ def _connect(probe: dict[str, Any], timeout: float) -> socket.socket:
 
 def _http(link: socket.socket, path: str) -> tuple[bool, str]:
     link.sendall(
-        f"GET {path} HTTP/1.0\r\nHost: localhost\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n\r\n".encode()
+        f"GET {path} HTTP/1.0\r\nHost: localhost\r\n"
+        "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n\r\n".encode()
     )
     status = link.recv(64).split(b" ")
     if len(status) < 2 or not status[0].startswith(b"HTTP/"):

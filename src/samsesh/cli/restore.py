@@ -1,0 +1,55 @@
+"""`samsesh restore`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+# A backup that only root may read is opened before the rights of root are given up.
+_opened: dict[str, BinaryIO] = {}
+
+
+def open_as_root(argv: list[str]) -> None:
+    """Open the archive that the command line names; what is no file is left for the command to complain of."""
+    from samsesh.ops.restore import open_archive
+
+    for word in argv[argv.index("restore") + 1 :]:
+        if not word.startswith("-") and Path(word).is_file():
+            _opened[word] = open_archive(Path(word))
+
+
+def restore(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Argument(help="A backup, or - for standard input.", show_default=False)],
+    port_offset: Annotated[int | None, typer.Option(help="Shift every default port by so much.")] = None,
+    start: Annotated[bool, typer.Option("--start/--no-start", help="Start the server afterwards.")] = True,
+) -> None:
+    """Bring a backup's server back, in an empty home. It is the same server: do not let both run on one name.
+
+    Examples: `samsesh restore FILE`, `samsesh --home /srv/chat restore FILE --port-offset 1000`.
+    """
+    from samsesh.cli.output import console, say
+    from samsesh.ops import restore as ops
+
+    with _open(file) as archive:
+        report = ops.restore(ctx.obj, archive, port_offset=port_offset, start=start, say=say)
+    console.print(f"Restored into {ctx.obj.path}.", markup=False)
+    if report is None:
+        console.print("Start it with: samsesh up")
+        return
+    for name, url in report.server.plan.offer.addresses.items():
+        console.print(f"  {name:12} {url}", markup=False)
+
+
+def _open(file: str) -> BinaryIO:
+    import shutil
+    import tempfile
+
+    from samsesh.ops.restore import open_archive
+
+    if file != "-":
+        return _opened.get(file) or open_archive(Path(file))
+    spool: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    shutil.copyfileobj(sys.stdin.buffer, spool)
+    return spool

