@@ -33,7 +33,7 @@ __all__ = [
 HERE = Path(__file__).parent
 LOGO_ENDINGS = {"image/svg+xml": "svg", "image/png": "png"}
 SHARED = ("style.css", "theme.js", "page.js")  # loaded by every page; page.js is imported by the others
-WEB = ("welcome.js", "names.js", "matrix.js", "register.js")  # each after what it imports
+WEB = ("matrix.js", "names.js", "welcome.js", "register.js")  # each after what it imports
 
 
 @dataclass(frozen=True)

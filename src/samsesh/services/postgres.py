@@ -31,6 +31,7 @@ def offer(context: Context) -> Offer:
         context.place.config("synapse") / "pgpass",
         _passfile({"user": "synapse"}, context.secrets.database_password.reveal()),
         secret=True,
+        live=True,
     )
     return Offer(database=Database(parameters, passfile, unit="postgres"))
 
@@ -55,7 +56,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             title="database (PostgreSQL)",
             command=(place.program("postgres"), "-D", str(data), f"--config-file={config.path}"),
             probe=Probe("postgres", _socket(context), seconds=120),
-            files=(config, access),
+            files=(config, access, offer.database.passfile),  # backups use it where the database runs alone
             folders=(data.parent,),
             prepare=_initdb(context),
             env={"PGTZ": "UTC"},
