@@ -76,8 +76,8 @@ def _hardening(home: Home, settings: Settings, start: str) -> dict[str, str | li
 
 
 def _low_port(settings: Settings) -> bool:
-    """Whether a port that this access mode binds needs the right to bind low ports."""
-    unused = {"http", "https"} if settings.server.access == "local" else set()
+    """Whether a port that is bound needs the right to bind low ports."""
+    unused = {"http", "https"}  # a local server has neither
     return any(settings.ports.of(name) < 1024 for name in Ports.numbers() if name not in unused)
 
 

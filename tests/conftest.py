@@ -1,0 +1,160 @@
+"""One running server for the whole session, and empty homes for tests that need their own."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samsesh.home import Home
+
+NOT_PASSED = (
+    "SYNAPSE_",
+    "TURN_",
+    "LIVEKIT_",
+    "SAMSESH_",
+    "MATRIX_THEMES",
+    "ELEMENT_CALL_PORT",
+    "TZ",
+    "UID",
+    "GID",
+)
+PORTS = [8080, 8008, 8081]
+
+
+@dataclass
+class Stack:
+    """A home of the tests: commands on it, as a user would give them, and its addresses."""
+
+    path: Path
+    offset: int
+    environ: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()  # another user, another namespace
+
+    @property
+    def home(self) -> Home:
+        return Home(self.path)
+
+    def cli(self, *args: str, stdin: str = "", timeout: float = 240) -> "subprocess.CompletedProcess[str]":
+        """`samsesh --home ... args`, without a terminal."""
+        return subprocess.run(
+            self.argv(*args),
+            input=stdin,
+            env=self.env(),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def argv(self, *args: str) -> list[str]:
+        return [*self.prefix, sys.executable, "-m", "samsesh", "--home", str(self.path), *args]
+
+    def env(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_PASSED)}
+        return {**kept, **self.environ}
+
+    def up(self, *args: str) -> "subprocess.CompletedProcess[str]":
+        done = self.cli("up", "--yes", "--port-offset", str(self.offset), *args)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.cli("status", "--json").stdout)
+        return found
+
+    def url(self, name: str) -> str:
+        """One of the addresses that `status --json` tells."""
+        address: str = self.status()["addresses"][name]
+        return address
+
+
+def free_offset() -> int:
+    """A port offset at which nothing listens on this machine."""
+    for offset in range(2000 + os.getpid() % 500 * 10, 40_000, 100):
+        try:
+            for port in PORTS:
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port + offset))
+        except OSError:
+            continue
+        return offset
+    raise AssertionError("no free ports")
+
+
+@pytest.fixture(scope="session")
+def homes() -> Iterator[Path]:
+    """A folder for homes that the service user can enter, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="samsesh-homes-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _made(homes: Path) -> Iterator[list[Stack]]:
+    made: list[Stack] = []
+    yield made
+    for stack in made:
+        stopped = stack.cli("down")
+        assert stopped.returncode == 0, stopped.stderr
+
+
+@pytest.fixture(scope="session")
+def session_home(homes: Path, _made: list[Stack]) -> Callable[[str], Stack]:
+    def make(name: str) -> Stack:
+        taken = {stack.offset for stack in _made}
+        offset = free_offset()
+        while offset in taken:
+            offset += 100
+        stack = Stack(homes / name, offset)
+        _made.append(stack)
+        return stack
+
+    return make
+
+
+@pytest.fixture
+def new_home(session_home: Callable[[str], Stack]) -> Iterator[Callable[[str], Stack]]:
+    """Makes homes with ports of their own; whatever runs in them is stopped after the test."""
+    made: list[Stack] = []
+
+    def make(name: str) -> Stack:
+        made.append(session_home(name))
+        return made[-1]
+
+    yield make
+    for stack in made:
+        stack.cli("down")
+
+
+@pytest.fixture(scope="session")
+def stack(session_home: Callable[[str], Stack]) -> Stack:
+    """The shared running server. Rates are lifted, so that tests do not wait for each other."""
+    made = session_home("shared")
+    lifted = {
+        "rate_limits.message_per_second": "1000",
+        "rate_limits.message_burst": "10000",
+        "rate_limits.login_per_second": "1000",
+        "rate_limits.login_burst": "10000",
+        "extra.synapse": json.dumps(
+            {
+                "rc_registration": {"per_second": 1000, "burst_count": 10000},
+                "rc_registration_token_validity": {"per_second": 1000, "burst_count": 10000},
+                "rc_login": {"account": {"per_second": 1000, "burst_count": 10000}},
+            }
+        ),
+    }
+    for key, value in lifted.items():
+        done = made.cli("config", "set", key, value)
+        assert done.returncode == 0, done.stderr
+    made.up()
+    return made

@@ -1,0 +1,195 @@
+"""What is rendered, without a browser."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from pages.server import FACTS
+from samsesh import pages
+from samsesh.errors import SettingsError
+
+NASTY = """<script>alert("1")</script> & 'quoted' {{ 7*7 }}"""
+
+
+class Names(HTMLParser):
+    """Tags, attributes and addresses of a page."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def values(self, *attributes: str) -> list[str]:
+        return [found[name] or "" for _, found in self.tags for name in attributes if name in found]
+
+
+def all_pages(facts: pages.PageFacts) -> list[bytes]:
+    rendered = [*pages.render_web(facts).items(), *pages.render_admin(facts).items()]
+    return [content for name, content in rendered if name.endswith(".html")]
+
+
+@pytest.mark.parametrize("mode", ["closed", "token", "open"])
+def test_nasty_words_stay_words(mode: str) -> None:
+    """A brand or a link's text is text, whatever it looks like: no page gets a tag or a value from it."""
+    facts = replace(FACTS, registration=mode)
+    nasty = replace(facts, brand=NASTY, footer_links=((NASTY, 'https://example.org/"onclick=1'),))
+    clean = replace(facts, footer_links=(("Blog", "https://example.org/"),))
+    for mine, theirs in zip(all_pages(nasty), all_pages(clean), strict=True):
+        assert [tag for tag, _ in Names(mine).tags] == [tag for tag, _ in Names(theirs).tags]
+        assert "onclick" not in {name for _, found in Names(mine).tags for name in found}
+        assert b"&lt;script&gt;" in mine
+        assert b"{{ 7*7 }}" in mine
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", " JavaScript:alert(1)", "data:text/html,x", "vbscript:x", "//example.org", ""],
+)
+def test_links_that_run_scripts_are_refused(url: str) -> None:
+    """A footer link leads somewhere; everything else is an error that names the setting."""
+    with pytest.raises(SettingsError, match="brand.footer_links"):
+        pages.render_web(replace(FACTS, footer_links=(("Click", url),)))
+    with pytest.raises(SettingsError, match="brand.footer_links"):
+        pages.render_admin(replace(FACTS, footer_links=(("Click", url),)))
+
+
+def test_the_policy_lets_only_our_files_run() -> None:
+    """No unsafe-anything, no wildcard, no third party: everything off, then our files and the homeserver."""
+    for headers, connect in (
+        (pages.web_headers(FACTS), FACTS.homeserver_url),
+        (pages.admin_headers(FACTS), "'none'"),
+    ):
+        policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+        assert policy["default-src"] == "'none'"
+        assert policy["connect-src"] == connect
+        for name in ("script-src", "style-src", "img-src"):
+            assert policy[name] == "'self'"
+        for name in ("frame-ancestors", "base-uri", "form-action"):
+            assert policy[name] == "'none'"
+        assert not re.search(r"unsafe|\*|data:|blob:", headers["Content-Security-Policy"])
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "Permissions-Policy" in headers
+        assert "Cache-Control" in headers
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8008; script-src *", "ftp://localhost", "localhost:8008", ""]
+)
+def test_an_address_cannot_widen_the_policy(url: str) -> None:
+    """What is no plain http(s) address never reaches the header."""
+    with pytest.raises(SettingsError):
+        pages.web_headers(replace(FACTS, homeserver_url=url))
+
+
+@pytest.mark.parametrize("mode", ["closed", "token", "open"])
+def test_pages_load_only_what_is_rendered(mode: str) -> None:
+    """Each script, style and image is a file of ours that is there; nothing is inline."""
+    facts = replace(FACTS, registration=mode)
+    for rendered in (pages.render_web(facts), pages.render_admin(facts)):
+        for name, content in rendered.items():
+            if name.endswith(".html"):
+                found = Names(content)
+                loaded = [attributes["href"] or "" for tag, attributes in found.tags if tag == "link"]
+                assert {path.removeprefix("/") for path in [*found.values("src"), *loaded]} <= rendered.keys()
+                assert not [tag for tag, _ in found.tags if tag == "style"]
+                assert not [
+                    key for _, attributes in found.tags for key in attributes if re.match("on|style", key)
+                ]
+                assert all("src" in attributes for tag, attributes in found.tags if tag == "script")
+            for imported in re.findall(rb'from "([^"]+)"', content) if name.endswith(".js") else ():
+                assert imported.decode().removeprefix("/") in rendered
+
+
+def test_names_of_assets_follow_their_content() -> None:
+    """The same facts give the same bytes; another logo gives another name, and all other assets keep theirs."""
+    before = pages.render_web(FACTS)
+    assert pages.render_web(FACTS) == before
+    after = pages.render_web(replace(FACTS, logo=b"\x89PNG another", logo_type="image/png"))
+    logo = {name for name in after if name not in before}
+    assert len(logo) == 1
+    assert re.fullmatch(r"assets/logo\.[0-9a-f]{12}\.png", logo.pop())
+
+
+def test_the_welcome_page_says_how_to_connect() -> None:
+    """Address, deep link, the apps of the project's documentation, administration, and the trial's ssh line."""
+    page = Names(pages.render_web(FACTS)["index.html"])
+    text = pages.render_web(FACTS)["index.html"].decode()
+    links = set(page.values("href"))
+    assert {
+        "https://apps.apple.com/us/app/element-messenger/id1083446067",
+        "https://play.google.com/store/apps/details?id=im.vector.app&hl=en&gl=US",
+        "https://cafebazaar.ir/app/im.vector.app",
+        "https://apps.apple.com/app/element-x-secure-chat-call/id1631335820",
+        "https://play.google.com/store/apps/details?id=io.element.android.x",
+        "http://localhost:8081",
+        "https://samsesh.net",
+        pages.element_x_link("http://localhost:8008"),
+    } <= links
+    assert "ssh -L 8080:localhost:8080 -L 8008:localhost:8008 -L 8081:localhost:8081 " in text
+    assert "ssh -L" not in pages.render_web(replace(FACTS, local_only=False))["index.html"].decode()
+
+
+@pytest.mark.parametrize(
+    ("mode", "welcome", "form"),
+    [
+        ("closed", "ask them for one", False),
+        ("token", "invitation", True),
+        ("open", "No invitation is needed", True),
+    ],
+)
+def test_pages_say_who_may_register(mode: str, welcome: str, form: bool) -> None:
+    """The welcome page and the sign-up page say the same: whether one can register, and what it takes."""
+    rendered = pages.render_web(replace(FACTS, registration=mode))
+    assert welcome in rendered["index.html"].decode()
+    assert ("form" in [tag for tag, _ in Names(rendered["register.html"]).tags]) is form
+    assert (
+        "register.js" in str([*Names(rendered["register.html"]).values("src")]).replace(".", " ")
+    ) is False
+    assert any("register." in src for src in Names(rendered["register.html"]).values("src")) is form
+
+
+def test_the_admin_page_shows_the_commands() -> None:
+    """Until the panel is there, the page names the commands, with the name that the operator calls."""
+    text = pages.render_admin(replace(FACTS, command="./samsesh"))["index.html"].decode()
+    for command in (
+        "user add NAME --admin",
+        "invite create",
+        "status",
+        "logs -f",
+        "backup create",
+        "config set",
+    ):
+        assert f"./samsesh {command}" in text
+    assert "register_new_matrix_user" in text
+
+
+def test_links() -> None:
+    """Links in the exact form that Element X's resolver and our sign-up page read."""
+    assert pages.invite_link("http://localhost:8080/", "a~b") == "http://localhost:8080/register?token=a~b"
+    assert pages.invite_link("https://chat.example", "a b&c").endswith("?token=a%20b%26c")
+    link = (
+        "https://mobile.element.io/element/?account_provider=example.org&login_hint=mxid:@alice:example.org"
+    )
+    assert pages.element_x_link("example.org", "@alice:example.org") == link
+    assert pages.element_x_link("example.org", "@a+b:example.org").endswith("mxid:@a%2Bb:example.org")
+    assert 'account_provider=example.org"' in str(
+        Names(
+            pages.render_web(replace(FACTS, server_name="example.org", local_only=False))["index.html"]
+        ).values("href")
+    ).replace("'", '"')
+
+
+def test_qr_codes() -> None:
+    """An SVG that needs nothing else, and a terminal's square in characters alone: no colours, no control codes."""
+    svg = pages.qr_svg("https://example.org/")
+    assert svg.startswith(b"<svg")
+    assert b"style" not in svg and b"script" not in svg
+    lines = pages.qr_terminal("https://example.org/").splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert set("".join(lines)) <= set(" █▀▄")

@@ -1,0 +1,212 @@
+"""One server as a whole: what `up` promises, and what is reachable."""
+
+import json
+import os
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Stack
+
+BACK_SECONDS = 10
+
+
+def fetch(url: str, method: str = "GET", data: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
+    """(status, headers, body), whatever the status."""
+    request = urllib.request.Request(url, method=method, data=data)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, dict(error.headers), error.read()
+
+
+def test_status_is_what_programs_rely_on(stack: Stack) -> None:
+    """`status --json` has the documented shape, and says ok."""
+    done = stack.cli("status", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["ok"] is True
+    assert found["engine"] == "native"
+    assert found["server_name"] == "localhost"
+    assert {"homeserver", "web", "admin"} <= found["addresses"].keys()
+    keys = {"name", "state", "reason", "pid", "uptime_seconds", "memory_bytes", "address"}
+    assert {service["name"] for service in found["services"]} == {"postgres", "synapse", "gateway"}
+    for service in found["services"]:
+        assert keys <= service.keys()
+        assert service["state"] == "running"
+        assert service["memory_bytes"] > 1_000_000
+
+
+def test_up_twice_changes_nothing(stack: Stack) -> None:
+    """`up` is idempotent: nothing is restarted, and it says so."""
+    before = [service["pid"] for service in stack.status()["services"]]
+    done = stack.cli("up", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to do" in done.stdout
+    assert [service["pid"] for service in stack.status()["services"]] == before
+
+
+def test_the_dry_run_shows_and_changes_nothing(stack: Stack) -> None:
+    """`up --dry-run` names the unit that a setting would restart; `up` restarts that one alone."""
+    before = {service["name"]: service["pid"] for service in stack.status()["services"]}
+    assert stack.cli("config", "set", "media.upload_size", "60M").returncode == 0
+    shown = stack.cli("up", "--dry-run").stdout
+    assert "restart  gateway" in shown
+    assert "restart  synapse" in shown
+    assert "keep     postgres" in shown
+    assert {service["name"]: service["pid"] for service in stack.status()["services"]} == before
+    assert stack.cli("up", "--yes").returncode == 0
+    after = {service["name"]: service["pid"] for service in stack.status()["services"]}
+    assert after["postgres"] == before["postgres"]
+    assert after["synapse"] != before["synapse"]
+
+
+def test_the_client_api_answers_through_the_gateway(stack: Stack) -> None:
+    """8008 serves the Matrix client API, with CORS for web clients."""
+    status, headers, body = fetch(stack.url("homeserver") + "/_matrix/client/versions")
+    assert status == 200
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert "v1.11" in json.loads(body)["versions"]
+
+
+@pytest.mark.parametrize("page", ["client", "support"])
+def test_discovery(stack: Stack, page: str) -> None:
+    """Discovery documents are JSON, readable for web pages of any origin, and cached for an hour."""
+    status, headers, body = fetch(f"{stack.url('homeserver')}/.well-known/matrix/{page}")
+    assert status == 200
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert headers["Content-Type"] == "application/json"
+    assert headers["Cache-Control"] == "public, max-age=3600"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    if page == "client":
+        assert json.loads(body)["m.homeserver"]["base_url"] == stack.url("homeserver")
+
+
+def test_a_local_server_publishes_no_federation(stack: Stack) -> None:
+    """What nobody serves is not advertised: a local server has no m.server, and says so in Matrix's words."""
+    status, headers, body = fetch(f"{stack.url('homeserver')}/.well-known/matrix/server")
+    assert status == 404
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert json.loads(body)["errcode"] == "M_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/_synapse/admin/v1/server_version",
+        "//_synapse/admin/v1/server_version",
+        "/_matrix/../_synapse/admin/v1/server_version",
+        "/_matrix/%2e%2e/_synapse/admin/v1/server_version",
+        "/%5Fsynapse/admin/v1/server_version",
+        "/_synapse/client/../admin/v1/server_version",
+        "/_SYNAPSE/admin/v1/server_version",
+        "/_synapse/metrics",
+        "/health",
+    ],
+)
+def test_what_is_private_is_not_reachable(stack: Stack, path: str) -> None:
+    """Neither the admin API nor metrics can be had through the public ports, however the path is written."""
+    status, _, body = fetch(stack.url("homeserver") + path)
+    assert status == 404
+    assert b"server_version" not in body
+    assert b"M_UNRECOGNIZED" in body
+
+
+def test_a_forged_address_does_not_count(stack: Stack) -> None:
+    """Synapse sees the address that the gateway saw, not what a client writes into X-Forwarded-For."""
+    url = stack.url("homeserver") + "/_matrix/client/v3/login?forged"
+    request = urllib.request.Request(url, headers={"X-Forwarded-For": "203.0.113.77"})
+    with urllib.request.urlopen(request, timeout=20):
+        pass
+    log = wait_for(lambda: [line for line in log_lines(stack, "synapse") if "login?forged" in line])
+    assert all("203.0.113.77" not in line for line in log)
+    assert any("127.0.0.1" in line or "::1" in line for line in log)
+
+
+def test_too_large_a_request_is_refused_by_the_gateway(stack: Stack) -> None:
+    """Bodies above the upload limit do not reach Synapse."""
+    size = 64 * 1024 * 1024
+    status, _, _ = fetch(stack.url("homeserver") + "/_matrix/media/v3/upload", "POST", b"\0" * size)
+    assert status == 413
+
+
+def test_secrets_are_private(stack: Stack) -> None:
+    """Secrets are files of mode 0600; no configuration, log or command line carries one."""
+    values = [
+        path.read_bytes().strip() for path in stack.home.secrets_dir.iterdir() if path.name != "livekit_key"
+    ]
+    assert len(values) >= 9
+    for path in stack.home.secrets_dir.iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600
+    for folder in (stack.home.config_dir, stack.home.logs_dir):
+        for path in folder.rglob("*"):
+            if path.is_file() and path.name != "pgpass":
+                content = path.read_bytes()
+                assert not any(value in content for value in values), path
+    for service in stack.status()["services"]:
+        for name in ("cmdline", "environ"):
+            content = Path(f"/proc/{service['pid']}/{name}").read_bytes()
+            assert not any(value in content for value in values)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gateway", "synapse", "postgres"])
+def test_a_killed_service_comes_back(stack: Stack, name: str) -> None:
+    """`kill -9` of any service: it answers again within ten seconds."""
+    pid = next(service["pid"] for service in stack.status()["services"] if service["name"] == name)
+    os.kill(pid, signal.SIGKILL)
+    began = time.monotonic()
+
+    def back() -> bool:
+        services = stack.status()["services"]
+        return all(service["state"] == "running" for service in services) and all(
+            service["pid"] != pid for service in services
+        )
+
+    wait_for(back, BACK_SECONDS + 5)
+    assert time.monotonic() - began < BACK_SECONDS
+
+
+@pytest.mark.slow
+def test_a_killed_process_manager_leaves_nothing_behind(new_home: Callable[[str], Stack]) -> None:
+    """After `kill -9` of supervisord the services end by themselves, and the next `up` takes over; `down` leaves nothing."""
+    own = new_home("killed")
+    own.up()
+    manager = int((own.home.runtime_dir() / "supervisord.pid").read_text())
+    pids = [service["pid"] for service in own.status()["services"]]
+    os.kill(manager, signal.SIGKILL)
+    done = own.cli("up", "--yes")
+    assert done.returncode == 0, done.stderr
+    after = [service["pid"] for service in own.status()["services"]]
+    assert not set(pids) & set(after)
+    assert own.cli("down").returncode == 0
+    assert own.cli("status", "--json").returncode == 1
+    assert all(not runs(pid) for pid in after)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def log_lines(stack: Stack, service: str) -> list[str]:
+    return stack.cli("logs", service, "-n", "200").stdout.splitlines()
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:
+    """What `condition` gives once it is true."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+    return found
