@@ -177,7 +177,7 @@ def test_a_killed_service_comes_back(stack: Stack, name: str) -> None:
 
 @pytest.mark.slow
 def test_a_killed_process_manager_leaves_nothing_behind(new_home: Callable[[str], Stack]) -> None:
-    """After `kill -9` of supervisord the services end by themselves, and the next `up` takes over; `down` leaves nothing."""
+    """After `kill -9` of supervisord the services end, the next `up` takes over, and `down` leaves nothing."""
     own = new_home("killed")
     own.up()
     manager = int((own.home.runtime_dir() / "supervisord.pid").read_text())
