@@ -12,7 +12,7 @@ LAYERS = (
     ("__init__", "errors", "formats", "names"),
     ("run", "write"),
     ("home",),
-    ("facts", "load", "secrets", "settings"),
+    ("environment", "facts", "load", "secrets", "settings"),
     ("model",),
     ("clients", "pages"),
     ("services",),

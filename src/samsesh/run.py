@@ -23,6 +23,9 @@ PASSED_ON = (
 )
 
 
+Process = subprocess.Popen[bytes]  # what `spawn` gives
+
+
 @dataclass(frozen=True)
 class Done:
     """What a program answered."""
@@ -84,7 +87,7 @@ def last_lines(text: str, count: int = 12) -> str:
     return "\n".join(text.splitlines()[-count:])
 
 
-def spawn(argv: Sequence[str | Path], *, log: Path) -> "subprocess.Popen[bytes]":
+def spawn(argv: Sequence[str | Path], *, log: Path) -> Process:
     """Start a program that runs beside us, its output appended to `log`; the caller waits for it."""
     with log.open("ab") as out:
         return subprocess.Popen(

@@ -52,9 +52,9 @@ def test_nasty_words_stay_words(mode: str) -> None:
 )
 def test_links_that_run_scripts_are_refused(url: str) -> None:
     """A footer link leads somewhere; everything else is an error that names the setting."""
-    with pytest.raises(SettingsError, match="brand.footer_links"):
+    with pytest.raises(SettingsError, match=r"brand\.footer_links"):
         pages.render_web(replace(FACTS, footer_links=(("Click", url),)))
-    with pytest.raises(SettingsError, match="brand.footer_links"):
+    with pytest.raises(SettingsError, match=r"brand\.footer_links"):
         pages.render_admin(replace(FACTS, footer_links=(("Click", url),)))
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from subprocess import Popen
 from typing import Any
 
 from samsesh.engines.native import Change
@@ -12,6 +11,7 @@ from samsesh.home import Home
 from samsesh.load import save
 from samsesh.ops import backup, service_account
 from samsesh.ops.server import Server, open_server
+from samsesh.run import Process
 
 Say = Callable[[str], None]
 
@@ -25,7 +25,7 @@ class Report:
     files: list[str] = field(default_factory=list)  # written, or with a dry run: would be
     first_admin: tuple[str, str | None] | None = None
     backup: str = ""
-    manager: "Popen[bytes] | None" = None  # the process manager, where it runs in the foreground
+    manager: Process | None = None  # the process manager, where it runs in the foreground
 
     @property
     def changed(self) -> bool:

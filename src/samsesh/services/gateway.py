@@ -11,7 +11,7 @@ from samsesh.formats import to_json
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Unit
 
 LISTENERS = ("web", "api", "admin")
-OVERHEAD = 1024 * 1024  # what a request has around the file in it
+SMALLEST_LIMIT = 200 * 65_536  # Synapse takes as much for a transaction of federation
 READY = "/_samsesh/ready"
 
 
@@ -62,7 +62,7 @@ def _encoder() -> dict[str, str]:  # UTC, as every log of ours begins with
 
 def _server(context: Context, listener: str, routes: tuple[Route, ...]) -> dict[str, Any]:
     mine = sorted((route for route in routes if route.listener == listener), key=lambda route: route.order)
-    size = names.size(context.settings.media.upload_size) + OVERHEAD
+    size = max(names.size(context.settings.media.upload_size), SMALLEST_LIMIT)  # Synapse hangs up above
     ready = Route(listener, (READY,), answer=(200, "ready"))
     return {
         "listen": [_address(endpoint) for endpoint in context.place.public(listener)],
@@ -74,6 +74,19 @@ def _server(context: Context, listener: str, routes: tuple[Route, ...]) -> dict[
             {"handle": [{"handler": "request_body", "max_size": size}]},
             *(_route(route) for route in (ready, *mine)),
         ],
+        "errors": {"routes": [{"handle": [_error_answer()]}]},
+    }
+
+
+def _error_answer() -> dict[str, Any]:
+    """What the gateway itself refuses or cannot pass on, in Matrix's words, and readable for web clients."""
+    body = '{"errcode":"M_UNKNOWN","error":"{http.error.status_text}"}'
+    headers = {"Access-Control-Allow-Origin": ["*"], "Content-Type": ["application/json"]}
+    return {
+        "handler": "static_response",
+        "status_code": "{http.error.status_code}",
+        "body": body,
+        "headers": headers,
     }
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import Popen
 
 from samsesh.engines.native import files, ports
 from samsesh.engines.native.start import answers
@@ -16,7 +15,7 @@ from samsesh.errors import SamseshError
 from samsesh.facts import Facts, free_bytes
 from samsesh.home import Home
 from samsesh.model import Plan, Prepare, Step, Unit
-from samsesh.run import last_lines, run, spawn
+from samsesh.run import Process, last_lines, run, spawn
 from samsesh.write import make_dir, write_file
 
 SPACE = 512 * 1024 * 1024  # bytes that a start needs to be worth trying
@@ -63,7 +62,7 @@ class NativeEngine:
         wanted = files.plan_files(self.home, plan, self.facts.python)
         return [file.path for file in wanted if not _there(file.path, file.content)]
 
-    def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> "Popen[bytes] | None":
+    def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> Process | None:
         """Write, prepare, start what is not running, restart what changed, and wait until all of it answers."""
         changes = self.changes(plan)
         self._check(plan, changes)
@@ -173,7 +172,7 @@ class NativeEngine:
 
     def _start_or_update(
         self, plan: Plan, changes: list[Change], say: Say, *, foreground: bool
-    ) -> "Popen[bytes] | None":
+    ) -> Process | None:
         doing = [
             f"{change.action}ing {change.unit}" for change in changes if change.action in ("start", "restart")
         ]

@@ -8,6 +8,7 @@ const form = byId("form");
 const { homeserver, serverName, registration, least, provider } = form.dataset;
 const needsToken = registration === "token";
 const attempt = {}; // kept from try to try, see signUp
+const taken = new Map(); // name -> why, as the server said
 const problem = byId("problem");
 const submit = byId("submit");
 
@@ -37,22 +38,26 @@ function paused(input, ask) {
   };
 }
 
+const nameNow = () => byId("name").value.trim().toLowerCase();
+
 function lookAtName() {
-  const name = byId("name").value.trim().toLowerCase();
+  const name = nameNow();
   byId("preview").textContent = `@${name || "name"}:${serverName}`;
-  const wrong = nameProblem(name, serverName);
+  // After a try without an answer, a taken name may be our own.
+  const wrong = nameProblem(name, serverName) || (attempt.last ? "" : taken.get(name) ?? "");
   note("name", wrong, "wrong");
   return wrong;
 }
 
-async function askForName(value, current) {
-  const name = value.toLowerCase();
-  if (!name || nameProblem(name, serverName)) return;
+async function askForName(_, current) {
+  const name = nameNow();
+  if (!name || lookAtName()) return;
   try {
     if ((await available(homeserver, name)) && current()) note("name", "This name is free.", "good");
   } catch (error) {
     const [field, words] = explain(error);
-    if (current() && field === "name") note("name", words, "wrong");
+    if (field === "name") taken.set(name, words);
+    if (current()) lookAtName();
   }
 }
 
@@ -127,6 +132,7 @@ function showProblem(error) {
   if (!field) return shout(words);
   if (field === "token") refuseToken(words);
   else note(field, words, "wrong");
+  if (error.code === "M_USER_IN_USE") taken.set(nameNow(), words);
   byId(field).focus();
 }
 
@@ -157,7 +163,7 @@ async function send(event) {
   if (wrong) return wrong.focus();
   busy(true);
   try {
-    const name = byId("name").value.trim().toLowerCase();
+    const name = nameNow();
     const [password, token] = [byId("password").value, byId("token").value.trim()];
     done(await signUp(homeserver, { name, password, token, agreed: byId("terms").checked }, attempt));
   } catch (error) {

@@ -1,5 +1,6 @@
 // In the head and not deferred, so that nobody sees the other theme flash by.
 "use strict";
+document.documentElement.classList.add("scripts");
 try {
   const chosen = localStorage.getItem("theme");
   if (chosen === "dark" || chosen === "light") document.documentElement.dataset.theme = chosen;

@@ -22,11 +22,15 @@ async function look() {
   }
 }
 
+let timer;
+
 async function watch() {
-  const next = document.hidden ? WELL : await look();
-  setTimeout(watch, next);
+  const pause = await look();
+  clearTimeout(timer);
+  timer = setTimeout(watch, pause);
 }
 
 show("asking", "Asking the homeserver…");
 watch();
-document.addEventListener("visibilitychange", () => document.hidden || look());
+addEventListener("online", watch);
+document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : watch()));
