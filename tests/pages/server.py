@@ -103,7 +103,13 @@ def serving(folder: Path, **synapse: Any) -> Iterator[Site]:
     """The whole site; `synapse` goes into homeserver.yaml."""
     web, api, admin, inner = free_ports(4)
     site = Site(f"http://localhost:{web}", f"http://localhost:{api}", f"http://localhost:{admin}")
-    facts = replace(FACTS, web_url=site.web_url, homeserver_url=site.homeserver_url, admin_url=site.admin_url)
+    facts = replace(
+        FACTS,
+        web_url=site.web_url,
+        homeserver_url=site.homeserver_url,
+        admin_url=site.admin_url,
+        registration="token" if synapse.get("registration_requires_token", True) else "open",
+    )
     homeserver = folder / "homeserver.yaml"
     homeserver.write_text(yaml.safe_dump(homeserver_yaml(folder, inner, synapse)))
     caddy = folder / "caddy.json"

@@ -2,13 +2,14 @@
 
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from pages.server import Site
+from pages.server import Site, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -205,6 +206,18 @@ def test_terms_are_shown_and_the_last_password_counts(page: Page, terms_site: Si
     create(page)
     expect(page.locator("#done-id")).to_have_text("@terms:localhost")
     assert terms_site.login("terms", PASSWORD) == "@terms:localhost"
+
+
+def test_open_registration_needs_no_invitation(page: Page, tmp_path: Path) -> None:
+    """Where everybody may register, a name and a password are all."""
+    opened = {"registration_requires_token": False, "enable_registration_without_verification": True}
+    with serving(tmp_path, **opened) as site:
+        page.goto(site.web_url)
+        page.get_by_role("link", name="Create an account").click()
+        expect(page.get_by_label("Invitation code")).to_be_hidden()
+        fill(page, "everybody")
+        create(page)
+        expect(page.locator("#done-id")).to_have_text("@everybody:localhost")
 
 
 @pytest.mark.parametrize("name", ["über", "a b", "_bridge", "1234", "n" * 250])
