@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from samsesh.home import Home
+from samsesh.home import SERVICE_USER, Home
 
 NOT_PASSED = (
     "SYNAPSE_",
@@ -75,6 +75,13 @@ class Stack:
         """One of the addresses that `status --json` tells."""
         address: str = self.status()["addresses"][name]
         return address
+
+
+def give_to_service_user(path: Path) -> None:
+    """A home that a test made as root, to the user that the commands become; nothing where we are no root."""
+    if os.geteuid() == 0:
+        for part in (path, *path.rglob("*")):
+            shutil.chown(part, SERVICE_USER, SERVICE_USER)
 
 
 def free_offset() -> int:

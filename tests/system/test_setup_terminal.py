@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pexpect
 import pytest
 
+from conftest import give_to_service_user
 from samsesh.home import Home
 from samsesh.settings import Ports
 
@@ -24,8 +26,8 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home")
+def home(homes: Path) -> Home:
+    return Home(Path(tempfile.mktemp(prefix="setup-", dir=homes)))
 
 
 class Terminal:
@@ -114,6 +116,7 @@ def test_again_offers_what_was_answered(home: Home, terminals: list[Terminal]) -
     home.prepare()
     home.settings_file.write_text('# mine\n[server]\nname = "example.org"\ntimezone = "Asia/Tehran"\n')
     home.remember(server_name="example.org", first_admin="@admin:example.org")
+    give_to_service_user(home.path)
     terminals.append(at := Terminal(home))
     at.expect("Server name: example.org, which stays")
     at.answer("Who may make an account", "open")
