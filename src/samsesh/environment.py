@@ -13,7 +13,16 @@ from samsesh import names
 from samsesh.errors import SettingsError
 from samsesh.settings import Settings
 
-NOT_SETTINGS = frozenset({"SAMSESH_HOME", "SAMSESH_ENV_ROOT", "SAMSESH_CALLER", "SAMSESH_LAUNCHER"})
+NOT_SETTINGS = frozenset(
+    {
+        "SAMSESH_HOME",
+        "SAMSESH_ENV_ROOT",
+        "SAMSESH_CALLER",
+        "SAMSESH_LAUNCHER",
+        "SAMSESH_COMMAND",
+        "SAMSESH_CALLED",
+    }
+)
 DOCUMENT = {
     "SYNAPSE_SERVER_NAME": "server.name",
     "SYNAPSE_REPORT_STATS": "server.report_stats",

@@ -22,6 +22,7 @@ class Facts:
     machine: str  # "x86_64", "aarch64"
     libc: str  # "glibc", "musl", ""
     python: str
+    command: str  # how people call this program: "./samsesh" from a checkout, else "samsesh"
     memory: int
     cores: int
     uid: int
@@ -54,6 +55,7 @@ def gather() -> Facts:
         machine={"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine(), platform.machine()),
         libc=_libc(),
         python=sys.executable,
+        command="./samsesh" if Path(sys.prefix, "complete").exists() else "samsesh",  # the launcher's stamp
         memory=_memory(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1),
         uid=os.geteuid(),

@@ -34,6 +34,7 @@ FACTS = pages.PageFacts(
     password_min_length=8,
     local_only=True,
     version="1.2.3",
+    command="./samsesh",
 )
 
 

@@ -1,6 +1,7 @@
 """The program: global options, commands, and the one place where errors are caught and become exit codes."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -51,6 +52,9 @@ def options(
 
     path = home.expanduser().absolute() if home else default_home(os.environ)
     ctx.obj = Home(path)
+    if home:
+        called = [os.environ.get("SAMSESH_COMMAND", "samsesh"), "--home", str(home)]
+        os.environ["SAMSESH_CALLED"] = shlex.join(called)
     os.environ.update(with_local_env_file(os.environ, Path.cwd(), path))
     if os.geteuid() == 0 and ctx.invoked_subcommand not in AS_ROOT and "--help" not in sys.argv:
         from samsesh.ops.privileges import become_service_user

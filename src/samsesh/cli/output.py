@@ -1,6 +1,8 @@
 """How the program speaks: results to standard output, progress and problems to standard error."""
 
 import json
+import os
+import re
 import sys
 from typing import Any
 
@@ -8,8 +10,30 @@ from rich.console import Console
 
 from samsesh.errors import SamseshError
 
-console = Console(soft_wrap=True, highlight=False)
-errors = Console(stderr=True, soft_wrap=True, highlight=False)
+COMMANDS = (
+    "--|backup|config|destroy|down|install-service|invite|logs|restart|restore|setup|status|up|user|version"
+)
+_MENTIONED = re.compile(rf"(?<![\w./-])samsesh (?=({COMMANDS}))")
+
+
+class Speaker(Console):
+    """A console that writes our commands as this user called us, so that they can be copied."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*map(as_called, objects), **options)
+
+
+def as_called(text: Any) -> Any:
+    """`samsesh up` -> `./samsesh --home DIR up`, where that is how we were called."""
+    program = os.environ.get("SAMSESH_COMMAND", "samsesh")
+    called = os.environ.get("SAMSESH_CALLED", program)  # with the home that was named
+    if not isinstance(text, str):
+        return text
+    return _MENTIONED.sub(lambda found: f"{program if found[1] == '--' else called} ", text)
+
+
+console = Speaker(soft_wrap=True, highlight=False)
+errors = Speaker(stderr=True, soft_wrap=True, highlight=False)
 
 
 def say(text: str) -> None:

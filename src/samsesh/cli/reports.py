@@ -32,18 +32,21 @@ def _print_status(found: dict[str, Any]) -> None:
     from samsesh.cli.output import console
 
     console.print(found["verdict"], style="bold green" if found["ok"] else "bold red", markup=False)
-    table = Table("service", "state", "why", "up", "memory", "address")
+    table = Table("service", "state", "up", "memory", "address", box=None, padding=(0, 2, 0, 0))
+    table.columns[-1].overflow = "fold"
     for service in found["services"]:
         memory = service["memory_bytes"]
         table.add_row(
             Text(service["title"]),
             Text(service["state"], style=COLORS[service["state"]]),
-            Text(service["reason"]),
             Text(span(service["uptime_seconds"])),
             Text(f"{memory / 1024 / 1024:.0f} MB" if memory else ""),
             Text(service["address"]),
         )
     console.print(table)
+    for service in found["services"]:
+        if service["state"] != "running":
+            console.print(f"{service['name']}: {service['reason']}", markup=False)
 
 
 def span(seconds: int | None) -> str:

@@ -188,7 +188,7 @@ def reboot_warning(home: Home) -> str:
     """What to tell people whose server would not come back after a reboot; empty where it would."""
     if installed(home):
         return ""
-    return "A reboot stops this server for good. `samsesh install-service` makes it start with the machine."
+    return "After a reboot this server stays off. To have it start with the machine: samsesh install-service"
 
 
 def _unit_path(home: Home, kind: Literal["system", "user"]) -> Path:

@@ -53,7 +53,7 @@ class PageFacts:
     password_min_length: int
     local_only: bool
     version: str
-    command: str = "samsesh"  # how the operator calls the program
+    command: str  # how the operator calls the program
 
     @property
     def account_provider(self) -> str:

@@ -48,4 +48,5 @@ def _facts(context: Context) -> PageFacts:
         password_min_length=settings.registration.password_min_length,
         local_only=settings.server.access == "local",
         version=__version__,
+        command=context.facts.command,
     )

@@ -1,0 +1,30 @@
+"""How the program speaks."""
+
+import pytest
+
+from samsesh.cli.output import as_called
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ("Invite people: samsesh invite create", "Invite people: ./samsesh --home /a invite create"),
+        ("run `samsesh down`, then `up`", "run `./samsesh --home /a down`, then `up`"),
+        ("samsesh --home DIR restore FILE", "./samsesh --home DIR restore FILE"),
+        ("samsesh: no such thing", "samsesh: no such thing"),
+        ("/var/lib/samsesh is not ours", "/var/lib/samsesh is not ours"),
+        ("the user samsesh of this machine", "the user samsesh of this machine"),
+    ],
+)
+def test_commands_can_be_copied(monkeypatch: pytest.MonkeyPatch, said: str, heard: str) -> None:
+    """Commands in what we say are written as this user called us, home included; other words stay."""
+    monkeypatch.setenv("SAMSESH_COMMAND", "./samsesh")
+    monkeypatch.setenv("SAMSESH_CALLED", "./samsesh --home /a")
+    assert as_called(said) == heard
+
+
+def test_an_installed_program_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the launcher the command is `samsesh`."""
+    monkeypatch.delenv("SAMSESH_COMMAND", raising=False)
+    monkeypatch.delenv("SAMSESH_CALLED", raising=False)
+    assert as_called("samsesh status") == "samsesh status"
