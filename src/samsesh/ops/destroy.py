@@ -27,6 +27,11 @@ def target(home: Home) -> Target:
         raise SamseshError(
             f"there is no server in {home.path}", "name its folder: samsesh --home DIR destroy"
         )
+    if service.installed(home):  # undoing it can take rights that root has given up by now
+        raise SamseshError(
+            "this server starts with the machine: nothing was deleted",
+            "undo that first: samsesh install-service --remove",
+        )
     size = sum(path.lstat().st_size for path in home.path.rglob("*") if home.backups_dir not in path.parents)
     return Target(home.state().get("server_name") or home.path.name, size)
 
@@ -37,7 +42,6 @@ def destroy(home: Home, confirmed: str, say: Say) -> None:
     if confirmed != name:
         raise SamseshError(f"{confirmed!r} is not {name!r}: nothing was deleted")
     with home.lock("destroy", say):
-        service.remove(home, say)
         NativeEngine(home, gather()).stop(say)
         say("deleting")
         remove_all(home)
