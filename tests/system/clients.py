@@ -38,7 +38,7 @@ async def register(http: httpx2.AsyncClient, name: str, invitation: str) -> Devi
     flows = [flow["stages"] for flow in answer.json()["flows"]]
     assert flows == [["m.login.registration_token", "m.login.dummy"]], answer.text
     for stage in flows[0]:
-        assert "session" in answer.json(), (answer.status_code, answer.text)
+        assert answer.status_code == 401, answer.text
         proof = {"type": stage, "token": invitation, "session": answer.json()["session"]}
         answer = await http.post(f"{API}/register", json={**wanted, "auth": proof})
     return Device.of(answer)
@@ -97,6 +97,9 @@ class Person:
             good(await self.nio.sync(timeout=2000))
             await self._keys()
 
+    async def enters(self, room: str) -> None:
+        await self.sync_until(lambda: room in self.nio.rooms, "the room")
+
     async def hears(self, words: str) -> None:
         """It arrives by itself, and can be read."""
         await self.sync_until(lambda: words in self.heard, words)
@@ -124,9 +127,7 @@ class Person:
         """Find a file in the history, download and decrypt it."""
         event = next(event for event in await self._events(room) if text(event) == name)
         answer = good(await self.nio.download(mxc=event.url))
-        content: bytes = decrypt_attachment(
-            answer.body, event.key["k"], event.hashes["sha256"], event.iv
-        )
+        content: bytes = decrypt_attachment(answer.body, event.key["k"], event.hashes["sha256"], event.iv)
         return content
 
     async def history(self, room: str) -> list[tuple[str, str]]:

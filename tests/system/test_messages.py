@@ -14,7 +14,7 @@ from nio import RoomPreset
 from conftest import Stack
 from system.clients import Device, Person, good, log_in, register
 
-FILE = random.Random(3).randbytes(700_000)  # noqa: S311
+FILE = random.Random(3).randbytes(700_000)
 
 
 @dataclass
@@ -56,16 +56,16 @@ def test_two_people_talk(new_home: Callable[[str], Stack], tmp_path: Path) -> No
 async def begin(url: str, invitation: str, folder: Path) -> Talk:
     """Two people register, meet in a private room, and write to each other."""
     async with httpx2.AsyncClient(base_url=url, timeout=30) as http:
-        devices = [await register(http, name, invitation) for name in ("alice", "bob")]
-    async with Person(url, devices[0], folder) as alice, Person(url, devices[1], folder) as bob:
+        first, second = [await register(http, name, invitation) for name in ("alice", "bob")]
+    async with Person(url, first, folder) as alice, Person(url, second, folder) as bob:
         made = await alice.nio.room_create(preset=RoomPreset.private_chat, invite=[bob.name])
         room = good(made).room_id
         await bob.sync_until(lambda: room in bob.nio.invited_rooms, "the invitation")
         good(await bob.nio.join(room))
         for person in (alice, bob):
-            await person.sync_until(lambda nio=person.nio: room in nio.rooms, "the room")
+            await person.enters(room)
             assert person.nio.rooms[room].encrypted  # private rooms are, unasked
-        talk = Talk(*devices, room, [])
+        talk = Talk(first, second, room, [])
         await exchange(talk, alice, bob, "at first")
         mistaken = await alice.say(room, "see you at nien")
         await bob.hears("see you at nien")
