@@ -100,18 +100,36 @@ def from_text(key: str, text: str) -> Any:
     return value
 
 
+def free_value(key: str, text: str) -> Any:
+    """A value for a key below a table such as extra.synapse: JSON or TOML where it looks like it, else text."""
+    value = text.strip()
+    if value.startswith(("[", "{")):
+        return _structure(key, value, table=False)
+    try:
+        return json.loads(value)
+    except ValueError:
+        return text
+
+
 def _structure(key: str, value: str, table: bool) -> Any:
     if value.startswith(("[", "{")):
-        for read in (json.loads, lambda text: tomllib.loads(f"value = {text}")["value"]):
+        for read in (json.loads, _toml_value):
             try:
                 return read(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
     if table or value.startswith(("[", "{")):
         raise SettingsError(
             f"{key} is neither JSON nor TOML", """write it like '[{"text": "Help", "url": "https://..."}]'"""
         )
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _toml_value(text: str) -> Any:
+    found = tomllib.loads(f"value = {text}")
+    if len(found) > 1:  # a line break, and more behind it
+        raise ValueError(text)
+    return found["value"]
 
 
 def read_variables(environ: Mapping[str, str], where: str, *, strict: bool) -> Variables:

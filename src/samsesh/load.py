@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,15 +18,22 @@ from samsesh.write import write_file
 
 HEADER = "# Settings of this Samsesh server. `samsesh config sample` shows all there are; `samsesh up` applies changes.\n"
 SECRET_KEYS = frozenset({"database.url"})
-JARGON = {
-    "string_type": "a text in quotes is wanted",
-    "int_type": "a whole number without quotes is wanted",
-    "float_type": "a number without quotes is wanted",
-    "bool_type": "true or false (without quotes) is wanted",
-    "list_type": "a list in [brackets] is wanted",
-    "dict_type": "a table is wanted",
-    "model_type": "a [section] is wanted",
-    "missing": "this is missing",
+FREE = "extra.synapse."  # below it, every key is taken
+WANTED = {  # what pydantic's findings mean, for people
+    "string_type": "a text in quotes",
+    "int_type": "a whole number without quotes",
+    "float_type": "a number without quotes",
+    "bool_type": "true or false (without quotes)",
+    "list_type": "a list in [brackets]",
+    "dict_type": "a table",
+    "model_type": "a [section]",
+    "literal_error": "{expected}",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than_equal": "a number of at most {le}",
+    "finite_number": "a finite number",
+    "string_too_short": "a text of at least {min_length} characters",
+    "string_too_long": "a text of at most {max_length} characters",
 }
 
 
@@ -67,7 +75,9 @@ def load(
     adopting = adopt and not home.started
     adopted = {key: value for key, value in process.settings.items() if key not in values} if adopting else {}
     _over(values, sources, adopted, "environment")
-    settings = validate(values, home, text, {**live.sources, **({} if not adopting else process.sources)})
+    places = {key: f"{home.env_file}: {variable}" for key, variable in live.sources.items()}
+    places |= {key: process.sources[key] for key in adopted} | dict.fromkeys(flags or {}, "command line")
+    settings = validate(values, home, text, places)
     warnings = [*live.warnings, *(process.warnings if adopting else [])]
     return Loaded(
         settings=settings,
@@ -123,13 +133,18 @@ def _text(home: Home) -> str:
 
 def _parse(home: Home, text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = tomllib.loads(text)
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
         raise SettingsError(f"{home.settings_file}: this is no TOML: {error}", "correct that line") from None
     except RecursionError:
         raise SettingsError(
             f"{home.settings_file}: tables are nested too deeply", "make it simpler"
         ) from None
+    if dotted := next((key for key in data if "." in key), None):
+        raise SettingsError(
+            f"{home.settings_file}: {dotted!r} in quotes is a name with a dot", "write it without quotes"
+        )
+    return data
 
 
 def flat(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,79 +163,122 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for key, value in values.items():
         section, dot, name = key.partition(".")
-        if dot:
-            data.setdefault(section, {})[name] = value
-        else:
+        if not dot:
             data[section] = value
+        elif isinstance(
+            found := data.setdefault(section, {}), dict
+        ):  # else the file is wrong: validation tells
+            found[name] = value
     return data
 
 
 def validate(
-    values: Mapping[str, Any], home: Home, text: str = "", variables: Mapping[str, str] | None = None
+    values: Mapping[str, Any], home: Home, text: str = "", places: Mapping[str, str] | None = None
 ) -> Settings:
-    """Values by dotted name -> Settings; every problem is told with its place."""
+    """Values by dotted name -> Settings; every problem is told with its place. `places` has those not in `text`."""
+    data = nested(values)
     try:
-        return Settings.model_validate(nested(values))
+        return Settings.model_validate(data)
     except ValidationError as error:
-        problems = [_problem(found, home, text, variables or {}) for found in error.errors(include_url=False)]
-    message = "\n".join(problem for problem, _ in problems)
-    raise SettingsError(message, next((hint for _, hint in problems if hint), "correct the settings"))
+        found: dict[tuple[str, ...], list[Any]] = {}
+        for finding in error.errors(include_url=False):
+            found.setdefault(_path(finding, data), []).append(finding)
+    problems = [_problem(path, findings, home, text, places or {}) for path, findings in found.items()]
+    *before, (message, hint) = problems
+    lines = [f"{problem}\n  {advice}" for problem, advice in before]  # each with its own advice below it
+    raise SettingsError("\n".join([*lines, message]), hint)
 
 
-def _problem(found: Any, home: Home, text: str, variables: Mapping[str, str]) -> tuple[str, str]:
-    """(what is wrong and where, what to do) of one finding of pydantic's."""
-    path = [str(part) for part in found["loc"] if not _is_branch(part)]
-    key = ".".join(path)
+def _path(finding: Any, data: Any) -> tuple[str, ...]:
+    """Where a finding is in the data: pydantic also names the member of a union, which nobody wrote."""
+    path = []
+    for part in finding["loc"]:
+        if data is finding["input"]:
+            break
+        try:
+            data = data[part]
+        except (LookupError, TypeError):
+            continue
+        path.append(str(part))
+    if finding["type"] == "missing":
+        path.append(str(finding["loc"][-1]))
+    return tuple(path)
+
+
+def _problem(
+    path: tuple[str, ...], findings: list[Any], home: Home, text: str, places: Mapping[str, str]
+) -> tuple[str, str]:
+    """(what is wrong and where, what to do) of pydantic's findings at one place, several for a union."""
+    key = ".".join(part if re.fullmatch(r"[\w-]+", part) else repr(part) for part in path)
     setting = ".".join(path[:2])
-    place = variables.get(setting) or _place(home, text, path)
-    if found["type"] == "extra_forbidden":
+    line = line_of(text, list(path))
+    place = places.get(setting, f"{home.settings_file}, line {line}" if line else str(home.settings_file))
+    where = f"{place}: {key}" if place else key
+    kind = findings[0]["type"]
+    if kind == "extra_forbidden":
         known = list(keys()) if len(path) > 1 else list(Settings.model_fields)
         near = nearest(key, known) or nearest(path[-1], [name.split(".")[-1] for name in known])
         return f"{place}: there is no setting {key}", near or "`samsesh config sample` shows all settings"
-    reason = JARGON.get(found["type"]) or str(found["msg"]).removeprefix("Value error, ")
-    value = "***" if setting in SECRET_KEYS else _short(found.get("input"))
-    shown = f" ({value})" if value and found["type"] not in ("missing", "model_type") else ""
-    return f"{place}: {key}{shown}: {reason[0].lower()}{reason[1:]}", _advice(setting)
+    secret = any(f"{name}.".startswith(f"{setting}.") for name in SECRET_KEYS)
+    value = "" if kind == "missing" else "***" if secret else _short(findings[0]["input"])
+    shown = f" ({value})" if value else ""
+    return f"{where}{shown}: {_reason(findings)}", _advice(setting)
 
 
-def _is_branch(part: int | str) -> bool:
-    """Pydantic names the member of a union in a location; people did not write it."""
-    return isinstance(part, str) and (
-        "[" in part or "(" in part or part in ("int", "float", "bool", "str", "constrained-float")
-    )
+def _reason(findings: list[Any]) -> str:
+    if findings[0]["type"] == "missing":
+        return "this is missing"
+    told = [found["msg"].removeprefix("Value error, ") for found in findings if found["type"] not in WANTED]
+    if told:  # a sentence of ours says more than that the other member of a union would do, too
+        return str(told[0][:1].lower() + told[0][1:])
+    wanted = [WANTED[found["type"]].format(**found.get("ctx", {})) for found in findings]
+    return " or ".join(wanted) + " is wanted"
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return ""
     text = repr(value)
-    return "" if isinstance(value, dict) else text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _advice(setting: str) -> str:
     found = keys().get(setting)
-    return f"{setting}: {found.description}" if found is not None and found.description else ""
-
-
-def _place(home: Home, text: str, path: list[str]) -> str:
-    line = line_of(text, path)
-    return f"{home.settings_file}, line {line}" if line else str(home.settings_file)
+    if found is not None and found.description:
+        return f"{setting}: {found.description}"
+    return "`samsesh config sample` shows all settings"
 
 
 def line_of(text: str, path: list[str]) -> int:
     """The line where a key stands, or that of its section; 0 where it is not to be found. For messages only."""
-    section, best = "", 0
-    for number, raw in enumerate(text.splitlines(), 1):
+    best, inside = 0, ""
+    section: list[str] = []
+    numbers: dict[str, int] = {}  # of the tables in a list of tables
+    for number, raw in enumerate(text.split("\n"), 1):
         line = raw.strip()
-        if header := re.match(r"\[\[?\s*([^\]]+?)\s*\]", line):
-            section = header[1].replace('"', "").replace(" ", "")
-            if section.split(".") == path[: len(section.split("."))]:
-                best = number
-            continue
-        name = re.match(r"""["']?([A-Za-z0-9_.-]+)["']?\s*=""", line)
-        if name:
-            here = [*section.split("."), *name[1].split(".")] if section else name[1].split(".")
-            if here == path[: len(here)]:
+        if inside:  # a text of several lines
+            inside = "" if inside in line else inside
+        elif header := re.match(r"(\[\[?)\s*([^\]]+?)\s*\]", line):
+            section = _words(header[2])
+            if header[1] == "[[":
+                numbers[header[2]] = numbers.get(header[2], -1) + 1
+                section.append(str(numbers[header[2]]))
+            if not best or section == path[: len(section)]:
+                best = number if _agree(section, path) else best
+        elif name := re.match(r"""([\w."' -]+?)\s*=""", line):
+            here = [*section, *_words(name[1])]
+            if _agree(here, path) and (len(here) <= len(path) or not section):
                 return number
+            inside = next((quote for quote in ('"""', "'''") if line.count(quote) % 2), "")
     return best
+
+
+def _words(name: str) -> list[str]:
+    return [part.strip(" \"'") for part in name.split(".")]
+
+
+def _agree(here: list[str], path: list[str]) -> bool:
+    return all(ours == theirs for ours, theirs in zip(here, path, strict=False))
 
 
 def save(home: Home, changes: Mapping[str, Any], remove: Iterable[str] = ()) -> None:
@@ -229,22 +287,35 @@ def save(home: Home, changes: Mapping[str, Any], remove: Iterable[str] = ()) -> 
     from tomlkit.exceptions import TOMLKitError
 
     text = _text(home)
-    _parse(home, text)
+    data = _parse(home, text)
     try:
         document = tomlkit.parse(text or HEADER)
         for key, value in changes.items():
-            section, _, name = key.partition(".")
-            if section not in document:
-                document[section] = tomlkit.table()
-            document[section][name] = plain(value)
+            *tables, name = key.split(".")
+            for table in (document, data):
+                _inner(table, tables)[name] = plain(value)
         for key in remove:
-            section, _, name = key.partition(".")
-            if name in document.get(section, {}):
-                document[section].remove(name)
+            *tables, name = key.split(".")
+            with suppress(KeyError):
+                for table in (document, data):
+                    del _inner(table, tables, make=False)[name]
         written = tomlkit.dumps(document)
-    except (TOMLKitError, TypeError, AttributeError) as error:
+        new = [".".join(key.split(".")[:2]) for key in changes]
+        validate(flat(data), home, written, dict.fromkeys(new, ""))
+        if flat(tomllib.loads(written)) != flat(data):
+            raise ValueError("it has a form that cannot be kept")
+    except (TOMLKitError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        validate(flat(data), home, text)  # what is wrong in it already says more
         raise SettingsError(
             f"{home.settings_file} cannot be changed: {error}", "write the setting into it by hand"
         ) from None
-    validate(flat(tomllib.loads(written)), home, written)
     write_file(home.settings_file, written)
+
+
+def _inner(table: Any, names: list[str], *, make: bool = True) -> Any:
+    """The table below `table`, made where it is missing."""
+    for name in names:
+        if make and name not in table:
+            table[name] = {}
+        table = table[name]
+    return table

@@ -2,13 +2,18 @@
 
 import re
 from ipaddress import IPv6Address
+from math import isfinite
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _USER_LOCALPART = re.compile(r"[a-z0-9._=/+-]+")
-_SIZE = re.compile(r"(\d+)\s*([KMGT]?)(i?B)?", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w|y)", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+)\s*([KMGT]?)(i?B)?", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w|y)", re.IGNORECASE | re.ASCII)
+# The account by which Samsesh works. Not a name that begins with _: Synapse refuses those to administrators, too.
+SERVICE_ACCOUNT = "samsesh.service"
+DEEPEST = 20  # tables within tables of [extra]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
 
@@ -56,6 +61,13 @@ def localpart(value: str) -> str:
         raise ValueError("a user name has lower-case letters, digits and . _ = - / +")
     if value.startswith("_"):
         raise ValueError("names that begin with _ are kept for bridges and for Samsesh itself")
+    return value
+
+
+def person(value: str) -> str:
+    """The localpart of an account that may be somebody's."""
+    if localpart(value) == SERVICE_ACCOUNT:
+        raise ValueError("this is the account by which Samsesh works; take another name")
     return value
 
 
@@ -119,3 +131,24 @@ def postgresql_url(value: str) -> dict[str, str | int]:
         "dbname": unquote(parts.path.strip("/")),
     }
     return {**dict(parse_qsl(parts.query)), **found}
+
+
+def room_alias(value: str) -> str:
+    """An alias of a room (spec: appendices, "Room Aliases")."""
+    name, colon, host = value.partition(":")
+    if not (name.startswith("#") and len(name) > 1 and colon) or len(value) > 255:
+        raise ValueError("a room alias looks like '#welcome:example.org'")
+    server_name(host)
+    return value
+
+
+def plain_data(value: Any, depth: int = 0) -> Any:
+    """What every format can say: no dates, no infinity, nothing that is nested without end."""
+    if depth > DEEPEST:
+        raise ValueError("tables and lists are nested too deeply")
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            plain_data(part, depth + 1)
+    elif not isinstance(value, str | int | float) or (isinstance(value, float) and not isfinite(value)):
+        raise ValueError("text, numbers, true, false, lists and tables can be passed on, nothing else")
+    return value

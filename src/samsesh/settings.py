@@ -14,7 +14,7 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 PortRange = Annotated[str, AfterValidator(lambda value: "{}-{}".format(*names.port_range(value)))]
 ServerName = Annotated[str, AfterValidator(names.server_name)]
 Timezone = Annotated[str, AfterValidator(names.timezone)]
-Localpart = Annotated[str, AfterValidator(names.localpart)]
+Person = Annotated[str, AfterValidator(names.person)]
 
 
 def _size(value: str) -> str:
@@ -23,9 +23,9 @@ def _size(value: str) -> str:
 
 
 def _duration_or_empty(value: str) -> str:
-    if value:
-        names.duration(value)
-    return value
+    if value and not names.duration(value):
+        raise ValueError("this is no time at all; an empty text means for ever")
+    return "".join(value.split()).lower()  # as Synapse reads it
 
 
 def _http_url(value: str) -> str:
@@ -34,23 +34,26 @@ def _http_url(value: str) -> str:
     return value
 
 
-def _room_alias(value: str) -> str:
-    if not (value.startswith("#") and ":" in value):
-        raise ValueError("a room alias looks like '#welcome:example.org'")
+def _database_url(value: SecretStr) -> SecretStr:
+    names.postgresql_url(value.get_secret_value())
     return value
 
 
 Size = Annotated[str, AfterValidator(_size)]
 Duration = Annotated[str, AfterValidator(_duration_or_empty)]
 Url = Annotated[str, AfterValidator(_http_url)]
-RoomAlias = Annotated[str, AfterValidator(_room_alias)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+PlainData = Annotated[dict[str, Any], AfterValidator(names.plain_data)]
+RoomAlias = Annotated[str, AfterValidator(names.room_alias)]
 PositiveRate = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
     """Base of every section: immutable, unknown keys refused, no silent conversion of types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Server(Section):
@@ -260,7 +263,7 @@ class Calls(Section):
 class Admin(Section):
     """Administration."""
 
-    name: Localpart = "admin"
+    name: Person = "admin"
     """User name of the first administrator."""
 
 
@@ -280,14 +283,8 @@ class Support(Section):
 class Database(Section):
     """Where Synapse keeps everything."""
 
-    url: SecretStr | None = None
+    url: DatabaseUrl | None = None
     """`postgresql://user:password@host:5432/name` of your own PostgreSQL (UTF8, locale C). Empty: one of our own."""
-
-    @model_validator(mode="after")
-    def _postgresql(self) -> "Database":
-        if self.url is not None:
-            names.postgresql_url(self.url.get_secret_value())
-        return self
 
 
 class Synapse(Section):
@@ -304,7 +301,7 @@ class Synapse(Section):
 class Extra(Section):
     """Keys that pass through to the programs."""
 
-    synapse: dict[str, Any] = {}
+    synapse: PlainData = {}
     """Any key of Synapse's homeserver.yaml, merged deeply; keys that Samsesh owns are refused by name."""
 
 

@@ -4,18 +4,18 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from samsesh.environment import from_text, keys, nearest
+from samsesh.environment import free_value, from_text, keys, nearest
 from samsesh.errors import SettingsError
 from samsesh.home import Home
-from samsesh.load import SECRET_KEYS, load, plain, save
+from samsesh.load import FREE, SECRET_KEYS, load, plain, save
 from samsesh.settings import Settings
 
 HIDDEN = "***"
 
 
 def check_key(key: str) -> None:
-    """Refuse a name that is no setting; keys below a table (extra.synapse.x) belong to their table."""
-    if key not in keys():
+    """Refuse a name that is no setting; below extra.synapse every name may be one."""
+    if key not in keys() and not (key.startswith(FREE) and all(key.split("."))):
         raise SettingsError(
             f"there is no setting {key}", nearest(key, list(keys())) or "`samsesh config sample` shows all"
         )
@@ -36,8 +36,13 @@ def shown(key: str, settings: Settings) -> Any:
 
 
 def value_of(key: str, settings: Settings) -> Any:
-    section, name = key.split(".")
-    return getattr(getattr(settings, section), name)
+    section, name, *inner = key.split(".")
+    value = getattr(getattr(settings, section), name)
+    for part in inner:
+        if not isinstance(value, dict) or part not in value:
+            raise SettingsError(f"{key} is not set", f"`samsesh config get {section}.{name}` shows what is")
+        value = value[part]
+    return value
 
 
 def change(home: Home, key: str, text: str | None, say: Callable[[str], None]) -> None:
@@ -50,8 +55,9 @@ def change(home: Home, key: str, text: str | None, say: Callable[[str], None]) -
             f"this server is called {made} for good: its name is part of every account and room",
             "to begin again under another name: samsesh destroy",
         )
+    changes = {} if text is None else {key: (from_text if key in keys() else free_value)(key, text)}
     with home.lock("config", say):
-        save(home, {} if text is None else {key: from_text(key, text)}, [key] if text is None else [])
+        save(home, changes, [key] if text is None else [])
         home.audit("config set", target=key)
 
 

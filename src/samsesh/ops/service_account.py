@@ -3,15 +3,14 @@
 import secrets as random
 from typing import TYPE_CHECKING, Any
 
-from samsesh import secrets
+from samsesh import names, secrets
 from samsesh.clients.synapse import ApiError, SynapseClient
-from samsesh.errors import SamseshError, SettingsError
+from samsesh.errors import SamseshError
 
 if TYPE_CHECKING:
     from samsesh.ops.server import Server
 
-# Taken at the first start. Not a name that begins with _: Synapse refuses those to administrators, too.
-NAME = "samsesh.service"
+NAME = names.SERVICE_ACCOUNT  # taken at the first start
 DEVICE = "SAMSESH"
 PROOF_DEVICE = "SAMSESH_PROOF"
 PROOF_SECONDS = 20.0
@@ -82,8 +81,6 @@ def first_admin(server: "Server") -> tuple[str, str | None] | None:
     """
     if "first_admin" in server.home.state():
         return None
-    if server.settings.admin.name == NAME:
-        raise SettingsError(f"admin.name: {NAME} is the account by which Samsesh works", "take another name")
     admin = f"@{server.settings.admin.name}:{server.settings.server.name}"
     chosen = secrets.read(server.home, secrets.FIRST_ADMIN)
     generated = None if chosen else readable_password(server.settings.registration.password_min_length)
