@@ -112,7 +112,11 @@ def _load_database(server: Server, say: Say) -> None:
 
 
 def _forget_one_time_keys(server: Server) -> None:
-    """Keys that clients gave out since the backup must not be given out again; clients upload new ones."""
+    """Keys that were given out since the backup must not be given out again; clients upload new ones.
+
+    The newest of each device stays, since it is the least likely to be gone, and since some clients take a count of
+    zero for none at all, and would upload nothing.
+    """
     import psycopg2
 
     database = server.plan.offer.database
@@ -120,7 +124,11 @@ def _forget_one_time_keys(server: Server) -> None:
     link = psycopg2.connect(**database.parameters, passfile=str(database.passfile.path))
     try:
         with link, link.cursor() as cursor:
-            cursor.execute("TRUNCATE e2e_one_time_keys_json")
+            cursor.execute(
+                "DELETE FROM e2e_one_time_keys_json WHERE ctid NOT IN ("
+                "SELECT DISTINCT ON (user_id, device_id, algorithm) ctid FROM e2e_one_time_keys_json "
+                "ORDER BY user_id, device_id, algorithm, ts_added_ms DESC, key_id DESC)"
+            )
     finally:
         link.close()
 
