@@ -193,7 +193,7 @@ def read_env_file(path: Path) -> dict[str, str]:
     A parser of our own: the common library has more syntax (expansion, commands) than a settings file should.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows put a mark first
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

@@ -10,9 +10,8 @@ HEADER = "Written by Samsesh from samsesh.toml; changes made here are lost. Use 
 
 
 def to_yaml(data: Mapping[str, Any]) -> bytes:
-    body = yaml.safe_dump(
-        dict(data), sort_keys=False, allow_unicode=True, width=110, default_flow_style=False
-    )
+    # In ASCII: what else is a line break to it, PyYAML writes as it is and does not read back.
+    body = yaml.safe_dump(dict(data), sort_keys=False, width=110, default_flow_style=False)
     return f"# {HEADER}{body}".encode()
 
 
@@ -21,11 +20,11 @@ def to_json(data: Mapping[str, Any]) -> bytes:
 
 
 def to_postgresql_conf(data: Mapping[str, str | int | bool]) -> bytes:
-    """`name = 'value'` lines; a quote is doubled, a backslash too (PostgreSQL manual, 19.1.2)."""
+    """`name = 'value'` lines; a quote is doubled, a backslash too, a line break is `\\n` (PostgreSQL manual, 19.1.2)."""
     lines = [f"# {HEADER}"]
     for name, value in data.items():
         text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
-        quoted = text.replace("\\", "\\\\").replace("'", "''")
+        quoted = text.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n")
         lines.append(f"{name} = '{quoted}'\n")
     return "".join(lines).encode()
 

@@ -120,7 +120,7 @@ def plain(value: Any) -> Any:
 
 def _text(home: Home) -> str:
     try:
-        return home.settings_file.read_text(encoding="utf-8")
+        return home.settings_file.read_text(encoding="utf-8-sig")  # editors on Windows put a mark first
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError:
@@ -302,7 +302,7 @@ def save(home: Home, changes: Mapping[str, Any], remove: Iterable[str] = ()) -> 
         written = tomlkit.dumps(document)
         new = [".".join(key.split(".")[:2]) for key in changes]
         validate(flat(data), home, written, dict.fromkeys(new, ""))
-        if flat(tomllib.loads(written)) != flat(data):
+        if _filled(tomllib.loads(written)) != _filled(data):  # tomlkit does not know every form of TOML
             raise ValueError("it has a form that cannot be kept")
     except (TOMLKitError, TypeError, ValueError, AttributeError, RecursionError) as error:
         validate(flat(data), home, text)  # what is wrong in it already says more
@@ -310,6 +310,10 @@ def save(home: Home, changes: Mapping[str, Any], remove: Iterable[str] = ()) -> 
             f"{home.settings_file} cannot be changed: {error}", "write the setting into it by hand"
         ) from None
     write_file(home.settings_file, written)
+
+
+def _filled(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in flat(data).items() if value != {}}
 
 
 def _inner(table: Any, names: list[str], *, make: bool = True) -> Any:

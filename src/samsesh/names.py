@@ -33,19 +33,19 @@ def server_name(value: str) -> str:
     host, port = value, ""
     if value.startswith("["):
         host, bracket, rest = value[1:].partition("]")
-        if not bracket or (rest and not rest.startswith(":")):
+        if not bracket or (rest and not rest.startswith(":")) or "%" in host:
             raise ValueError("an IPv6 address in a server name is written in brackets: '[2001:db8::1]:8448'")
         IPv6Address(host)
-        port = rest[1:] if rest else ""
+        colon, port = rest[:1], rest[1:]
     else:
         host, colon, port = value.partition(":")
         labels = host.split(".")
-        if colon and not port:
-            raise ValueError("a port is missing behind the colon")
         if not host or not all(_DNS_LABEL.fullmatch(label) for label in labels):
             raise ValueError("a server name has letters, digits, '-' and '.', such as 'example.org'")
         if all(label.isdigit() for label in labels) and not _is_ipv4(labels):
             raise ValueError("this looks like an IPv4 address, but is not one")
+    if colon and not port:
+        raise ValueError("a port is missing behind the colon")
     if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
         raise ValueError("the port in a server name is a number from 1 to 65535")
     return value

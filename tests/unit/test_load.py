@@ -55,12 +55,12 @@ def outcome(text: str | bytes, environ: dict[str, str] | None = None) -> Loaded 
         try:
             return load(home, environ or {}, adopt=True)
         except SettingsError as error:
-            places = (str(home.settings_file), *(environ or {}))
-            assert error.message.startswith(places)
-            assert error.code == USAGE
-            assert error.hint
-            assert not JARGON.search(error.message.replace(str(home.path), "").split(" (")[0])
-            return error
+            found = error
+        assert found.message.startswith((str(home.settings_file), *(environ or {})))
+        assert found.code == USAGE
+        assert found.hint
+        assert not JARGON.search(found.message.replace(str(home.path), "").split(" (")[0])
+        return found
 
 
 def problem(text: str) -> SettingsError:
@@ -260,6 +260,12 @@ def test_the_file_is_told_where_it_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "samsesh.toml").mkdir()
     with pytest.raises(SettingsError, match=r"samsesh\.toml cannot be read"):
         load(Home(tmp_path), {})
+
+
+def test_a_file_of_a_windows_editor_loads() -> None:
+    """A byte order mark and CRLF are no part of the settings."""
+    found = outcome(b"\xef\xbb\xbf[ports]\r\nweb = 9000\r\n")
+    assert isinstance(found, Loaded) and found.settings.ports.web == 9000
 
 
 # ---- saving
