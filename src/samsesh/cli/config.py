@@ -8,7 +8,9 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, help="Settings: show, get, set, unset, validate, schema, sample.")
 
-Key = Annotated[str, typer.Argument(help="A setting, such as server.name or extra.synapse.presence.", show_default=False)]
+Key = Annotated[
+    str, typer.Argument(help="A setting, such as server.name or extra.synapse.presence.", show_default=False)
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
