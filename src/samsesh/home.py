@@ -8,7 +8,7 @@ import pwd
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -165,13 +165,13 @@ class Home:
                         f"this home is still held by {holder}", "wait for it to end, or end it", code=USAGE
                     )
                 time.sleep(0.1)
-            handle.truncate(0)
-            handle.write(f"samsesh {what} (process {os.getpid()})")
-            handle.flush()
+            with suppress(OSError):  # for people only; a full disk must not keep `down` from working
+                os.ftruncate(handle.fileno(), 0)
+                os.pwrite(handle.fileno(), f"samsesh {what} (process {os.getpid()})".encode(), 0)
             try:
                 yield
             finally:
-                handle.truncate(0)
+                os.ftruncate(handle.fileno(), 0)
 
 
 def _open_lock(path: Path) -> Any:
