@@ -123,7 +123,7 @@ def _text(home: Home) -> str:
 
 def _parse(home: Home, text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text + "\n")  # so that an error in the last line has that line's number
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{home.settings_file}: this is no TOML: {error}", "correct that line") from None
     except RecursionError:

@@ -40,10 +40,27 @@ def _room_alias(value: str) -> str:
     return value
 
 
+def _postgresql_url(value: SecretStr) -> SecretStr:
+    names.postgresql_url(value.get_secret_value())
+    return value
+
+
+def _not_owned(value: dict[str, Any]) -> dict[str, Any]:
+    if owned := sorted(OWNED & value.keys()):
+        raise ValueError(f"{owned[0]} is decided by Samsesh; remove it from [extra.synapse]")
+    return value
+
+
 Size = Annotated[str, AfterValidator(_size)]
 Duration = Annotated[str, AfterValidator(_duration_or_empty)]
 Url = Annotated[str, AfterValidator(_http_url)]
 RoomAlias = Annotated[str, AfterValidator(_room_alias)]
+# Keys of homeserver.yaml that an operator's [extra.synapse] must not pull from under us.
+OWNED = frozenset(
+    "server_name public_baseurl listeners database databases signing_key_path log_config media_store_path report_stats"
+    " registration_shared_secret registration_shared_secret_path macaroon_secret_key macaroon_secret_key_path"
+    " form_secret form_secret_path pid_file".split()
+)
 PositiveRate = Annotated[float, Field(gt=0)]
 
 
@@ -280,14 +297,8 @@ class Support(Section):
 class Database(Section):
     """Where Synapse keeps everything."""
 
-    url: SecretStr | None = None
+    url: Annotated[SecretStr, AfterValidator(_postgresql_url)] | None = None
     """`postgresql://user:password@host:5432/name` of your own PostgreSQL (UTF8, locale C). Empty: one of our own."""
-
-    @model_validator(mode="after")
-    def _postgresql(self) -> "Database":
-        if self.url is not None:
-            names.postgresql_url(self.url.get_secret_value())
-        return self
 
 
 class Synapse(Section):
@@ -304,7 +315,7 @@ class Synapse(Section):
 class Extra(Section):
     """Keys that pass through to the programs."""
 
-    synapse: dict[str, Any] = {}
+    synapse: Annotated[dict[str, Any], AfterValidator(_not_owned)] = {}
     """Any key of Synapse's homeserver.yaml, merged deeply; keys that Samsesh owns are refused by name."""
 
 

@@ -13,7 +13,7 @@ from samsesh import __version__
 from samsesh.cli import backup, config, invites, reports, restore, service, setup, up, users
 from samsesh.cli import destroy as destroy_
 from samsesh.errors import FAILED, SamseshError
-from samsesh.home import Home, default_home
+from samsesh.home import Home, default_home, named_home
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 AS_ROOT = frozenset(
@@ -52,7 +52,7 @@ def options(
     """Run before every command: which home, as which user."""
     from samsesh.environment import with_local_env_file
 
-    path = home.expanduser().absolute() if home else default_home(os.environ)
+    path = named_home(home) if home else default_home(os.environ)
     ctx.obj = Home(path)
     if home:
         called = [os.environ.get("SAMSESH_COMMAND", "samsesh"), "--home", str(home)]
