@@ -1,6 +1,10 @@
 """`python -m samsesh`."""
 
-from samsesh.cli.main import main
+import sys
 
 if __name__ == "__main__":
+    try:
+        from samsesh.cli.main import main
+    except KeyboardInterrupt:  # before the program could say how it takes one
+        sys.exit(130)
     main()

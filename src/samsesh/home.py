@@ -8,7 +8,7 @@ import pwd
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,11 +26,20 @@ LOCK_SECONDS = 900
 def default_home(environ: Mapping[str, str]) -> Path:
     """SAMSESH_HOME, else /var/lib/samsesh as root, else the user's data folder."""
     if given := environ.get("SAMSESH_HOME"):
-        return Path(given).expanduser().absolute()
+        return named_home(Path(given))
     if os.geteuid() == 0:
         return Path("/var/lib/samsesh")
     data = environ.get("XDG_DATA_HOME") or str(Path("~/.local/share").expanduser())
     return Path(data).absolute() / "samsesh"
+
+
+def named_home(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise SamseshError(
+            f"{path} is in the home of a user who is not there", "name another folder"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,13 @@ class Home:
         """Nothing in it but backups and what a first command leaves: a server can begin or be restored here."""
         left_over = {"backups", "lock", "audit.log", "run"}
         return not self.path.is_dir() or not {entry.name for entry in self.path.iterdir()} - left_over
+
+    def must_be_there(self) -> None:
+        if self.empty:
+            raise SamseshError(
+                f"there is no server in {self.path}",
+                "make one with `samsesh up`, or name its folder: --home DIR",
+            )
 
     def runtime_dir(self) -> Path:
         """Folder for sockets and pids: in the home where the path is short enough, else a private one in /tmp."""
@@ -151,6 +167,8 @@ class Home:
     @contextmanager
     def lock(self, what: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
         """Hold this home: one change at a time. A second one waits, and is told so; after 15 minutes it gives up."""
+        if not self.path.is_dir():
+            self.must_be_there()
         path = self.path / "lock"
         with _open_lock(path) as handle:
             end = time.monotonic() + LOCK_SECONDS
@@ -165,13 +183,13 @@ class Home:
                         f"this home is still held by {holder}", "wait for it to end, or end it", code=USAGE
                     )
                 time.sleep(0.1)
-            handle.truncate(0)
-            handle.write(f"samsesh {what} (process {os.getpid()})")
-            handle.flush()
+            with suppress(OSError):  # for people only; a full disk must not keep `down` from working
+                os.ftruncate(handle.fileno(), 0)
+                os.pwrite(handle.fileno(), f"samsesh {what} (process {os.getpid()})".encode(), 0)
             try:
                 yield
             finally:
-                handle.truncate(0)
+                os.ftruncate(handle.fileno(), 0)
 
 
 def _open_lock(path: Path) -> Any:

@@ -133,7 +133,7 @@ def _text(home: Home) -> str:
 
 def _parse(home: Home, text: str) -> dict[str, Any]:
     try:
-        data = tomllib.loads(text)
+        data = tomllib.loads(text + "\n")  # so that an error in the last line has that line's number
     except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
         raise SettingsError(f"{home.settings_file}: this is no TOML: {error}", "correct that line") from None
     except RecursionError:

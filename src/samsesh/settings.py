@@ -39,12 +39,22 @@ def _database_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _not_owned(value: dict[str, Any]) -> dict[str, Any]:
+    if owned := sorted(OWNED & value.keys()):
+        raise ValueError(f"{owned[0]} is decided by Samsesh; remove it from [extra.synapse]")
+    return value
+
+
 Size = Annotated[str, AfterValidator(_size)]
 Duration = Annotated[str, AfterValidator(_duration_or_empty)]
 Url = Annotated[str, AfterValidator(_http_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
-PlainData = Annotated[dict[str, Any], AfterValidator(names.plain_data)]
+SynapseKeys = Annotated[dict[str, Any], AfterValidator(names.plain_data), AfterValidator(_not_owned)]
 RoomAlias = Annotated[str, AfterValidator(names.room_alias)]
+# Keys of homeserver.yaml that an operator's [extra.synapse] must not pull from under us.
+OWNED = frozenset(
+    ["server_name", "public_baseurl", "listeners", "database", "databases", "signing_key_path", "log_config", "media_store_path", "report_stats", "registration_shared_secret", "registration_shared_secret_path", "macaroon_secret_key", "macaroon_secret_key_path", "form_secret", "form_secret_path", "pid_file"]
+)
 PositiveRate = Annotated[float, Field(gt=0)]
 
 
@@ -301,7 +311,7 @@ class Synapse(Section):
 class Extra(Section):
     """Keys that pass through to the programs."""
 
-    synapse: PlainData = {}
+    synapse: SynapseKeys = {}
     """Any key of Synapse's homeserver.yaml, merged deeply; keys that Samsesh owns are refused by name."""
 
 

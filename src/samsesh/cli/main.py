@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,13 @@ from samsesh import __version__
 from samsesh.cli import backup, config, invites, reports, restore, service, setup, up, users
 from samsesh.cli import destroy as destroy_
 from samsesh.errors import FAILED, SamseshError
-from samsesh.home import Home, default_home
+from samsesh.home import Home, default_home, named_home
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 AS_ROOT = frozenset(
     {"install-service", "version"}
 )  # commands that need no home of the service user, or need root
+MAKES_HOME = frozenset({"up", "setup", "config", "restore"})  # the others only look for one
 
 app = typer.Typer(
     name="samsesh",
@@ -50,12 +52,13 @@ def options(
     """Run before every command: which home, as which user."""
     from samsesh.environment import with_local_env_file
 
-    path = home.expanduser().absolute() if home else default_home(os.environ)
+    path = named_home(home) if home else default_home(os.environ)
     ctx.obj = Home(path)
     if home:
         called = [os.environ.get("SAMSESH_COMMAND", "samsesh"), "--home", str(home)]
         os.environ["SAMSESH_CALLED"] = shlex.join(called)
-    os.environ.update(with_local_env_file(os.environ, Path.cwd(), path))
+    with suppress(FileNotFoundError):  # the current folder was removed
+        os.environ.update(with_local_env_file(os.environ, Path.cwd(), path))
     if os.geteuid() == 0 and ctx.invoked_subcommand not in AS_ROOT and "--help" not in sys.argv:
         from samsesh.ops.privileges import become_service_user
 
@@ -63,7 +66,7 @@ def options(
             restore.open_as_root(sys.argv)
         if ctx.invoked_subcommand in ("up", "down", "restart") and "--foreground" not in sys.argv:
             service.control_as_root(ctx.obj, ctx.invoked_subcommand)
-        become_service_user(ctx.obj)
+        become_service_user(ctx.obj, make_home=ctx.invoked_subcommand in MAKES_HOME)
 
 
 app.command("setup")(setup.setup)
@@ -96,4 +99,12 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except OSError as error:  # what no command foresaw: a closed folder, a full disk
+        from samsesh.cli.output import print_error
+
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print_error(
+            SamseshError(what, "check that file or folder: its owner, its mode, the room on its disk")
+        )
         sys.exit(FAILED)

@@ -50,13 +50,20 @@ def run_up(home: Home, *, yes: bool, flags: dict[str, Any] | None = None, foregr
     from samsesh.cli.output import say
     from samsesh.ops import deploy
 
+    signal.signal(signal.SIGTERM, _terminated)
     report = deploy.up(home, os.environ, flags=flags, say=say, foreground=foreground)
-    _tell(report)
     if report.manager:
-        _stay(home, report)
+        _stay(report)
+    else:
+        _tell(report)
 
 
-def _stay(home: Home, report: "Report") -> None:
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """TERM ends a start as Ctrl-C does: what was started is stopped."""
+    sys.exit(128 + number)
+
+
+def _stay(report: "Report") -> None:
     """Wait for the process manager; TERM and INT stop everything in order first."""
     from samsesh.cli.output import say
     from samsesh.errors import SamseshError
@@ -72,6 +79,7 @@ def _stay(home: Home, report: "Report") -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    _tell(report)
     manager.wait()
     report.server.engine.stop(say)
     if not asked:

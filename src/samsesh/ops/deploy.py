@@ -9,7 +9,7 @@ from samsesh.errors import SettingsError
 from samsesh.facts import gather
 from samsesh.home import Home
 from samsesh.load import save
-from samsesh.ops import backup, service_account
+from samsesh.ops import backup, database, service_account
 from samsesh.ops.server import Server, open_server
 from samsesh.run import Process
 
@@ -48,19 +48,33 @@ def up(
         keep = {**server.loaded.adopted, **(flags or {})}
         if keep or not home.settings_file.exists():
             save(home, keep)
+        database.check(server)
         report = preview(server)
-        reason = backup.needed_before(server)
-        if reason:
-            say(f"taking a backup first: {reason}")
-            report.backup = str(backup.create(server, reason=reason, say=say).path)
-        report.manager = server.engine.apply(server.plan, say, foreground=foreground)
-        home.remember(server_name=server.settings.server.name, versions=dict(server.facts.versions))
-        report.first_admin = service_account.first_admin(server)
-        if report.changed:
-            say("logging in as a client would")
-            service_account.prove_login(server, server.plan.offer.addresses["homeserver"])
-            home.audit("up", changes=" ".join(f"{change.action}:{change.unit}" for change in report.changes))
+        ran = server.engine.running()
+        try:
+            _apply(server, report, say, foreground=foreground)
+        except (KeyboardInterrupt, SystemExit):
+            if not ran:
+                say("interrupted; stopping what was started")
+                server.engine.stop(say)
+            raise
     return report
+
+
+def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> None:
+    home = server.home
+    reason = backup.needed_before(server)
+    if reason:
+        say(f"taking a backup first: {reason}")
+        report.backup = str(backup.create(server, reason=reason, say=say).path)
+    report.manager = server.engine.apply(server.plan, say, foreground=foreground)
+    home.remember(server_name=server.settings.server.name, versions=dict(server.facts.versions))
+    if report.changed:
+        say("logging in as a client would")
+        service_account.prove_login(server, server.plan.offer.addresses["homeserver"])
+        home.audit("up", changes=" ".join(f"{change.action}:{change.unit}" for change in report.changes))
+    # Last: the password is told only once, so nothing may fail between making and telling it.
+    report.first_admin = service_account.first_admin(server)
 
 
 def preview(server: Server) -> Report:

@@ -17,6 +17,7 @@ POLL_SECONDS = 0.3
 
 def log_files(home: Home, services: list[str]) -> list[tuple[str, Path]]:
     """(service, file) of those named, or of all that there are."""
+    home.must_be_there()
     found = {path.stem: path for path in sorted(home.logs_dir.glob("*.log"))}
     for name in services:
         if name not in found:

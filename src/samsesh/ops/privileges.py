@@ -15,14 +15,15 @@ CAP_NET_BIND_SERVICE = 10
 CAPABILITY_VERSION_3 = 0x20080522
 
 
-def become_service_user(home: Home) -> None:
+def become_service_user(home: Home, *, make_home: bool = True) -> None:
     """Drop from root to the user `samsesh` in this process, keeping only the right to bind low ports.
 
-    The user and the home folder are made if they are missing; a home of somebody else is refused.
+    The user and, unless told not to, the home folder are made if they are missing; a home of somebody else is refused.
     """
     os.environ.setdefault("SAMSESH_CALLER", os.environ.get("SUDO_USER", "root"))
     user = _user()
-    _own_home(home.path, user)
+    if make_home or home.path.exists():
+        _own_home(home.path, user)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.initgroups(user.pw_name, user.pw_gid)
@@ -54,13 +55,15 @@ def _own_home(path: Path, user: pwd.struct_passwd) -> None:
     try:
         if not path.exists():
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            path.mkdir(mode=0o700)
+            path.mkdir(mode=0o700, exist_ok=True)
             os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
         found = path.lstat()
     except OSError as error:
         raise SamseshError(
             f"cannot make the home folder {path}: {error.strerror}", "choose another with --home DIR"
         ) from None
+    if not path.is_dir():
+        raise SamseshError(f"the home {path} is no folder", "choose another with --home DIR")
     if found.st_uid == 0 and not any(path.iterdir()):
         os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
     elif found.st_uid != user.pw_uid:

@@ -9,7 +9,6 @@ from samsesh import facts as machine
 from samsesh import secrets as kept
 from samsesh.engines.native import NativeEngine
 from samsesh.engines.native.placement import NativePlacement
-from samsesh.errors import SamseshError
 from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.load import Loaded, load
@@ -44,10 +43,8 @@ def open_server(
     adopt: bool = False,
 ) -> Server:
     """Load and plan. Changes nothing in a home but missing secrets; refuses one that is not there unless `adopt`."""
-    if not adopt and home.empty:
-        raise SamseshError(
-            f"there is no server in {home.path}", "make one with `samsesh up`, or name its folder: --home DIR"
-        )
+    if not adopt:
+        home.must_be_there()
     home.check_format()
     loaded = load(home, environ, flags=flags, adopt=adopt)
     secrets = kept.ensure(home, loaded.given_secrets, loaded.adopted_secrets)

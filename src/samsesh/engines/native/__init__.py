@@ -198,10 +198,15 @@ class NativeEngine:
         return None
 
     def _clean_runtime(self) -> None:
-        """Remove sockets and pids of an earlier life; nothing of this home runs any more."""
+        """Remove sockets and pids of an earlier life; nothing of this home runs any more.
+
+        PostgreSQL's too: after a power loss its pid may be another service's, and it would refuse to start.
+        """
         for path in self.home.runtime_dir().iterdir():
             if path.suffix in (".sock", ".pid", ".starts") or path.name.startswith(".s.PGSQL"):
                 path.unlink(missing_ok=True)
+        for path in (self.home.data_dir / "postgres").glob("*/postmaster.pid"):
+            path.unlink(missing_ok=True)
 
     def _remember(self, plan: Plan) -> None:
         prints = {

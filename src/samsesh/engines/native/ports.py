@@ -5,6 +5,7 @@ from pathlib import Path
 
 from samsesh.errors import SamseshError
 from samsesh.facts import Facts
+from samsesh.home import user_name
 from samsesh.model import Endpoint, Unit
 
 
@@ -38,13 +39,14 @@ def _problem(endpoint: Endpoint) -> str:
 
 
 def _holder(port: int) -> str:
-    """`by NAME (process N)` where the kernel tells us: Linux shows it for our own processes, and to root."""
-    inodes = set()
+    """` by NAME (process N)`, which Linux shows for our own processes; for those of others ` by a program of USER`."""
+    inodes, owner = set(), ""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else []:
             words = line.split()
             if int(words[1].rpartition(":")[2], 16) == port and words[3] == "0A":  # listening
                 inodes.add(f"socket:[{words[9]}]")
+                owner = user_name(int(words[7]))
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -52,4 +54,4 @@ def _holder(port: int) -> str:
                     return f" by {(entry / 'comm').read_text().strip()} (process {entry.name})"
             except OSError:
                 continue
-    return " by another program"
+    return f" by a program of {owner}" if owner else " by another program"

@@ -133,6 +133,7 @@ def say(text: str) -> None:
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # PostgreSQL is stopped by it, also while we wait
     with open(sys.argv[1], encoding="utf-8") as file:
         spec = json.load(file)
     die_with_supervisor(spec)

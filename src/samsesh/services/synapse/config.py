@@ -6,7 +6,6 @@ Names and meanings: Synapse's configuration manual. Values: hardened, ready for 
 from typing import Any
 
 from samsesh import names
-from samsesh.errors import SettingsError
 from samsesh.model import Context, Endpoint, Offer
 from samsesh.settings import Settings
 
@@ -20,27 +19,6 @@ PRIVATE_RANGES = [
     *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "::/128", "::1/128", "64:ff9b::/96", "2001:db8::/32"),
     *("2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
 ]
-# What Samsesh decides: an operator's [extra.synapse] must not pull these from under us.
-OWNED = frozenset(
-    {
-        *(
-            "server_name",
-            "public_baseurl",
-            "listeners",
-            "database",
-            "databases",
-            "signing_key_path",
-            "log_config",
-        ),
-        *(
-            "media_store_path",
-            "registration_shared_secret",
-            "registration_shared_secret_path",
-            "report_stats",
-        ),
-        *("macaroon_secret_key", "macaroon_secret_key_path", "form_secret", "form_secret_path", "pid_file"),
-    }
-)
 
 
 def homeserver_yaml(context: Context, offer: Offer, public: Endpoint, private: Endpoint) -> dict[str, Any]:
@@ -62,12 +40,6 @@ def homeserver_yaml(context: Context, offer: Offer, public: Endpoint, private: E
         ],
         "push": {"include_content": False},
     }
-    refused = sorted(OWNED & settings.extra.synapse.keys())
-    if refused:
-        raise SettingsError(
-            f"extra.synapse.{refused[0]} is decided by Samsesh",
-            "remove it from [extra.synapse]; `samsesh config show` lists the settings that stand for it",
-        )
     return merge_deeply(ours, settings.extra.synapse)
 
 
