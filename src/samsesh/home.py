@@ -185,7 +185,7 @@ class Home:
                 time.sleep(0.1)
             with suppress(OSError):  # for people only; a full disk must not keep `down` from working
                 os.ftruncate(handle.fileno(), 0)
-                os.pwrite(handle.fileno(), f"samsesh {what} (process {os.getpid()})".encode(), 0)
+                os.pwrite(handle.fileno(), f"{what} (process {os.getpid()})".encode(), 0)
             try:
                 yield
             finally:

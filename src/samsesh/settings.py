@@ -53,7 +53,12 @@ SynapseKeys = Annotated[dict[str, Any], AfterValidator(names.plain_data), AfterV
 RoomAlias = Annotated[str, AfterValidator(names.room_alias)]
 # Keys of homeserver.yaml that an operator's [extra.synapse] must not pull from under us.
 OWNED = frozenset(
-    ["server_name", "public_baseurl", "listeners", "database", "databases", "signing_key_path", "log_config", "media_store_path", "report_stats", "registration_shared_secret", "registration_shared_secret_path", "macaroon_secret_key", "macaroon_secret_key_path", "form_secret", "form_secret_path", "pid_file"]
+    {
+        *("server_name", "public_baseurl", "listeners", "database", "databases"),
+        *("signing_key_path", "log_config", "media_store_path", "report_stats"),
+        *("registration_shared_secret", "registration_shared_secret_path", "macaroon_secret_key"),
+        *("macaroon_secret_key_path", "form_secret", "form_secret_path", "pid_file"),
+    }
 )
 PositiveRate = Annotated[float, Field(gt=0)]
 
