@@ -1,5 +1,6 @@
 """The only place that writes files: whole or not at all, with the mode they are to have from the first byte on."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -56,7 +57,9 @@ def append_line(path: Path, line: str) -> None:
     with explained(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
         with os.fdopen(descriptor, "ab", buffering=0) as out:
-            out.write(line.rstrip("\n").encode() + b"\n")
+            data = line.rstrip("\n").encode() + b"\n"
+            if out.write(data) != len(data):  # the last of the disk's room took a part of it
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def make_dir(path: Path, mode: int = PRIVATE_DIR) -> None:
@@ -90,8 +93,6 @@ def _sync_dir(path: Path) -> None:
 
 
 def _advice(error: OSError) -> str:
-    import errno
-
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full: make room, then run the command again"
     if error.errno == errno.EROFS:
