@@ -16,7 +16,7 @@ from samsesh.facts import free_bytes
 from samsesh.home import Home, user_name
 from samsesh.ops import archive
 from samsesh.ops.server import Server, open_server
-from samsesh.run import run
+from samsesh.run import run, undisturbed
 from samsesh.services.postgres import MAJOR
 from samsesh.write import explained, make_dir, replacing
 
@@ -142,9 +142,10 @@ def create(server: Server, *, reason: str, say: Say, output: Path | None = None)
 
 def _place(server: Server, moment: datetime, output: Path | None) -> Path:
     """Where the archive goes: never over a file that is there."""
-    folder = output if output and output.is_dir() else server.home.backups_dir
+    home = server.home
+    folder = output if output and _is_folder(output) else home.backups_dir
     if output and output != folder:
-        if output.exists() or output.is_symlink():
+        if os.path.lexists(output):
             raise SettingsError(f"{output} is there already, and nothing is overwritten", "name a new file")
         path = output
     else:
@@ -152,13 +153,30 @@ def _place(server: Server, moment: datetime, output: Path | None) -> Path:
         taken = {found.name for found in folder.glob("*.tar")} if folder.is_dir() else set()
         number = next(count for count in range(1, 10_000) if _numbered(name, count) not in taken)
         path = folder / _numbered(name, number)
-    make_dir(path.parent)
-    if not os.access(path.parent, os.W_OK | os.X_OK):
+    if path.is_relative_to(home.path) and not path.is_relative_to(home.backups_dir):
+        raise SettingsError(
+            f"{path} is inside the home, and `samsesh destroy` would delete it",
+            f"name another place; without -o it goes to {home.backups_dir}, which stays",
+        )
+    if not os.access(_existing(path.parent), os.W_OK | os.X_OK):
         raise SamseshError(
             f"{user_name()}, as whom the server runs, may not write in {path.parent}",
-            f"name a folder of that user, or take it from {server.home.backups_dir} after `samsesh backup create`",
+            f"name a folder of that user, or take it from {home.backups_dir} after `samsesh backup create`",
         )
+    make_dir(path.parent)
     return path
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except PermissionError:  # below a folder closed to us
+        return False
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next(path for path in (folder, *folder.parents) if os.path.lexists(path))
 
 
 def _numbered(name: str, number: int) -> str:
@@ -188,7 +206,8 @@ def database_running(server: Server, say: Say) -> Iterator[None]:
         server.engine.apply(server.plan.only("postgres"), say)
         yield
     finally:
-        server.engine.stop(say)
+        with undisturbed():
+            server.engine.stop(say)
 
 
 def connection(server: Server) -> dict[str, str]:
@@ -273,7 +292,7 @@ def listed(home: Home) -> list[Backup]:
     """The backups of this home, newest first; each is read whole and checked."""
     return [
         inspect(path)
-        for path in sorted(home.backups_dir.glob("*.tar"), key=lambda path: path.name, reverse=True)
+        for path in sorted(home.backups_dir.glob("*.tar"), key=lambda path: path.stem, reverse=True)
     ]
 
 

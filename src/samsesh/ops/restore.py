@@ -14,7 +14,7 @@ from samsesh.home import Home
 from samsesh.load import load, save
 from samsesh.ops import archive, backup, deploy
 from samsesh.ops.server import Server, planned
-from samsesh.run import run
+from samsesh.run import run, undisturbed
 from samsesh.write import explained, make_dir
 
 Say = Callable[[str], None]
@@ -156,8 +156,9 @@ def _empty(home: Home, say: Say) -> None:
     from samsesh.engines.native import NativeEngine
     from samsesh.facts import gather
 
-    NativeEngine(home, gather()).stop(say)
-    remove_all(home)
+    with undisturbed():
+        NativeEngine(home, gather()).stop(say)
+        remove_all(home)
 
 
 def remove_all(home: Home) -> None:
