@@ -252,7 +252,7 @@ def test_another_major_version_is_refused(stopped: Stack, command: tuple[str, ..
 
 
 def left(home: Home) -> set[str]:
-    return {path.name for path in home.path.iterdir()}
+    return {path.name for path in home.path.iterdir()} if home.path.exists() else set()
 
 
 def test_restore_into_a_home_in_use_is_refused(saved: Saved) -> None:
