@@ -123,16 +123,23 @@ class Home:
 
     def prepare(self) -> None:
         """Make the home folder, or say why it cannot be used."""
+        self.make_folder()
+        self.check_format()
+
+    def make_folder(self) -> None:
         make_dir(self.path)
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
             raise SamseshError(
                 f"the home folder {self.path} is not writable for {user_name()}",
                 "choose another with --home DIR or SAMSESH_HOME",
             )
-        self.check_format()
 
     def check_format(self) -> None:
+        """Refuse a home that a newer program made, and the half that a command left which was cut off."""
         made_by = self.state()
+        if cut_off := made_by.get("unfinished"):
+            again = "samsesh restore FILE" if cut_off == "restore" else "samsesh destroy"
+            raise SamseshError(f"the {cut_off} of {self.path} was cut off", f"run it again: {again}")
         if made_by.get("format", FORMAT) > FORMAT:
             raise SamseshError(
                 f"{self.path} was made by a newer Samsesh ({made_by.get('samsesh', 'unknown')})",
@@ -156,8 +163,9 @@ class Home:
     def remember(self, **facts: Any) -> None:
         from samsesh import __version__
 
-        new = {**self.state(), "format": FORMAT, "samsesh": __version__, **facts}
-        write_file(self.state_file, json.dumps(new, indent=1, sort_keys=True) + "\n")
+        new = {**self.state(), "unfinished": None, "format": FORMAT, "samsesh": __version__, **facts}
+        known = {name: value for name, value in new.items() if value is not None}
+        write_file(self.state_file, json.dumps(known, indent=1, sort_keys=True) + "\n")
 
     def audit(self, action: str, result: str = "ok", **facts: str) -> None:
         """One line for what was done to this home: never a secret."""

@@ -1,8 +1,10 @@
 """The only place that starts processes: argument lists, never shell strings; a bounded time; a small environment."""
 
 import os
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,6 +35,16 @@ class Done:
     code: int
     out: bytes
     err: str
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """For tidying up: a second Ctrl-C counts when it is done."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import os
 import secrets as random
+import shlex
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -108,26 +109,42 @@ def preview(home: Home, given: Mapping[str, str] | None = None) -> Secrets:
 def check_folder(folder: Path) -> None:
     """Refuse a secrets folder that others can look into: somebody opened it, and the secrets may be known."""
     make_dir(folder)
-    for path in (folder, *sorted(folder.iterdir())):
-        found = path.lstat()
-        if found.st_mode & 0o077 or stat.S_ISLNK(found.st_mode):
-            fix = f"chmod {'700' if path == folder else '600'} {path}"
-            raise SamseshError(
-                f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):o})",
-                f"run `{fix}`; if others use this machine, also think of renewing the secrets",
-            )
-        if found.st_uid != os.geteuid():
-            raise SamseshError(
-                f"{path} belongs to {user_name(found.st_uid)}, not to {user_name()}", "run as its owner"
-            )
+    _check_private(folder, "700")
+    for path in sorted(folder.iterdir()):
+        _check_private(path, "600")
+
+
+def _check_private(path: Path, wanted: str) -> None:
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise SamseshError(
+            f"{path} is a symbolic link: nobody can say who reads what it leads to",
+            "put what it leads to in its place, owned by the same user and closed to others",
+        )
+    if found.st_uid != os.geteuid():
+        raise SamseshError(
+            f"{path} belongs to {user_name(found.st_uid)}, not to {user_name()}", "run as its owner"
+        )
+    if found.st_mode & 0o077:
+        raise SamseshError(
+            f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):o})",
+            f"run `chmod {wanted} {shlex.quote(str(path))}`; "
+            "if others use this machine, also think of renewing the secrets",
+        )
 
 
 def read(home: Home, name: str) -> str | None:
-    """One secret as text, or None where it is not there."""
+    """One secret as text, or None where it is not there. An empty one is damage: nothing may run without it."""
+    path = home.secrets_dir / name
     try:
-        return (home.secrets_dir / name).read_text()
+        found = path.read_text()
     except FileNotFoundError:
         return None
+    except UnicodeDecodeError:
+        found = ""
+    if not found.strip():
+        raise SamseshError(f"the secret in {path} is empty or damaged", "put it back from a backup")
+    return found
 
 
 def keep(home: Home, name: str, value: str) -> None:

@@ -1,5 +1,6 @@
 """The only place that writes files: whole or not at all, with the mode they are to have from the first byte on."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ def write_file(path: Path, data: bytes | str, mode: int = PRIVATE) -> bool:
 @contextmanager
 def replacing(path: Path, mode: int = PRIVATE) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of `path` at the end, synced; after an error nothing is left of it."""
-    try:
+    with explained(path):
         make_dir(path.parent)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
         try:
@@ -40,18 +41,25 @@ def replacing(path: Path, mode: int = PRIVATE) -> Iterator[BinaryIO]:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """What the disk says against writing `path`, as an error of ours."""
+    try:
+        yield
     except OSError as error:
-        raise SamseshError(f"cannot write {path}: {error.strerror}", _advice(error)) from error
+        raise SamseshError(f"cannot write {path}: {error.strerror or error}", _advice(error)) from error
 
 
 def append_line(path: Path, line: str) -> None:
     """Add one line to a log of ours (audit), in a single write, so that lines of two programs never mix."""
-    try:
+    with explained(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
         with os.fdopen(descriptor, "ab", buffering=0) as out:
-            out.write(line.rstrip("\n").encode() + b"\n")
-    except OSError as error:
-        raise SamseshError(f"cannot write {path}: {error.strerror}", _advice(error)) from error
+            data = line.rstrip("\n").encode() + b"\n"
+            if out.write(data) != len(data):  # the last of the disk's room took a part of it
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def make_dir(path: Path, mode: int = PRIVATE_DIR) -> None:
@@ -85,9 +93,7 @@ def _sync_dir(path: Path) -> None:
 
 
 def _advice(error: OSError) -> str:
-    import errno
-
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full: make room, then run the command again"
     if error.errno == errno.EROFS:
         return "that file system is read-only: choose another folder with --home"

@@ -17,7 +17,8 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="For programs.")]
 def create(
     ctx: typer.Context,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to write it.", show_default=False)
+        Path | None,
+        typer.Option("--output", "-o", help="A new file, or a folder to put it in.", show_default=False),
     ] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -38,7 +39,7 @@ def create(
 @app.command("list")
 def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
     """List the backups of this server, each read and checked. Example: `samsesh backup list`."""
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from samsesh.cli.output import console, print_json
@@ -51,12 +52,12 @@ def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
     if not found:
         console.print("There is no backup yet. Make one: samsesh backup create")
         return
-    table = Table("file", "made", "size", "why", "state")
+    console.print(f"In {ctx.obj.backups_dir}:", markup=False)
+    table = Table(Column("file", overflow="fold", ratio=1), "size", "why", "state", box=None)
     for entry in found:
         state = "good" if entry["ok"] else entry["problem"]
         row = (
             Path(entry["path"]).name,
-            entry.get("created", ""),
             megabytes(entry["size"]),
             entry.get("reason", ""),
             state,

@@ -38,7 +38,7 @@ def destroy(
             f"This deletes the server {target.name} in {home.path}: {megabytes(target.size)}.", markup=False
         )
         console.print("Accounts, messages, files, keys and settings are gone for good. Backups stay.")
-        if backup is None:
+        if backup is None and target.whole:
             backup = typer.confirm("Take a backup first?", default=True)
     elif confirm != target.name:
         raise SamseshError(

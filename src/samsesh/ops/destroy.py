@@ -1,24 +1,30 @@
 """Beginning again: everything of a home is deleted but its backups and its audit log."""
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from samsesh.engines.native import NativeEngine
 from samsesh.errors import SamseshError
 from samsesh.facts import gather
 from samsesh.home import Home
 from samsesh.ops import service
+from samsesh.ops.backup import size_of
 from samsesh.ops.restore import remove_all
+from samsesh.write import write_file
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Target:
-    """What would be deleted: the name to type, and the bytes that go."""
+    """What would be deleted: the name to type, the bytes that go, and whether there is still a whole server to save."""
 
     name: str
     size: int
+    whole: bool
 
 
 def target(home: Home) -> Target:
@@ -32,8 +38,16 @@ def target(home: Home) -> Target:
             "this server starts with the machine: nothing was deleted",
             "undo that first: samsesh install-service --remove",
         )
-    size = sum(path.lstat().st_size for path in home.path.rglob("*") if home.backups_dir not in path.parents)
-    return Target(home.state().get("server_name") or home.path.name, size)
+    size = size_of(home.path) - size_of(home.backups_dir)
+    state = _state(home)
+    return Target(state.get("server_name") or home.path.name, size, whole="unfinished" not in state)
+
+
+def _state(home: Home) -> dict[str, Any]:
+    try:
+        return home.state()
+    except SamseshError:  # damaged, which is no reason to keep the rest
+        return {}
 
 
 def destroy(home: Home, confirmed: str, say: Say) -> None:
@@ -44,5 +58,7 @@ def destroy(home: Home, confirmed: str, say: Say) -> None:
     with home.lock("destroy", say):
         NativeEngine(home, gather()).stop(say)
         say("deleting")
+        with suppress(SamseshError):  # on a full disk there is no room for it
+            write_file(home.state_file, json.dumps({**_state(home), "unfinished": "destroy"}))
         remove_all(home)
         home.audit("destroy", target=name)

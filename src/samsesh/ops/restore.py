@@ -4,16 +4,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
+from samsesh import secrets
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home
-from samsesh.load import save
+from samsesh.load import load, save
 from samsesh.ops import archive, backup, deploy
-from samsesh.ops.server import Server, open_server
-from samsesh.run import run
-from samsesh.write import make_dir
+from samsesh.ops.server import Server, planned
+from samsesh.run import run, undisturbed
+from samsesh.write import explained, make_dir
 
 Say = Callable[[str], None]
 KEPT = frozenset({"backups", "lock", "audit.log", "run"})
@@ -33,34 +35,47 @@ def restore(
     home: Home, opened: BinaryIO, *, port_offset: int | None, start: bool, say: Say
 ) -> deploy.Report | None:
     """Put a backup's server into this home; start it unless told not to."""
-    home.prepare()
-    if not home.empty:
-        raise SamseshError(
-            f"{home.path} holds a server already; a backup is restored into an empty home",
-            "name another folder with --home, or remove the server there: samsesh destroy",
-        )
+    home.make_folder()
     with home.lock("restore", say):
+        if home.state().get("unfinished") == "restore":
+            say("taking away what a restore left that was cut off")
+            _empty(home, say)
+        if not home.empty:
+            raise SamseshError(
+                f"{home.path} holds a server already; a backup is restored into an empty home",
+                "name another folder with --home, or remove the server there: samsesh destroy",
+            )
         say("checking the backup")
         manifest = archive.read_manifest(opened)
         try:
-            _unpack(home, opened, say)
-            if port_offset is not None:
-                save(home, {"ports.offset": port_offset})
-            server = open_server(home, {}, adopt=True)
-            _check_key(server)
-            _load_database(server, say)
+            home.remember(unfinished="restore")
+            server = _restore(home, opened, port_offset, say)
+            known = {name: manifest[name] for name in ("server_name", "first_admin") if manifest.get(name)}
+            home.remember(**known, versions=dict(server.facts.versions))
         except BaseException:
             _empty(home, say)
             raise
-        known = {name: manifest[name] for name in ("server_name", "first_admin") if manifest.get(name)}
-        home.remember(**known, versions=dict(server.facts.versions))
         home.audit("restore", created=str(manifest.get("created", "")))
-    return deploy.up(home, {}, say=say) if start else None
+    if not start:
+        return None
+    say("the backup is restored; starting the server")
+    return deploy.up(home, {}, say=say)
+
+
+def _restore(home: Home, opened: BinaryIO, port_offset: int | None, say: Say) -> Server:
+    _unpack(home, opened, say)
+    if port_offset is not None:
+        save(home, {"ports.offset": port_offset})
+    loaded = load(home, {}, adopt=True)
+    server = planned(home, loaded, secrets.ensure(home, loaded.given_secrets))
+    _check_key(server)
+    _load_database(server, say)
+    return server
 
 
 def _unpack(home: Home, opened: BinaryIO, say: Say) -> None:
     say("unpacking")
-    with tempfile.TemporaryDirectory(prefix=".restore-", dir=home.path) as name:
+    with explained(home.path), tempfile.TemporaryDirectory(prefix=".restore-", dir=home.path) as name:
         new = Path(name)
         archive.extract(opened, new)
         for source, target in (
@@ -77,7 +92,8 @@ def _unpack(home: Home, opened: BinaryIO, say: Say) -> None:
             if source.is_file():
                 target = home.path / source.relative_to(new / "files")
                 make_dir(target.parent)
-                source.rename(target)
+                if not target.exists():  # nothing of the home is overwritten
+                    source.rename(target)
 
 
 def _check_key(server: Server) -> None:
@@ -121,16 +137,18 @@ def _forget_one_time_keys(server: Server) -> None:
 
     database = server.plan.offer.database
     assert database is not None  # postgres.py always offers one
-    link = psycopg2.connect(**database.parameters, passfile=str(database.passfile.path))
+    to = {**database.parameters, "passfile": str(database.passfile.path)}
     try:
-        with link, link.cursor() as cursor:
-            cursor.execute(
-                "DELETE FROM e2e_one_time_keys_json WHERE ctid NOT IN ("
-                "SELECT DISTINCT ON (user_id, device_id, algorithm) ctid FROM e2e_one_time_keys_json "
-                "ORDER BY user_id, device_id, algorithm, ts_added_ms DESC, key_id DESC)"
-            )
-    finally:
-        link.close()
+        with closing(psycopg2.connect(**to)) as link, link, link.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('e2e_one_time_keys_json')")
+            if cursor.fetchone()[0]:  # not there where Synapse never ran
+                cursor.execute(
+                    "DELETE FROM e2e_one_time_keys_json WHERE ctid NOT IN ("
+                    "SELECT DISTINCT ON (user_id, device_id, algorithm) ctid FROM e2e_one_time_keys_json "
+                    "ORDER BY user_id, device_id, algorithm, ts_added_ms DESC, key_id DESC)"
+                )
+    except psycopg2.Error as error:
+        raise SamseshError("restoring the database failed", detail=str(error).strip()) from None
 
 
 def _empty(home: Home, say: Say) -> None:
@@ -138,13 +156,14 @@ def _empty(home: Home, say: Say) -> None:
     from samsesh.engines.native import NativeEngine
     from samsesh.facts import gather
 
-    NativeEngine(home, gather()).stop(say)
-    remove_all(home)
+    with undisturbed():
+        NativeEngine(home, gather()).stop(say)
+        remove_all(home)
 
 
 def remove_all(home: Home) -> None:
-    """Delete everything in a home but its backups, audit log and lock."""
-    for path in home.path.iterdir():
+    """Delete everything in a home but its backups, audit log and lock; last what is remembered of it."""
+    for path in sorted(home.path.iterdir(), key=lambda path: path == home.state_file):
         if path.name in KEPT:
             continue
         if path.is_dir() and not path.is_symlink():
