@@ -9,9 +9,16 @@ import yaml
 HEADER = "Written by Samsesh from samsesh.toml; changes made here are lost. Use `samsesh config set`.\n"
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes what is told twice twice, without anchors that a reader would have to follow."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def to_yaml(data: Mapping[str, Any]) -> bytes:
     # In ASCII: what else is a line break to it, PyYAML writes as it is and does not read back.
-    body = yaml.safe_dump(dict(data), sort_keys=False, width=110, default_flow_style=False)
+    body = yaml.dump(dict(data), Dumper=_Plain, sort_keys=False, width=110, default_flow_style=False)
     return f"# {HEADER}{body}".encode()
 
 
