@@ -150,6 +150,7 @@ def test_programs_read_them(home: Home) -> None:
     """Caddy, Synapse, PostgreSQL and supervisord accept what is written for them on this machine."""
     facts = replace(gather(), jemalloc="")
     plan = planned(home, facts, ensure(home))
+    home.make_runtime_dir()
     for file in files.plan_files(home, plan, facts.python):
         file.path.parent.mkdir(parents=True, exist_ok=True)
         file.path.write_bytes(file.content)
