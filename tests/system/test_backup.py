@@ -195,6 +195,22 @@ def test_where_a_backup_may_go(saved: Saved) -> None:
     assert Path(made["path"]).parent == folder
 
 
+def test_files_that_the_settings_name(saved: Saved, homes: Path) -> None:
+    """A file in the home that a setting names is kept; one outside is not, and is told."""
+    stack = saved.stack
+    for path in (stack.path / "logo.svg", homes / "outside.svg"):
+        path.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+        path.chmod(0o644)
+        assert stack.cli("config", "set", "brand.logo", str(path)).returncode == 0
+        done = stack.cli("backup", "create", "--json")
+        assert done.returncode == 0, done.stderr
+        with tarfile.open(json.loads(done.stdout)["path"]) as tar:
+            kept = "files/logo.svg" in tar.getnames()
+        told = f"not in this backup, since it is outside the home: {path}" in done.stderr
+        assert (kept, told) == (path.parent == stack.path, path.parent != stack.path)
+    assert stack.cli("config", "unset", "brand.logo").returncode == 0
+
+
 def test_a_backup_waits_for_its_turn(saved: Saved) -> None:
     """While another command holds the home, a backup says whom it waits for, and is then made."""
     stack = saved.stack

@@ -129,7 +129,7 @@ def create(server: Server, *, reason: str, say: Say, output: Path | None = None)
             writer.add_file(DUMP, dump)
             dump.unlink()
             say("packing media, keys and settings")
-            _add_home(server, writer)
+            _add_home(server, writer, say)
             writer.finish(facts)
         out.flush()
         say("checking the backup")
@@ -254,7 +254,7 @@ def check_dump(server: Server, opened: Any) -> None:
             )
 
 
-def _add_home(server: Server, writer: archive.Writer) -> None:
+def _add_home(server: Server, writer: archive.Writer, say: Say) -> None:
     home, settings = server.home, server.settings
     writer.add_tree("media", home.data_dir / "synapse" / "media")
     for path in sorted(home.secrets_dir.iterdir()):
@@ -266,6 +266,8 @@ def _add_home(server: Server, writer: archive.Writer) -> None:
         path = (home.path / named).resolve()
         if path.is_relative_to(home.path.resolve()):
             writer.add_file(f"files/{path.relative_to(home.path.resolve())}", path)
+        else:
+            say(f"not in this backup, since it is outside the home: {path}")
 
 
 def _check_space(server: Server, path: Path) -> None:
