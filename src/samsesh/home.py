@@ -173,6 +173,19 @@ class Home:
         append_line(self.path / "audit.log", json.dumps({**entry, **facts, "result": result}))
 
     @contextmanager
+    def change(
+        self, action: str, waiting: Callable[[str], None] | None = None, **facts: str
+    ) -> Iterator[None]:
+        """Hold this home for one change, and leave an audit line of how it went."""
+        with self.lock(action, waiting):
+            try:
+                yield
+            except BaseException:
+                self.audit(action, "failed", **facts)
+                raise
+            self.audit(action, **facts)
+
+    @contextmanager
     def lock(self, what: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
         """Hold this home: one change at a time. A second one waits, and is told so; after 15 minutes it gives up."""
         if not self.path.is_dir():

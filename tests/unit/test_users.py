@@ -1,5 +1,6 @@
 """Accounts and invitations, against a real Synapse of its own on a unix socket."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -55,7 +56,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         offer = Offer(admin_api=Endpoint(socket=socket_path), addresses={"web": "http://localhost:8080"})
         settings = Settings.model_validate({"server": {"name": "a.test"}})
         yield SimpleNamespace(
-            home=home, settings=settings, secrets=ours, plan=Plan((), offer), url=f"http://127.0.0.1:{port}"
+            home=home,
+            settings=settings,
+            secrets=ours,
+            plan=Plan((), offer),
+            say=None,
+            url=f"http://127.0.0.1:{port}",
         )
     finally:
         process.send_signal(signal.SIGTERM)
@@ -223,10 +229,18 @@ def test_a_stopped_server_is_told(tmp_path: Path) -> None:
 
 
 def test_changes_leave_audit_lines_without_secrets(server: Any) -> None:
-    """Who did what to whom is in the audit log, passwords and tokens are not."""
+    """Who did what to whom is in the audit log, and what failed, too; passwords and tokens are not."""
     users.add(server, "audited", PASSWORD)
+    with pytest.raises(SamseshError, match="there is no account"):
+        users.set_admin(server, "nobody.there", True)
     text = (server.home.path / "audit.log").read_text()
     assert '"user add"' in text
     assert "@audited:a.test" in text
+    failed = json.loads(text.splitlines()[-1])
+    assert (failed["action"], failed["target"], failed["result"]) == (
+        "user admin",
+        "@nobody.there:a.test",
+        "failed",
+    )
     assert PASSWORD not in text
     assert ((server.home.secrets_dir / secrets.SERVICE_TOKEN).stat().st_mode & 0o777) == 0o600

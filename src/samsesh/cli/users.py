@@ -176,9 +176,10 @@ def logout(ctx: typer.Context, name: Name) -> None:
 
 def opened(home: Home) -> "Server":
     """The server of this home, for a command that talks to it."""
+    from samsesh.cli.output import say
     from samsesh.ops.server import open_server
 
-    return open_server(home, os.environ)
+    return open_server(home, os.environ, say=say)
 
 
 def moment(server: "Server", milliseconds: int | None) -> str:

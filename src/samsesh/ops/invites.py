@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.ops import service_account
+from samsesh.ops.users import changing
 
 if TYPE_CHECKING:
     from samsesh.ops.server import Server
@@ -30,9 +31,9 @@ def create(server: "Server", uses: int | None = 1, seconds: int | None = 7 * 86_
     expires = None if seconds is None else int((time.time() + seconds) * 1000)
     # Synapse's own tokens may begin with -, which a command would take for an option.
     token = "".join(random.choice(service_account.READABLE) for _ in range(TOKEN_LENGTH))
-    with service_account.client(server) as synapse:
+    limits = {"uses": str(uses or "any"), "expires": str(expires or "never")}
+    with changing(server, "invite create", **limits) as synapse:
         made = synapse.new_registration_token(token, uses, expires)
-    server.home.audit("invite create", uses=str(uses or "any"), expires=str(expires or "never"))
     return _invite(server, made)
 
 
@@ -43,10 +44,9 @@ def listed(server: "Server") -> list[Invite]:
 
 def revoke(server: "Server", token: str) -> None:
     """End an invitation; accounts made with it stay."""
-    with service_account.client(server) as synapse:
+    with changing(server, "invite revoke") as synapse:
         if not synapse.delete_registration_token(token):
             raise SamseshError("there is no such invitation", "see `samsesh invite list`")
-    server.home.audit("invite revoke")
 
 
 def needless(server: "Server") -> str:

@@ -1,7 +1,7 @@
 """Everything a command needs of one home, read once."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ class Server:
     plan: Plan
     engine: NativeEngine
     loaded: Loaded
+    say: Callable[[str], None] | None = None  # tells people that a change waits for another
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -41,6 +42,7 @@ def open_server(
     *,
     flags: Mapping[str, Any] | None = None,
     adopt: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> Server:
     """Load and plan. Changes nothing in a home but missing secrets; refuses one that is not there unless `adopt`."""
     if not adopt:
@@ -48,14 +50,14 @@ def open_server(
     home.check_format()
     loaded = load(home, environ, flags=flags, adopt=adopt)
     secrets = kept.ensure(home, loaded.given_secrets, loaded.adopted_secrets)
-    return planned(home, loaded, secrets)
+    return planned(home, loaded, secrets, say)
 
 
-def planned(home: Home, loaded: Loaded, secrets: Secrets) -> Server:
+def planned(home: Home, loaded: Loaded, secrets: Secrets, say: Callable[[str], None] | None = None) -> Server:
     facts = machine.gather()
     place = NativePlacement(home, loaded.settings, facts)
     plan = make_plan(Context(loaded.settings, secrets, facts, place))
-    return Server(home, loaded.settings, secrets, facts, plan, NativeEngine(home, facts), loaded)
+    return Server(home, loaded.settings, secrets, facts, plan, NativeEngine(home, facts), loaded, say)
 
 
 def preview_server(home: Home, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Server:

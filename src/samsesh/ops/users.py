@@ -1,5 +1,7 @@
 """Accounts of people on the server, through Synapse's admin API."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from samsesh import names
@@ -51,11 +53,10 @@ def add(server: "Server", name: str, password: str, *, admin: bool = False, disp
     """Make an account; returns its user ID."""
     target = user_id(server, name)
     check_password(server, password)
-    with service_account.client(server) as synapse:
+    with changing(server, "user add", target=target, admin=str(admin).lower()) as synapse:
         check_new(synapse, target)
         named = {"displayname": display_name} if display_name else {}
         synapse.put_user(target, password=password, admin=admin, **named)
-    server.home.audit("user add", target=target, admin=str(admin).lower())
     return target
 
 
@@ -109,42 +110,45 @@ def show(server: "Server", name: str) -> User:
 def set_password(server: "Server", name: str, password: str, *, logout: bool = True) -> str:
     target = user_id(server, name)
     check_password(server, password)
-    with service_account.client(server) as synapse:
+    with changing(server, "user password", target=target, logout=str(logout).lower()) as synapse:
         _active(synapse, target)
         synapse.put_user(target, password=password, logout_devices=logout)
-    server.home.audit("user password", target=target, logout=str(logout).lower())
     return target
 
 
 def set_admin(server: "Server", name: str, admin: bool) -> str:
     target = user_id(server, name)
-    with service_account.client(server) as synapse:
+    with changing(server, "user admin", target=target, admin=str(admin).lower()) as synapse:
         _active(synapse, target)
         synapse.put_user(target, admin=admin)
-    server.home.audit("user admin", target=target, admin=str(admin).lower())
     return target
 
 
 def deactivate(server: "Server", name: str, *, erase: bool = False) -> str:
     """Close an account for good; `erase` also hides its messages from those who join later. Final."""
     target = user_id(server, name)
-    with service_account.client(server) as synapse:
+    with changing(server, "user deactivate", target=target, erase=str(erase).lower()) as synapse:
         _existing(synapse, target)
         synapse.deactivate(target, erase=erase)
-    server.home.audit("user deactivate", target=target, erase=str(erase).lower())
     return target
 
 
 def logout(server: "Server", name: str) -> int:
     """Log an account out everywhere; returns how many devices that were."""
     target = user_id(server, name)
-    with service_account.client(server) as synapse:
+    with changing(server, "user logout", target=target) as synapse:
         _existing(synapse, target)
         devices = [str(device["device_id"]) for device in synapse.devices(target)]
         if devices:
             synapse.delete_devices(target, devices)
-    server.home.audit("user logout", target=target, devices=str(len(devices)))
     return len(devices)
+
+
+@contextmanager
+def changing(server: "Server", action: str, **facts: str) -> Iterator[SynapseClient]:
+    """A client for one change: the home is held, and the audit log says how it went."""
+    with server.home.change(action, server.say, **facts), service_account.client(server) as synapse:
+        yield synapse
 
 
 def _existing(synapse: SynapseClient, target: str) -> User:
