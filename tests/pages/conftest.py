@@ -39,7 +39,9 @@ def terms_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(
+    scope="module"
+)  # Playwright keeps an event loop in this thread, and other tests need their own
 def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium")
     if not path:
