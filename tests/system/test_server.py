@@ -9,12 +9,12 @@ import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from conftest import Stack
 from samsesh import names
+from system.trouble import wait_for
 
 BACK_SECONDS = 10
 
@@ -218,12 +218,3 @@ def runs(pid: int) -> bool:
 
 def log_lines(stack: Stack, service: str) -> list[str]:
     return stack.cli("logs", service, "-n", "200").stdout.splitlines()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    """What `condition` gives once it is true."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
-    return found
