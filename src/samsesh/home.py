@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pwd
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,8 @@ FORMAT = 1  # of the home folder; raised when an older program could not read it
 SERVICE_USER = "samsesh"
 LONGEST_SOCKET_DIR = 80  # a socket's path has at most 107 bytes; our longest socket name has 23
 LOCK_SECONDS = 900
+# What supervisord (comments), PostgreSQL (,) or Caddy ({}, |) read as something else in a path; nothing escapes it.
+UNREADABLE = re.compile(r"[,{}|]|\s[;#]|\s$")
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
@@ -127,6 +130,12 @@ class Home:
         self.check_format()
 
     def make_folder(self) -> None:
+        if UNREADABLE.search(str(self.path)) or not str(self.path).isprintable():
+            raise SamseshError(
+                f"a server cannot work in the folder {str(self.path)!r}: its programs read , {{ }} | and a space "
+                "before ; or # or at the end as something else, and take no character that cannot be seen",
+                "choose another with --home DIR or SAMSESH_HOME",
+            )
         make_dir(self.path)
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
             raise SamseshError(

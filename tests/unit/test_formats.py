@@ -19,6 +19,7 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(printable, inner, max_size=3),
 )
 names = st.from_regex(r"[a-z][a-z_]{0,9}", fullmatch=True)
+MEANING = {"\\n": "\n", "\\\\": "\\", "''": "'"}  # of what stands in quotes in postgresql.conf
 lines = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=20)
 
 
@@ -48,8 +49,7 @@ def test_postgresql_conf_has_one_line_for_each_value(data: dict[str, str | int |
         match = re.fullmatch(r"(\w+) = '((?:[^'\\\n]|\\.|'')*)'", line)
         assert match and match[1] == name
         meant = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
-        meaning = {"\\n": "\n", "\\\\": "\\", "''": "'"}
-        assert re.sub(r"\\.|''", lambda found: meaning[found[0]], match[2]) == meant
+        assert re.sub(r"\\.|''", lambda found: MEANING[found[0]], match[2]) == meant
 
 
 @given(

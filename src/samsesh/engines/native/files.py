@@ -108,7 +108,9 @@ def supervisord(home: Home, plan: Plan, python: str) -> dict[str, dict[str, str 
             "stopasgroup": False,
             "killasgroup": False,
             "redirect_stderr": True,
-            "stdout_logfile": str(log_path(home, unit.name)),
+            "stdout_logfile": str(log_path(home, unit.name)).replace(
+                "%", "%%"
+            ),  # supervisord expands it twice
             "stdout_logfile_maxbytes": LOG_BYTES,
             "stdout_logfile_backups": LOG_FILES,
         }
