@@ -129,13 +129,17 @@ class Home:
         self.make_folder()
         self.check_format()
 
-    def make_folder(self) -> None:
+    def check_path(self) -> None:
+        """Refuse a folder whose name the programs would misread."""
         if UNREADABLE.search(str(self.path)) or not str(self.path).isprintable():
             raise SamseshError(
                 f"a server cannot work in the folder {str(self.path)!r}: its programs read , {{ }} | and a space "
                 "before ; or # or at the end as something else, and take no character that cannot be seen",
                 "choose another with --home DIR or SAMSESH_HOME",
             )
+
+    def make_folder(self) -> None:
+        self.check_path()
         make_dir(self.path)
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
             raise SamseshError(

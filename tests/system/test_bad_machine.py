@@ -228,3 +228,10 @@ def test_without_a_home_there_is_nothing_to_show(empty: Stack) -> None:
         refused(empty.cli(*command.split()), 1, f"there is no server in {empty.path}", "up")
     assert "Nothing was running" in fine(empty.cli("down")).stdout
     assert not empty.path.exists()
+
+
+def test_a_home_that_programs_would_misread(empty: Stack) -> None:
+    """A folder whose name a program of the server reads as something else is refused before it is made."""
+    odd = Stack(empty.path.with_name("a,b"), empty.offset)
+    refused(odd.cli("up", "--yes"), 1, "a,b", "choose another")
+    assert not odd.path.exists()

@@ -23,6 +23,7 @@ def become_service_user(home: Home, *, make_home: bool = True) -> None:
     os.environ.setdefault("SAMSESH_CALLER", os.environ.get("SUDO_USER", "root"))
     user = _user()
     if make_home or home.path.exists():
+        home.check_path()
         _own_home(home.path, user)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
