@@ -1,6 +1,8 @@
 """Wrong settings, through the command line: each is told with its place and with what to do, and nothing starts."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,26 @@ def test_env_in_the_home_is_live(settings: Callable[..., Stack]) -> None:
     assert fine(stack.cli("config", "get", "brand.name")).stdout == "Of the variable\n"
     stack.home.env_file.unlink()
     assert fine(stack.cli("config", "get", "brand.name")).stdout == "Of the file\n"
+
+
+def test_the_first_environment_is_adopted(settings: Callable[..., Stack], tmp_path: Path) -> None:
+    """`setup` keeps what the shell and a .env in the current folder say; weak secrets and no zones are left out."""
+    stack = replace(settings(), prefix=("sh", "-c", 'cd "$0" && exec "$@"', str(tmp_path)))
+    (tmp_path / ".env").write_text(
+        "SYNAPSE_SERVER_NAME=example.org\nSYNAPSE_REPORT_STATS=yes\nLIVEKIT_SECRET=secret\nOTHERS=1\n"
+    )
+    good = "a-long-secret-of-mine"
+    stack.environ = {"SYNAPSE_REPORT_STATS": "no", "TURN_SHARED_SECRET": good, "TZ": "Nowhere/At-all"}
+    done = fine(stack.cli("setup", "--yes", "--no-start"))
+    assert "LIVEKIT_SECRET is a well-known or short value; a generated one is used" in done.stderr
+    assert "TZ=Nowhere/At-all names no time zone" in done.stderr
+    kept = stack.home.secrets_dir
+    assert (kept / "turn_shared_secret").read_text() == good
+    assert len((kept / "livekit_secret").read_text()) > 30
+    stack.environ, stack.prefix = {}, ()
+    assert fine(stack.cli("config", "get", "server.name")).stdout == "example.org\n"
+    assert fine(stack.cli("config", "get", "server.report_stats")).stdout == "false\n"
+    shutil.rmtree(kept)
 
 
 def test_a_variable_is_not_followed_outside_of_up(settings: Callable[..., Stack]) -> None:

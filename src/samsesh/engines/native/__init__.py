@@ -83,7 +83,7 @@ class NativeEngine:
             self._wait_ready(plan, say)
         except BaseException:
             if manager:
-                manager.terminate()
+                self.stop(say)
                 manager.wait()
             raise
         return manager

@@ -18,7 +18,8 @@ import sys
 import time
 from typing import Any
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
+NAME = "samsesh-start"  # of a process that is past Python's own start, in which a signal can get lost
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 NEEDS_SECONDS = 600
 CALM_SECONDS = 60  # a start so long ago says nothing about this one
@@ -134,6 +135,7 @@ def say(text: str) -> None:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # PostgreSQL is stopped by it, also while we wait
+    ctypes.CDLL(None).prctl(PR_SET_NAME, NAME.encode())
     with open(sys.argv[1], encoding="utf-8") as file:
         spec = json.load(file)
     die_with_supervisor(spec)

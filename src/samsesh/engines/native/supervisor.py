@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ProtocolError, ServerProxy
 
-from samsesh.engines.native import files
+from samsesh.engines.native import files, start
 from samsesh.errors import SamseshError
 from samsesh.home import Home
 
@@ -54,6 +54,12 @@ class Supervisor:
         return {program.name: program for program in found}
 
     def call(self, method: str, *args: Any) -> Any:
+        try:
+            return self._call(method, *args)
+        except Fault as fault:
+            raise _refused(method, fault) from None
+
+    def _call(self, method: str, *args: Any) -> Any:
         from supervisor.xmlrpc import SupervisorTransport
 
         transport = SupervisorTransport(None, None, f"unix://{files.socket_path(self.home)}")
@@ -70,11 +76,11 @@ class Supervisor:
     def try_call(self, method: str, *args: Any) -> None:
         """A call whose refusal means that there was nothing to do (not running, already there)."""
         try:
-            self.call(method, *args)
+            self._call(method, *args)
         except Fault as fault:
             harmless = ("NOT_RUNNING", "ALREADY_STARTED", "ALREADY_ADDED", "BAD_NAME", "SPAWN_ERROR")
             if not fault.faultString.startswith(harmless):
-                raise SamseshError(f"the process manager refused {method}: {fault.faultString}") from None
+                raise _refused(method, fault) from None
 
     def update(self, restart: set[str], order: list[str]) -> None:
         """Make supervisord follow its configuration file, and start again the units named."""
@@ -95,9 +101,39 @@ class Supervisor:
 
     def shut_down(self) -> None:
         """Stop every unit in its order, then supervisord itself; wait until it is gone."""
-        pid = self.call("getPID")
-        self.try_call("shutdown")
-        wait_until(lambda: not alive(pid), GRACE_SECONDS + 120, "the process manager to stop")
+        seconds, what = GRACE_SECONDS + 120, "the process manager to stop"
+        try:
+            pid = self._call("getPID")
+            wait_until(lambda: not starting(pid), 10, "services to start, which are then stopped")
+            self._call("shutdown")
+        except Fault:  # somebody else stops it already
+            wait_until(lambda: not self.running(), seconds, what)
+        else:
+            wait_until(lambda: not alive(pid), seconds, what)
+
+
+def _refused(method: str, fault: Fault) -> SamseshError:
+    if fault.faultString.startswith("SHUTDOWN_STATE"):
+        return SamseshError("the server is just being stopped", "wait a moment, then try again")
+    return SamseshError(f"the process manager refused {method}: {fault.faultString}", "see `samsesh logs`")
+
+
+def starting(pid: int) -> bool:
+    """Whether a unit is between supervisord's fork and start.py's first line: a signal to stop can get lost there."""
+    try:
+        ours = Path(f"/proc/{pid}/cmdline").read_bytes()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return False
+    return any(_is_starting(Path("/proc", child), ours) for child in children)
+
+
+def _is_starting(child: Path, ours: bytes) -> bool:
+    try:
+        command, name = (child / "cmdline").read_bytes(), (child / "comm").read_text().strip()
+    except OSError:
+        return False
+    return command == ours or (os.fsencode(start.__file__) in command.split(b"\0") and name != start.NAME)
 
 
 def alive(pid: int) -> bool:
