@@ -14,18 +14,20 @@ function show(kind, words) {
 async function look() {
   try {
     await request(state.dataset.homeserver, "GET", "/_matrix/client/versions");
-    show("well", "Everything is running");
-    return WELL;
+    return ["well", "Everything is running", WELL];
   } catch (error) {
-    show("unwell", error.status === 0 ? "The homeserver does not answer yet" : "The homeserver has a problem");
-    return UNWELL;
+    return ["unwell", error.status === 0 ? "The homeserver does not answer yet" : "The homeserver has a problem", UNWELL];
   }
 }
 
 let timer;
+let asked = 0;
 
 async function watch() {
-  const pause = await look();
+  const mine = ++asked;
+  const [kind, words, pause] = await look();
+  if (mine !== asked) return; // a later question was asked meanwhile: its answer counts
+  show(kind, words);
   clearTimeout(timer);
   timer = setTimeout(watch, pause);
 }
