@@ -30,10 +30,9 @@ def test_ctrl_c_at_once(fresh: Stack, seconds: float) -> None:
     """Ctrl-C before the program got to do anything: 130, and no traceback."""
     with started(fresh, *up(fresh)) as run:
         time.sleep(seconds)
-        code = run.interrupt()
-        # Python itself, before it runs a line of ours, dies of the signal
-        assert code in (130, -signal.SIGINT), run.told()
-        assert code != 130 or "Traceback" not in run.told()
+        assert run.interrupt() == 130, run.told()
+        # Python itself, before it runs a line of ours, dies of the signal with words of its own
+        assert run.process.returncode < 0 or "Traceback" not in run.told()
     assert processes(fresh) == []
 
 
@@ -106,10 +105,14 @@ def test_foreground_ends_in_the_middle_of_its_start(fresh: Stack) -> None:
 
 
 def test_down_from_elsewhere_ends_the_foreground(fresh: Stack) -> None:
-    """`down` in another shell ends a server in the foreground, too."""
+    """`down` in another shell ends a server in the foreground, too; who looks meanwhile is told no nonsense."""
     with started(fresh, "up", "--foreground") as run:
         run.wait_told("is ready.")
-        fine(fresh.cli("down"))
+        with started(fresh, "down") as down:
+            while down.process.poll() is None:
+                looked = fresh.cli("status")
+                assert looked.returncode in (0, 1) and "Traceback" not in looked.stderr
+            assert down.process.returncode == 0, down.told()
         wait_for(lambda: run.process.poll() is not None)
         assert "Traceback" not in run.told()
     assert processes(fresh) == []

@@ -79,9 +79,13 @@ class Running:
         assert text in self.told()
 
     def interrupt(self, number: int = signal.SIGINT) -> int:
-        """As Ctrl-C does, which reaches all of the terminal's foreground; returns the exit code."""
+        """As Ctrl-C does, which reaches all of the terminal's foreground; returns what a shell says of the end.
+
+        Python dies of the signal itself where it came while a library ran code from a text (dataclasses do).
+        """
         os.killpg(self.process.pid, number)
-        return self.process.wait(timeout=60)
+        code = self.process.wait(timeout=60)
+        return 128 - code if code < 0 else code
 
 
 @contextmanager
