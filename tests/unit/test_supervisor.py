@@ -50,6 +50,6 @@ def test_a_unit_is_starting_until_it_can_be_stopped(tmp_path: Path) -> None:
 
 def until(condition: Callable[[], bool]) -> bool:
     end = time.monotonic() + 20
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
+    while not (found := condition()) and time.monotonic() < end:
+        time.sleep(0.001)
+    return found

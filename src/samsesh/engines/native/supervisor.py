@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,8 @@ class Supervisor:
         seconds, what = GRACE_SECONDS + 120, "the process manager to stop"
         try:
             pid = self._call("getPID")
-            wait_until(lambda: not starting(pid), 10, "services to start, which are then stopped")
+            with suppress(SamseshError):
+                wait_until(lambda: not starting(pid), 10, "services to be ready to be stopped")
             self._call("shutdown")
         except Fault:  # somebody else stops it already
             wait_until(lambda: not self.running(), seconds, what)
@@ -133,6 +135,8 @@ def _is_starting(child: Path, ours: bytes) -> bool:
         command, name = (child / "cmdline").read_bytes(), (child / "comm").read_text().strip()
     except OSError:
         return False
+    if not command:  # in the middle of exec, unless it has ended
+        return alive(int(child.name))
     return command == ours or (os.fsencode(start.__file__) in command.split(b"\0") and name != start.NAME)
 
 
