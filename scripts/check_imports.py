@@ -12,23 +12,24 @@ LAYERS = (
     ("__init__", "errors", "formats", "names"),
     ("run", "write"),
     ("home",),
-    ("environment", "facts", "load", "secrets", "settings"),
+    ("environment", "facts", "fields", "load", "secrets", "settings"),
     ("model",),
-    ("clients", "pages"),
+    ("artifacts", "clients", "pages", "rtc", "synapse_module"),
     ("services",),
     ("plan", "registry"),
     ("engines",),
     ("ops",),
+    ("checks", "diagnosis"),
     ("cli",),
     ("__main__", "docs"),
 )
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 
 # In these a module or package stands alone: adding one must not touch another.
-SIBLINGS = ("services", "engines", "clients")
+SIBLINGS = ("services", "engines", "clients", "artifacts", "checks")
 
 # What is pure may not even reach for the machine.
-PURE = ("model", "plan", "services", "settings")
+PURE = ("fields", "model", "plan", "services", "settings")
 MACHINE = (
     "samsesh.run",
     "samsesh.write",

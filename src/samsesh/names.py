@@ -2,6 +2,7 @@
 
 import re
 from ipaddress import IPv6Address
+from ipaddress import ip_address as _ip_address
 from math import isfinite
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -53,6 +54,14 @@ def server_name(value: str) -> str:
 
 def _is_ipv4(labels: list[str]) -> bool:
     return len(labels) == 4 and all(len(part) <= 3 and int(part) <= 255 for part in labels)
+
+
+def ip_address(value: str) -> str:
+    """An IPv4 or IPv6 address in its shortest form."""
+    try:
+        return str(_ip_address(value))
+    except ValueError:
+        raise ValueError("an address is wanted, such as '203.0.113.7' or '2001:db8::7'") from None
 
 
 def localpart(value: str) -> str:

@@ -6,61 +6,24 @@ Where a value is "auto", the plan decides and `describe` in the field's text say
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from samsesh import names
-
-Port = Annotated[int, Field(ge=1, le=65_535)]
-PortRange = Annotated[str, AfterValidator(lambda value: "{}-{}".format(*names.port_range(value)))]
-ServerName = Annotated[str, AfterValidator(names.server_name)]
-Timezone = Annotated[str, AfterValidator(names.timezone)]
-Person = Annotated[str, AfterValidator(names.person)]
-
-
-def _size(value: str) -> str:
-    names.size(value)
-    return value
-
-
-def _duration_or_empty(value: str) -> str:
-    if value and not names.duration(value):
-        raise ValueError("this is no time at all; an empty text means for ever")
-    return "".join(value.split()).lower()  # as Synapse reads it
-
-
-def _http_url(value: str) -> str:
-    if not value.startswith(("https://", "http://", "mailto:")):
-        raise ValueError("a link begins with https://, http:// or mailto:")
-    return value
-
-
-def _database_url(value: SecretStr) -> SecretStr:
-    names.postgresql_url(value.get_secret_value())
-    return value
-
-
-def _not_owned(value: dict[str, Any]) -> dict[str, Any]:
-    if owned := sorted(OWNED & value.keys()):
-        raise ValueError(f"{owned[0]} is decided by Samsesh; remove it from [extra.synapse]")
-    return value
-
-
-Size = Annotated[str, AfterValidator(_size)]
-Duration = Annotated[str, AfterValidator(_duration_or_empty)]
-Url = Annotated[str, AfterValidator(_http_url)]
-DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
-SynapseKeys = Annotated[dict[str, Any], AfterValidator(names.plain_data), AfterValidator(_not_owned)]
-RoomAlias = Annotated[str, AfterValidator(names.room_alias)]
-# Keys of homeserver.yaml that an operator's [extra.synapse] must not pull from under us.
-OWNED = frozenset(
-    {
-        *("server_name", "public_baseurl", "listeners", "database", "databases"),
-        *("signing_key_path", "log_config", "media_store_path", "report_stats"),
-        *("registration_shared_secret", "registration_shared_secret_path", "macaroon_secret_key"),
-        *("macaroon_secret_key_path", "form_secret", "form_secret_path", "pid_file"),
-    }
+from samsesh.fields import (
+    DatabaseUrl,
+    Duration,
+    IpAddress,
+    Person,
+    Port,
+    PortRange,
+    PositiveRate,
+    RoomAlias,
+    ServerName,
+    Size,
+    SynapseKeys,
+    Timezone,
+    Url,
 )
-PositiveRate = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
@@ -114,6 +77,13 @@ class Ports(Section):
     turn: Annotated[Port, _port("TURN and STUN.", "udp, tcp", "coturn")] = 3478
     turns: Annotated[Port, _port("TURN over TLS.", "tls", "coturn")] = 5349
     turn_relay: Annotated[PortRange, _port("Range of TURN relay ports.", "udp", "coturn")] = "49160-49200"
+    livekit_inner: Annotated[
+        Port, _port("LiveKit behind the gateway; loopback only.", "http", "livekit", public=False)
+    ] = 17880
+    rtc_auth_inner: Annotated[
+        Port,
+        _port("Authorization service behind the gateway; loopback only.", "http", "rtc-auth", public=False),
+    ] = 17883
     http: Annotated[Port, _port("Plain http, in public modes.", "http", "gateway")] = 80
     https: Annotated[Port, _port("https, in public modes.", "https", "gateway")] = 443
 
@@ -264,6 +234,10 @@ class Turn(Section):
     """How long a TURN credential is good for."""
     allow_guests: bool = False
     """Give TURN credentials to guests."""
+    certificate: str = ""
+    """Path of a certificate chain (PEM) for TURN over TLS; relative to the home folder. Empty: no TLS."""
+    certificate_key: str = ""
+    """Path of that certificate's private key (PEM)."""
 
 
 class Calls(Section):
@@ -273,6 +247,16 @@ class Calls(Section):
     """`element-call`: on this server, with LiveKit. `jitsi`: on another server. `off`: one-to-one calls only."""
     jitsi_domain: ServerName = "meet.element.io"
     """The Jitsi server, where the provider is `jitsi`."""
+    media_addresses: list[IpAddress] = []
+    """Addresses of this machine that clients send media to, one IPv4 and one IPv6 at most. Empty: by `server.access`."""
+    public_stun: bool = False
+    """Let LiveKit and its clients ask public STUN servers for their addresses. They see who calls when."""
+    full_access: list[ServerName] = []
+    """Other servers whose people may open calls here; they can always join calls of this server's people."""
+    guests_publish: bool = True
+    """People of other servers may send sound and video, not only receive."""
+    update_own_metadata: bool = True
+    """Participants may change what LiveKit shows of them."""
 
 
 class Admin(Section):
@@ -313,6 +297,23 @@ class Synapse(Section):
     """Synapse's global cache factor; more is faster and larger."""
 
 
+class Artifacts(Section):
+    """How programs that are no Python packages are got."""
+
+    livekit: str = ""
+    """Path of a `livekit-server` of your own. Empty: found, fetched or built."""
+    turnserver: str = ""
+    """Path of coturn's `turnserver` of your own. Empty: found, installed or unpacked."""
+    element_call: str = ""
+    """Path of a folder with a built Element Call. Empty: the one that comes along, or fetched."""
+    mirror: Url = "https://github.com"
+    """Where releases are fetched: this address, or a mirror with the same paths below it."""
+    build: bool = True
+    """Build LiveKit with Go where no release can be fetched and Go is installed."""
+    offline: bool = False
+    """Fetch nothing: use what is there."""
+
+
 class Extra(Section):
     """Keys that pass through to the programs."""
 
@@ -338,4 +339,5 @@ class Settings(Section):
     support: Support = Support()
     database: Database = Database()
     synapse: Synapse = Synapse()
+    artifacts: Artifacts = Artifacts()
     extra: Extra = Extra()

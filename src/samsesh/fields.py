@@ -1,0 +1,60 @@
+"""Types of the values in the settings: what a text or number must be, in the words of its error."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from samsesh import names
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+PortRange = Annotated[str, AfterValidator(lambda value: "{}-{}".format(*names.port_range(value)))]
+ServerName = Annotated[str, AfterValidator(names.server_name)]
+Timezone = Annotated[str, AfterValidator(names.timezone)]
+Person = Annotated[str, AfterValidator(names.person)]
+
+
+def _size(value: str) -> str:
+    names.size(value)
+    return value
+
+
+def _duration_or_empty(value: str) -> str:
+    if value and not names.duration(value):
+        raise ValueError("this is no time at all; an empty text means for ever")
+    return "".join(value.split()).lower()  # as Synapse reads it
+
+
+def _http_url(value: str) -> str:
+    if not value.startswith(("https://", "http://", "mailto:")):
+        raise ValueError("a link begins with https://, http:// or mailto:")
+    return value
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    names.postgresql_url(value.get_secret_value())
+    return value
+
+
+def _not_owned(value: dict[str, Any]) -> dict[str, Any]:
+    if owned := sorted(OWNED & value.keys()):
+        raise ValueError(f"{owned[0]} is decided by Samsesh; remove it from [extra.synapse]")
+    return value
+
+
+Size = Annotated[str, AfterValidator(_size)]
+Duration = Annotated[str, AfterValidator(_duration_or_empty)]
+Url = Annotated[str, AfterValidator(_http_url)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+SynapseKeys = Annotated[dict[str, Any], AfterValidator(names.plain_data), AfterValidator(_not_owned)]
+RoomAlias = Annotated[str, AfterValidator(names.room_alias)]
+IpAddress = Annotated[str, AfterValidator(names.ip_address)]
+# Keys of homeserver.yaml that an operator's [extra.synapse] must not pull from under us.
+OWNED = frozenset(
+    {
+        *("server_name", "public_baseurl", "listeners", "database", "databases"),
+        *("signing_key_path", "log_config", "media_store_path", "report_stats"),
+        *("registration_shared_secret", "registration_shared_secret_path", "macaroon_secret_key"),
+        *("macaroon_secret_key_path", "form_secret", "form_secret_path", "pid_file"),
+    }
+)
+PositiveRate = Annotated[float, Field(gt=0)]
