@@ -9,8 +9,8 @@ from samsesh.errors import SettingsError
 from samsesh.facts import gather
 from samsesh.home import Home
 from samsesh.load import save
-from samsesh.ops import backup, database, service_account
-from samsesh.ops.server import Server, open_server
+from samsesh.ops import backup, database, programs, service_account
+from samsesh.ops.server import Server, again, open_server
 from samsesh.run import Process
 
 Say = Callable[[str], None]
@@ -26,6 +26,7 @@ class Report:
     first_admin: tuple[str, str | None] | None = None
     backup: str = ""
     manager: Process | None = None  # the process manager, where it runs in the foreground
+    to_get: list[str] = field(default_factory=list)  # programs that are not at hand: see `get_programs`
 
     @property
     def changed(self) -> bool:
@@ -48,8 +49,11 @@ def up(
         keep = {**server.loaded.adopted, **(flags or {})}
         if keep or not home.settings_file.exists():
             save(home, keep)
+        to_get = programs.settle(home, server.settings)
+        server = again(server)
         database.check(server)
         report = preview(server)
+        report.to_get = to_get
         ran = server.engine.running()
         try:
             _apply(server, report, say, foreground=foreground)
@@ -78,6 +82,27 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
         home.audit("up", changes=" ".join(f"{change.action}:{change.unit}" for change in report.changes))
     # Last: the password is told only once, so nothing may fail between making and telling it.
     report.first_admin = service_account.first_admin(server)
+
+
+def get_programs(
+    home: Home, environ: Mapping[str, str], names: list[str], *, say: Say, progress: programs.Progress
+) -> tuple[Report | None, dict[str, str]]:
+    """Get what was not at hand while the chat runs, then start what it is for: (what changed, name -> why not).
+
+    The home is not held while something is fetched or built.
+    """
+    failed = {}
+    for name in names:
+        server = open_server(home, environ)
+        if why := programs.get(home, server.settings, name, say, progress):
+            failed[name] = why
+    if len(failed) == len(names):
+        return None, failed
+    with home.lock("up", say):
+        server = open_server(home, environ)
+        report = preview(server)
+        _apply(server, report, say, foreground=False)
+    return report, failed
 
 
 def preview(server: Server) -> Report:

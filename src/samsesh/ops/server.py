@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from samsesh import facts as machine
@@ -54,10 +55,31 @@ def open_server(
 
 
 def planned(home: Home, loaded: Loaded, secrets: Secrets, say: Callable[[str], None] | None = None) -> Server:
-    facts = machine.gather()
+    facts = with_artifacts(machine.gather(), home)
     place = NativePlacement(home, loaded.settings, facts)
     plan = make_plan(Context(loaded.settings, secrets, facts, place))
     return Server(home, loaded.settings, secrets, facts, plan, NativeEngine(home, facts), loaded, say)
+
+
+def again(server: Server) -> Server:
+    """The same server planned anew: what is remembered of its home has changed."""
+    return planned(server.home, server.loaded, server.secrets, server.say)
+
+
+def with_artifacts(facts: Facts, home: Home) -> Facts:
+    """What `up` got for this home and is still there (ops/programs.py), with why the rest is not."""
+    known = home.state()
+    kept = {name: one for name, one in known.get("artifacts", {}).items() if Path(one["path"]).exists()}
+    programs = {name: one["path"] for name, one in kept.items() if not Path(one["path"]).is_dir()}
+    bundles = {name: one["path"] for name, one in kept.items() if Path(one["path"]).is_dir()}
+    return replace(
+        facts,
+        programs={**facts.programs, **programs},
+        bundles=bundles,
+        versions={**facts.versions, **{name: one["version"] for name, one in kept.items()}},
+        environments={name: one["env"] for name, one in kept.items() if one.get("env")},
+        missing={name: tuple(why) for name, why in known.get("missing", {}).items() if name not in kept},
+    )
 
 
 def preview_server(home: Home, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Server:

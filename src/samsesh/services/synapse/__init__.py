@@ -2,7 +2,7 @@
 
 from samsesh.formats import to_yaml
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Unit
-from samsesh.services.synapse.config import homeserver_yaml, log_config
+from samsesh.services.synapse.config import homeserver_yaml, log_config, turn_secret
 
 CORS = {"Access-Control-Allow-Origin": "*"}
 UNRECOGNIZED = '{"errcode":"M_UNRECOGNIZED","error":"Unrecognized request"}'
@@ -60,7 +60,12 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 str(config.path),
             ),
             probe=Probe("http", _private_socket(context), "/health", seconds=180),
-            files=(config, log, offer.database.passfile),
+            files=(
+                config,
+                log,
+                offer.database.passfile,
+                *([turn_secret(context, offer.turn)] if offer.turn else []),
+            ),
             folders=(place.data("synapse") / "media", place.logs("synapse")),
             needs=(offer.database.unit,) if offer.database.unit else (),
             env=jemalloc,
