@@ -13,7 +13,6 @@ from pathlib import Path
 
 from samsesh.download import Progress, sha256_of
 from samsesh.errors import SamseshError
-from samsesh.home import user_name
 from samsesh.run import undisturbed
 from samsesh.settings import Artifacts
 from samsesh.write import explained, make_dir, temporary_dir, write_file

@@ -69,7 +69,8 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             ),
             folders=(place.data("synapse") / "media", place.logs("synapse")),
             needs=(offer.database.unit,) if offer.database.unit else (),
-            env={**jemalloc, "SAMSESH_VERSION": __version__},  # our module in it is of that version: restart with a new one
+            # Our module in it is of that version: a new one restarts it.
+            env={**jemalloc, "SAMSESH_VERSION": __version__},
             stop_seconds=60,
             version=context.facts.versions.get("matrix-synapse", ""),
             address=place.url("api"),
