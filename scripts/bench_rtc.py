@@ -122,9 +122,8 @@ def running(command: list[str], url: str, environ: dict[str, str]) -> Iterator[s
         for _ in range(200):
             with contextlib.suppress(OSError):
                 try:
-                    urllib.request.urlopen(url, timeout=1).close()
-                except urllib.error.HTTPError:
-                    pass
+                    with contextlib.suppress(urllib.error.HTTPError):
+                        urllib.request.urlopen(url, timeout=1).close()  # noqa: S310 - a URL of ours
                 except urllib.error.URLError as error:
                     if not isinstance(error.reason, ssl.SSLError):
                         raise

@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from samsesh.rtc.bodies import Refused, not_json, read_current, read_delegation, read_legacy
+from samsesh.rtc.bodies import RefusedError, not_json, read_current, read_delegation, read_legacy
 from samsesh.rtc.config import Config
 from samsesh.rtc.limits import Limits, client_of
 from samsesh.rtc.log import Log, failure
@@ -40,11 +40,11 @@ READERS = {
 DELEGATION = "/delegate_delayed_leave"
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """The client hung up before its request was whole."""
 
 
-class Unread(Exception):
+class UnreadError(Exception):
     """The body is too large or too slow; the connection is of no more use."""
 
 
@@ -68,7 +68,7 @@ class App:
                 status = await self._post_route(path, scope, receive, send)
             else:
                 status = await self._other_route(path, scope, receive, send)
-        except Gone:
+        except GoneError:
             return
         if self._metrics:
             known = path in READERS or path in ("/healthz", "/sfu_webhook", "/metrics", "/readyz")
@@ -85,12 +85,12 @@ class App:
         try:
             found = await self._answer(path, scope, receive)
             status = 200
-        except Unread:
+        except UnreadError:
             refused, extra = not_json(), [CLOSE]
             status, found = refused.status, self._error(path, refused)
-        except Refused as refused:
+        except RefusedError as refused:
             status, found = refused.status, self._error(path, refused)
-        except (Gone, asyncio.CancelledError):
+        except (GoneError, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 - a defect of ours must still be an answer that a page can read
             self._log.error("defect", route=path, failure=failure(error))
@@ -99,22 +99,22 @@ class App:
 
     async def _answer(self, path: str, scope: Scope, receive: Receive) -> Mapping[str, Any]:
         if self._limits and (wait := self._limits.wait(client_of(scope))):
-            raise Limited(wait)
+            raise LimitedError(wait)
         if path == DELEGATION and not self._service.delegates:
-            raise Refused(404, "M_UNRECOGNIZED", "Delegation of delayed events is not available")
+            raise RefusedError(404, "M_UNRECOGNIZED", "Delegation of delayed events is not available")
         body = await read_body(scope, receive, LARGEST_BODY)
         if self.closing:
-            raise Refused(503, "M_UNKNOWN", "Service is shutting down")
+            raise RefusedError(503, "M_UNKNOWN", "Service is shutting down")
         asked = READERS[path](body)
         if path == DELEGATION:
             await self._service.delegate(asked)
             return {}
         return {"url": self._config.url, "jwt": await self._service.token(asked)}
 
-    def _error(self, path: str, refused: Refused) -> dict[str, Any]:
+    def _error(self, path: str, refused: RefusedError) -> dict[str, Any]:
         self._log.info("refused", route=path, status=refused.status, error=refused.error)
         found: dict[str, Any] = {"errcode": refused.errcode, "error": refused.error}
-        if isinstance(refused, Limited):
+        if isinstance(refused, LimitedError):
             found["retry_after_ms"] = refused.milliseconds
         return found
 
@@ -135,7 +135,7 @@ class App:
         """Always 200, as upstream: LiveKit would only try again."""
         try:
             body = await read_body(scope, receive, LARGEST_WEBHOOK)
-        except Unread:
+        except UnreadError:
             return await answer(send, 200, [CLOSE])
         authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         try:
@@ -145,7 +145,7 @@ class App:
         return await answer(send, 200)
 
 
-class Limited(Refused):
+class LimitedError(RefusedError):
     """Too many requests: the client may ask again after so many seconds."""
 
     def __init__(self, seconds: float) -> None:
@@ -158,23 +158,23 @@ def encode(found: Mapping[str, Any]) -> bytes:
 
 
 async def read_body(scope: Scope, receive: Receive, largest: int) -> bytes:
-    """The whole body; Unread where it is too large or takes too long, Gone where the client hung up."""
+    """The whole body; UnreadError where it is too large or takes too long, GoneError where the client hung up."""
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > largest:  # digits: the server's parser saw to that
-            raise Unread
+            raise UnreadError
     body, more = b"", True
     try:
         async with asyncio.timeout(BODY_SECONDS):
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Gone
+                    raise GoneError
                 body += message.get("body", b"")
                 if len(body) > largest:
-                    raise Unread
+                    raise UnreadError
                 more = message.get("more_body", False)
     except TimeoutError:
-        raise Unread from None
+        raise UnreadError from None
     return body
 
 

@@ -22,7 +22,7 @@ INT64 = 2**63
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """An answer of a Matrix error: HTTP status, errcode, text."""
 
     def __init__(self, status: int, errcode: str, error: str) -> None:
@@ -120,16 +120,16 @@ def _check_delay(found: dict[str, Any]) -> None:
         raise _bad("The request body is missing `delay_id` or `delay_timeout`")
 
 
-def _bad(error: str) -> Refused:
-    return Refused(400, "M_BAD_JSON", error)
+def _bad(error: str) -> RefusedError:
+    return RefusedError(400, "M_BAD_JSON", error)
 
 
-def not_json() -> Refused:
-    return Refused(400, "M_NOT_JSON", "Error reading request")
+def not_json() -> RefusedError:
+    return RefusedError(400, "M_NOT_JSON", "Error reading request")
 
 
 def decode(body: bytes, shape: Shape) -> dict[str, Any]:
-    """The values of a body, absent ones empty; Refused where it is not of that shape."""
+    """The values of a body, absent ones empty; RefusedError where it is not of that shape."""
     try:
         text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
         value, _ = _decoder.raw_decode(text)

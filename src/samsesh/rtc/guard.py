@@ -7,7 +7,7 @@ DNS answers all come past it, and what was checked is what is connected to.
 import socket
 from asyncio import get_running_loop
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -15,18 +15,20 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from samsesh.rtc.config import Config
 
 # IANA's special-purpose registries (RFC 6890 and later), and a cloud's metadata service on a public address.
-_FORBIDDEN_V4 = [
-    ip_network(text)
-    for text in (
-        "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24"
-        " 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4"
-        " 168.63.129.16/32"
-    ).split()
-]
-_PUBLIC_V6 = ip_network("2000::/3")
+_FORBIDDEN_V4 = tuple(
+    map(
+        IPv4Network,
+        (
+            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+            *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
+            *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32"),
+        ),
+    )
+)
+_PUBLIC_V6 = IPv6Network("2000::/3")
 # Teredo and others, documentation twice, 6to4: the last could hide a private IPv4 address.
-_FORBIDDEN_V6 = [ip_network(text) for text in "2001::/23 2001:db8::/32 2002::/16 3fff::/20".split()]
-_NAT64 = ip_network("64:ff9b::/96")  # how a host without IPv4 reaches it (RFC 6052)
+_FORBIDDEN_V6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
+_NAT64 = IPv6Network("64:ff9b::/96")  # how a host without IPv4 reaches it (RFC 6052)
 LOOKUPS = 16  # at a time: a stranger's slow name server must not hold up our own look-ups
 
 

@@ -16,7 +16,7 @@ ANSWER_SIZE = 64 * 1024
 Answer = tuple[int, bytes]
 
 
-class Unverified(Exception):
+class UnverifiedError(Exception):
     """The token was not confirmed; `reason` is for our log, never with anything secret."""
 
     def __init__(self, reason: str) -> None:
@@ -36,17 +36,17 @@ class OpenId:
         self._discovery = discovery
 
     async def user(self, server: str, token: str) -> str:
-        """The user ID that `server` says has this token; Unverified otherwise."""
+        """The user ID that `server` says has this token; UnverifiedError otherwise."""
         path = f"{USERINFO}?access_token={quote(token, safe='')}"
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
                 status, body = await self._ask(server, path)
         except TimeoutError:
-            raise Unverified("the homeserver did not answer in time") from None
+            raise UnverifiedError("the homeserver did not answer in time") from None
         except FAILURES as error:
-            raise Unverified(f"the homeserver could not be asked ({type(error).__name__})") from None
+            raise UnverifiedError(f"the homeserver could not be asked ({type(error).__name__})") from None
         if status != 200:
-            raise Unverified(f"the homeserver answered {status}")
+            raise UnverifiedError(f"the homeserver answered {status}")
         return _subject(body, server)
 
     async def _ask(self, server: str, path: str) -> Answer:
@@ -54,7 +54,7 @@ class OpenId:
             return await self.ask_own(path)
         targets = await self._discovery.servers(server)
         if not targets:
-            raise Unverified("no server name")
+            raise UnverifiedError("no server name")
         for target in targets[:-1]:
             try:
                 return await self._ask_target(target, path)
@@ -90,12 +90,12 @@ def _subject(body: bytes, server: str) -> str:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
-        raise Unverified("the homeserver's answer is no JSON") from None
+        raise UnverifiedError("the homeserver's answer is no JSON") from None
     user = found.get("sub") if isinstance(found, dict) else None
     if not isinstance(user, str) or not user.startswith("@"):
-        raise Unverified("the homeserver named no user")
+        raise UnverifiedError("the homeserver named no user")
     if user.partition(":")[2] != server:
-        raise Unverified("the homeserver named a user of another one")
+        raise UnverifiedError("the homeserver named a user of another one")
     if not user.isprintable() or len(user) > 255:
-        raise Unverified("the homeserver named no proper user")
+        raise UnverifiedError("the homeserver named no proper user")
     return user

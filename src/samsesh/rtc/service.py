@@ -4,14 +4,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from samsesh.rtc.bodies import Asked, Refused
+from samsesh.rtc.bodies import Asked, RefusedError
 from samsesh.rtc.config import Config
 from samsesh.rtc.discovery import Discovery
 from samsesh.rtc.fetch import FAILURES
 from samsesh.rtc.leave import Leave
 from samsesh.rtc.livekit import LiveKitError, Rooms
 from samsesh.rtc.log import Log
-from samsesh.rtc.openid import USERINFO, OpenId, Unverified
+from samsesh.rtc.openid import USERINFO, OpenId, UnverifiedError
 from samsesh.rtc.proof import Proof
 from samsesh.rtc.tokens import Tokens, identity_of, room_of
 
@@ -61,13 +61,13 @@ class Service:
         return self._proof is None or self._proof.proven
 
     async def token(self, asked: Asked) -> str:
-        """The JWT for one participant, whose room is made where they may; Refused otherwise."""
+        """The JWT for one participant, whose room is made where they may; RefusedError otherwise."""
         user = await self._verify(asked)
         full_access = self._config.has_full_access(asked.server)
         if asked.delay_id and not full_access:
-            raise Refused(400, "M_BAD_JSON", ONLY_FULL_ACCESS)
+            raise RefusedError(400, "M_BAD_JSON", ONLY_FULL_ACCESS)
         if asked.delay_id and not self.delegates:
-            raise Refused(400, "M_BAD_JSON", "Delegation of delayed events is not available")
+            raise RefusedError(400, "M_BAD_JSON", "Delegation of delayed events is not available")
         room, identity = room_of(asked), identity_of(asked, user)
         jwt = self._tokens.join(room, identity, full_access=full_access)
         if full_access:
@@ -81,10 +81,10 @@ class Service:
         return jwt
 
     async def delegate(self, asked: Asked) -> None:
-        """Takes over the leave of somebody who is in the call already; Refused otherwise."""
+        """Takes over the leave of somebody who is in the call already; RefusedError otherwise."""
         user = await self._verify(asked)
         if not self._config.has_full_access(asked.server):
-            raise Refused(403, "M_FORBIDDEN", ONLY_FULL_ACCESS)
+            raise RefusedError(403, "M_FORBIDDEN", ONLY_FULL_ACCESS)
         room, identity = room_of(asked), identity_of(asked, user)
         await self._jobs.add(await self._leave(asked, room, identity))
         self._log.info("delegated", server=asked.server, room=room)
@@ -94,10 +94,10 @@ class Service:
         try:
             user = await self._openid.user(asked.server, asked.token)
             if asked.claimed_user and user != asked.claimed_user:
-                raise Unverified("the token is another user's than claimed")
-        except Unverified as unverified:
+                raise UnverifiedError("the token is another user's than claimed")
+        except UnverifiedError as unverified:
             self._log.warning("unverified", server=asked.server, reason=unverified.reason)
-            raise Refused(401, "M_UNAUTHORIZED", UNAUTHORIZED) from None
+            raise RefusedError(401, "M_UNAUTHORIZED", UNAUTHORIZED) from None
         finally:
             if self.metrics:
                 self.metrics.verification(time.perf_counter() - began)
@@ -107,7 +107,7 @@ class Service:
         base = await self._client_api(asked.server)
         if not base:
             self._log.warning("no client-server API", server=asked.server)
-            raise Refused(400, "M_BAD_JSON", "Unable to resolve client-server API")
+            raise RefusedError(400, "M_BAD_JSON", "Unable to resolve client-server API")
         return Leave(room, identity, base, asked.delay_id, asked.delay_timeout / 1000)
 
     async def _client_api(self, server: str) -> str | None:
@@ -122,7 +122,7 @@ class Service:
             await self._rooms.create(room)
         except LiveKitError as error:
             self._log.error("room not created", room=room, reason=error.reason)
-            raise Refused(500, "M_UNKNOWN", "Unable to create room on SFU") from None
+            raise RefusedError(500, "M_UNKNOWN", "Unable to create room on SFU") from None
 
     async def webhook(self, authorization: str, body: bytes) -> None:
         """Takes a webhook; one that LiveKit did not sign is dropped."""
