@@ -16,18 +16,18 @@ class Log:
         self.level = level
 
     def debug(self, event: str, **fields: Any) -> None:
-        self._write(logging.DEBUG, event, fields)
+        self.write(logging.DEBUG, event, **fields)
 
     def info(self, event: str, **fields: Any) -> None:
-        self._write(logging.INFO, event, fields)
+        self.write(logging.INFO, event, **fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        self._write(logging.WARNING, event, fields)
+        self.write(logging.WARNING, event, **fields)
 
     def error(self, event: str, **fields: Any) -> None:
-        self._write(logging.ERROR, event, fields)
+        self.write(logging.ERROR, event, **fields)
 
-    def _write(self, level: int, event: str, fields: dict[str, Any]) -> None:
+    def write(self, level: int, event: str, **fields: Any) -> None:
         if level < self.level:
             return
         when = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -55,7 +55,7 @@ class Libraries(logging.Handler):
     """What libraries log, as events: their words, and of an exception only its kind and place."""
 
     def __init__(self, log: Log) -> None:
-        super().__init__(max(log.level, logging.WARNING))
+        super().__init__(log.level)
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -63,4 +63,4 @@ class Libraries(logging.Handler):
         fields = {"logger": record.name, "words": record.getMessage() if ours else str(record.msg)}
         if record.exc_info and record.exc_info[1]:
             fields["failure"] = failure(record.exc_info[1])
-        self._log.warning("library", **fields)
+        self._log.write(record.levelno, "library", **fields)

@@ -16,6 +16,7 @@ import uvloop
 
 from samsesh.errors import SamseshError
 from samsesh.rtc.app import App
+from samsesh.rtc.client_api import ClientApi
 from samsesh.rtc.config import Config
 from samsesh.rtc.discovery import Discovery
 from samsesh.rtc.fetch import own_session, session_for_strangers, socket_path
@@ -36,6 +37,7 @@ def serve(config: Config) -> None:
     """Runs until SIGTERM or SIGINT."""
     log = Log(config.level)
     logging.basicConfig(handlers=[Libraries(log)], level=logging.WARNING, force=True)
+    logging.getLogger("samsesh").setLevel(config.level)
     logging.captureWarnings(True)
     with listening(config.bind) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(config, listener, log))
@@ -51,9 +53,10 @@ async def _run(config: Config, listener: socket.socket, log: Log) -> None:
         rooms = Rooms(config, own, tokens)
         discovery = Discovery(strangers)
         openid = OpenId(config, strangers, homeserver, discovery)
-        jobs = Leaves(open_store(config.redis_url, config.state), rooms.has, strangers)
+        client_api = ClientApi(config, strangers, homeserver, own, discovery)
+        jobs = Leaves(open_store(config.redis_url, config.state), rooms.has, client_api.post)
         proof = Proof(rooms, log) if config.strict else None
-        service = Service(config, openid, rooms, tokens, discovery, jobs, proof, log)
+        service = Service(config, openid, rooms, tokens, client_api, jobs, proof, log)
         if config.strict:
             from samsesh.rtc.metrics import Metrics
 

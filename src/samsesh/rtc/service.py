@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from samsesh.rtc.bodies import Asked, RefusedError
+from samsesh.rtc.client_api import ClientApi
 from samsesh.rtc.config import Config
-from samsesh.rtc.discovery import Discovery
 from samsesh.rtc.fetch import FAILURES
-from samsesh.rtc.leave import Leave
+from samsesh.rtc.leave import Leave, Leaves
 from samsesh.rtc.livekit import LiveKitError, Rooms
 from samsesh.rtc.log import Log
 from samsesh.rtc.openid import USERINFO, OpenId, UnverifiedError
@@ -23,14 +23,6 @@ ONLY_FULL_ACCESS = "Delegation of delayed events is only supported for full acce
 PARTICIPANT_EVENTS = ("participant_joined", "participant_left", "participant_connection_aborted")
 
 
-class Jobs(Protocol):
-    """The delegated leaves, as far as requests and webhooks have to do with them."""
-
-    async def add(self, leave: Leave) -> None: ...
-    async def event(self, kind: str, room: str, identity: str) -> None: ...
-    def count(self) -> int: ...
-
-
 class Service:
     """`proof`: None where delegation needs none, as upstream."""
 
@@ -40,8 +32,8 @@ class Service:
         openid: OpenId,
         rooms: Rooms,
         tokens: Tokens,
-        discovery: Discovery,
-        jobs: Jobs,
+        client_api: ClientApi,
+        jobs: Leaves,
         proof: Proof | None,
         log: Log,
     ) -> None:
@@ -49,7 +41,7 @@ class Service:
         self._openid = openid
         self._rooms = rooms
         self._tokens = tokens
-        self._discovery = discovery
+        self._client_api = client_api
         self._jobs = jobs
         self._proof = proof
         self._log = log
@@ -104,18 +96,11 @@ class Service:
         return user
 
     async def _leave(self, asked: Asked, room: str, identity: str) -> Leave:
-        base = await self._client_api(asked.server)
+        base = await self._client_api.base(asked.server)
         if not base:
             self._log.warning("no client-server API", server=asked.server)
             raise RefusedError(400, "M_BAD_JSON", "Unable to resolve client-server API")
         return Leave(room, identity, base, asked.delay_id, asked.delay_timeout / 1000)
-
-    async def _client_api(self, server: str) -> str | None:
-        if url := self._config.overrides.get(server):
-            return url
-        if server == self._config.homeserver:
-            return self._config.homeserver_url
-        return await self._discovery.client(server)
 
     async def _create(self, room: str) -> None:
         try:
@@ -147,7 +132,8 @@ class Service:
         if self._config.homeserver:
             found["homeserver"] = await _checked(self._check_homeserver)
         ready = all(part["ok"] for part in found.values())
-        return {"ready": ready, **found, "delegation": self.delegates, "jobs": self._jobs.count()}
+        leaves = {"count": self._jobs.count(), "trouble": self._jobs.trouble}
+        return {"ready": ready, **found, "delegation": self.delegates, "leaves": leaves}
 
     async def _check_livekit(self) -> str:
         try:
