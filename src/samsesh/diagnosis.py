@@ -131,7 +131,9 @@ def choose(checks: Sequence[Check], groups: Iterable[str] = (), ids: Iterable[st
     A group may also be an id. Raises SettingsError for unknown names and for checks that need each other.
     """
     known = {check.id: check for check in checks}
-    members = {group: [one.id for one in checks if group in one.groups] for one in checks for group in one.groups}
+    members = {
+        group: [one.id for one in checks if group in one.groups] for one in checks for group in one.groups
+    }
     wanted: set[str] = set()
     for name in groups:
         wanted |= set(members.get(name) or [_known(name, known, members, "check or group")])
@@ -148,14 +150,18 @@ def choose(checks: Sequence[Check], groups: Iterable[str] = (), ids: Iterable[st
         return [chosen[id_] for id_ in order]
     except CycleError as error:
         circle = " -> ".join(error.args[1])
-        raise SettingsError(f"checks need each other in a circle: {circle}", "this is a defect; report it") from None
+        raise SettingsError(
+            f"checks need each other in a circle: {circle}", "this is a defect; report it"
+        ) from None
 
 
 def _known(name: str, checks: dict[str, Check], groups: dict[str, list[str]], what: str) -> str:
     if name in checks:
         return name
     names = sorted({*checks, *groups})
-    raise SettingsError(f"there is no {what} {name!r}", nearest(name, names) or f"there are: {', '.join(names)}")
+    raise SettingsError(
+        f"there is no {what} {name!r}", nearest(name, names) or f"there are: {', '.join(names)}"
+    )
 
 
 async def examine(patient: Patient, checks: Sequence[Check], told: Told | None = None) -> list[Outcome]:
@@ -200,9 +206,10 @@ async def _bounded(check: Check, patient: Patient) -> Result:
             await asyncio.wait({task}, timeout=TIDY_SECONDS)
     if task.cancelled():
         return _defect(check, "CancelledError")
-    if isinstance(error := task.exception(), SamseshError):
+    error = task.exception()
+    if isinstance(error, SamseshError):
         return Result("failed", error.message, seen=error.detail, advice=error.hint)
-    if error:
+    if error is not None:
         return _defect(check, type(error).__name__, _place(error))
     found = task.result()
     return found if isinstance(found, Result) else _defect(check, type(found).__name__)

@@ -107,7 +107,9 @@ def _print(server: "Server", outcomes: "Sequence[Outcome]", changes: "Changes | 
     from samsesh.cli.output import console
     from samsesh.cli.users import moment
 
-    worst = next(s for s in ("failed", "warning", "skipped", "ok") if s in {o.result.status for o in outcomes} | {"ok"})
+    worst = next(
+        s for s in ("failed", "warning", "skipped", "ok") if s in {o.result.status for o in outcomes} | {"ok"}
+    )
     color = {"failed": "bold red", "ok": "bold green"}.get(worst, "bold yellow")
     console.print(verdict(outcomes), style=color, markup=False)
     if changes and (changes.worse or changes.better):

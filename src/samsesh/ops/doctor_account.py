@@ -68,9 +68,7 @@ def make(server: "Server") -> str:
                 "close that account in an administration client: its name is kept for Samsesh",
             )
         back = {"deactivated": False, "locked": False} if found else {}
-        synapse.put_user(
-            target, password=password, admin=False, user_type=service_account.USER_TYPE, **back
-        )
+        synapse.put_user(target, password=password, admin=False, user_type=service_account.USER_TYPE, **back)
         synapse.lift_message_limit(target)
     with SynapseClient(service_account.socket_of(server)) as nobody:
         token = nobody.login(target, password, DEVICE)
