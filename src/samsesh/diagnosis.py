@@ -126,7 +126,7 @@ def check_of(name: str, module: ModuleType) -> Check:
 
 
 def choose(checks: Sequence[Check], groups: Iterable[str] = (), ids: Iterable[str] = ()) -> list[Check]:
-    """The checks of these groups and ids (none named: all) and what they need, needs first, otherwise by id.
+    """The checks of these groups and ids (none named: all) and what they need, by id.
 
     A group may also be an id. Raises SettingsError for unknown names and for checks that need each other.
     """
@@ -146,13 +146,12 @@ def choose(checks: Sequence[Check], groups: Iterable[str] = (), ids: Iterable[st
             chosen[check.id] = check
             waiting += [_known(need, known, {}, "check") for need in check.needs]
     try:
-        order = TopologicalSorter({id_: chosen[id_].needs for id_ in sorted(chosen)}).static_order()
-        return [chosen[id_] for id_ in order]
+        TopologicalSorter({id_: check.needs for id_, check in chosen.items()}).prepare()
     except CycleError as error:
         circle = " -> ".join(error.args[1])
-        raise SettingsError(
-            f"checks need each other in a circle: {circle}", "this is a defect; report it"
-        ) from None
+        message = f"checks need each other in a circle: {circle}"
+        raise SettingsError(message, "this is a defect; please report it") from None
+    return [chosen[id_] for id_ in sorted(chosen)]
 
 
 def _known(name: str, checks: dict[str, Check], groups: dict[str, list[str]], what: str) -> str:
@@ -180,7 +179,7 @@ async def examine(patient: Patient, checks: Sequence[Check], told: Told | None =
             told(outcome)
         return outcome
 
-    for check in checks:  # needs come first
+    for check in checks:  # none begins before all are in
         running[check.id] = asyncio.ensure_future(one(check))
     try:
         return list(await asyncio.gather(*running.values()))
@@ -211,7 +210,7 @@ async def _bounded(check: Check, patient: Patient) -> Result:
         return Result("failed", error.message, seen=error.detail, advice=error.hint)
     if error is not None:
         return _defect(check, type(error).__name__, _place(error))
-    found = task.result()
+    found: Any = task.result()
     return found if isinstance(found, Result) else _defect(check, type(found).__name__)
 
 

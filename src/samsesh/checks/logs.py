@@ -13,6 +13,11 @@ LOOKED_AT = 2000  # last lines of each log
 SHOWN = 5
 # The level, where Synapse (" - ERROR - "), PostgreSQL ("] ERROR:") and Caddy and LiveKit (tabs) write it.
 ERROR = re.compile(r"(?:\t| - |\] )(?:ERROR|CRITICAL|FATAL|PANIC)(?:\t| - |:)")
+# What every start and stop writes, though nothing is wrong.
+HARMLESS = re.compile(
+    r"the database system is (?:starting up|shutting down)|terminating connection due to administrator command"
+    r"|Metric named \S+ already registered"
+)
 
 
 async def check(patient: Patient) -> Result:
@@ -26,7 +31,11 @@ async def check(patient: Patient) -> Result:
 def errors(lines: Iterable[tuple[str, str]], now: float) -> list[tuple[str, str]]:
     """(service, line) of those that tell of an error in the last minutes."""
     start = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now - MINUTES * 60))
-    return [(name, line) for name, line in lines if line[: logs.STAMP] >= start and ERROR.search(line[:400])]
+    return [
+        (name, line)
+        for name, line in lines
+        if line[: logs.STAMP] >= start and ERROR.search(line[:400]) and not HARMLESS.search(line)
+    ]
 
 
 def judged(found: list[tuple[str, str]]) -> Result:

@@ -29,6 +29,6 @@ def judged(found: Mapping[str, int], used: int) -> Result:
     seen = f"{free // MB} MB of {found.get('MemTotal', 0) // MB} MB are free, and {swap // MB} MB of swap"
     ours = f"this server uses {used // MB} MB"
     if free + swap < SHORT:
-        advice = "end other programs, add memory or swap, or lower synapse.cache_factor: samsesh config set synapse.cache_factor 0.25"
+        advice = "end other programs, add memory or swap, or: samsesh config set synapse.cache_factor 0.25"
         return Result("warning", f"memory is short: {free // MB} MB are free", f"{seen}; {ours}", advice)
     return Result("ok", f"{seen}; {ours}")
