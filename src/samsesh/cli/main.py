@@ -12,7 +12,20 @@ from typing import Annotated
 import typer
 
 from samsesh import __version__
-from samsesh.cli import backup, config, doctor, invites, programs, reports, restore, rtc, service, setup, up, users
+from samsesh.cli import (
+    backup,
+    config,
+    doctor,
+    invites,
+    programs,
+    reports,
+    restore,
+    rtc,
+    service,
+    setup,
+    up,
+    users,
+)
 from samsesh.cli import destroy as destroy_
 from samsesh.errors import FAILED, SamseshError
 from samsesh.home import Home, default_home, named_home
