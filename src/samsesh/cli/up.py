@@ -67,15 +67,22 @@ def run_up(home: Home, *, yes: bool, flags: dict[str, Any] | None = None, foregr
 
 def _get_programs(home: Home, report: "Report") -> None:
     """The chat runs; now what calls need is got, which may take minutes."""
-    from samsesh.cli.output import console, say, warn
-    from samsesh.cli.progress import shown
+    from samsesh.cli.output import console, errors, say, warn
+    from samsesh.cli.programs import shown
     from samsesh.ops import deploy
 
     console.print("\nThe chat is ready. Getting what calls need:", markup=False)
-    with shown() as progress:
-        more, failed = deploy.get_programs(home, os.environ, report.to_get, say=say, progress=progress)
-    for name, why in failed.items():
-        warn(f"{name} is not there: {why}")
+    try:
+        with shown() as progress:
+            more, failed = deploy.get_programs(home, os.environ, say=say, progress=progress)
+    except KeyboardInterrupt:
+        if not report.manager:
+            say("the chat goes on; to get what calls need: samsesh up")
+        raise
+    for error in failed:
+        warn(f"{error.message}; {error.hint}")
+        if error.detail:
+            errors.print(error.detail, style="dim", markup=False)
     if more:
         _tell_addresses(more)
 
@@ -161,7 +168,7 @@ def _tell_addresses(report: "Report") -> None:
         if name in offer.addresses:
             table.add_row(title, offer.addresses[name])
     console.print(table)
-    for off in offer.off:
+    for off in () if report.to_get else offer.off:  # what is still to get is told behind it
         console.print(f"  {off.name}: off, since {off.reason}. {off.advice}", markup=False)
 
 

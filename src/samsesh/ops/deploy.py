@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from samsesh.download import Progress
 from samsesh.engines.native import Change
-from samsesh.errors import SettingsError
+from samsesh.errors import SamseshError, SettingsError
 from samsesh.facts import gather
 from samsesh.home import Home
-from samsesh.load import save
+from samsesh.load import load, save
 from samsesh.ops import backup, database, programs, service_account
 from samsesh.ops.server import Server, again, open_server
 from samsesh.run import Process
@@ -49,11 +50,12 @@ def up(
         keep = {**server.loaded.adopted, **(flags or {})}
         if keep or not home.settings_file.exists():
             save(home, keep)
-        to_get = programs.settle(home, server.settings)
+        found = programs.at_hand(home, server.settings)
+        programs.remember(home, found)
         server = again(server)
         database.check(server)
         report = preview(server)
-        report.to_get = to_get
+        report.to_get = [name for name in programs.wanted(server.settings) if name not in found]
         ran = server.engine.running()
         try:
             _apply(server, report, say, foreground=foreground)
@@ -85,18 +87,18 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
 
 
 def get_programs(
-    home: Home, environ: Mapping[str, str], names: list[str], *, say: Say, progress: programs.Progress
-) -> tuple[Report | None, dict[str, str]]:
-    """Get what was not at hand while the chat runs, then start what it is for: (what changed, name -> why not).
+    home: Home, environ: Mapping[str, str], *, say: Say, progress: Progress
+) -> tuple[Report | None, list[SamseshError]]:
+    """Get what was not at hand while the chat runs, then start what it is for: (what changed, what could not be had).
 
     The home is not held while something is fetched or built.
     """
-    failed = {}
-    for name in names:
-        server = open_server(home, environ)
-        if why := programs.get(home, server.settings, name, say, progress):
-            failed[name] = why
-    if len(failed) == len(names):
+    settings = load(home, environ).settings
+    looking = programs.search(home, settings, say, progress)
+    found = programs.at_hand(home, settings)
+    waiting = [module for name, module in programs.wanted(settings).items() if name not in found]
+    failed = [error for module in waiting if (error := programs.get(home, looking, module))]
+    if len(failed) == len(waiting):
         return None, failed
     with home.lock("up", say):
         server = open_server(home, environ)

@@ -1,49 +1,64 @@
 """Programs and web bundles that are no Python packages: what is at hand counts at once, the rest is got meanwhile."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
 
-from samsesh import artifacts
-from samsesh.artifacts import Artifact, Progress
+from samsesh.artifacts import element_call, livekit, turnserver
+from samsesh.cache import Artifact, Search, cache_dir
+from samsesh.download import Progress
 from samsesh.errors import SamseshError
+from samsesh.facts import gather
 from samsesh.home import Home
 from samsesh.settings import Settings
 
 Say = Callable[[str], None]
 
 
-def wanted(settings: Settings) -> list[str]:
-    """Names of the artifacts that these settings make use of."""
-    calls = ["livekit-server", "element-call"] if settings.calls.provider == "element-call" else []
-    return [*calls, *(["turnserver"] if settings.turn.enabled else [])]
+def wanted(settings: Settings) -> dict[str, ModuleType]:
+    """What these settings make use of: the artifact's name -> how it is got."""
+    calls = (livekit, element_call) if settings.calls.provider == "element-call" else ()
+    relay = (turnserver,) if settings.turn.enabled else ()
+    return {module.NAME: module for module in (*calls, *relay)}
 
 
-def settle(home: Home, settings: Settings) -> list[str]:
-    """Remember what is at hand without network or long work; the names of what is still to get."""
-    found = {name: artifacts.at_once(name, settings.artifacts, home.path) for name in wanted(settings)}
-    _remember(home, {name: artifact for name, artifact in found.items() if artifact})
-    return [name for name, artifact in found.items() if artifact is None]
+def search(
+    home: Home,
+    settings: Settings,
+    say: Say = lambda text: None,
+    progress: Progress = lambda what, done, total: None,
+) -> Search:
+    cache, machine = cache_dir(os.environ, home.path), gather().machine
+    return Search(settings.artifacts, cache, machine, os.environ, say, progress)
 
 
-def get(home: Home, settings: Settings, name: str, say: Say, progress: Progress) -> str:
-    """Get one that is not at hand; empty, or why it cannot be had, which is remembered."""
+def at_hand(home: Home, settings: Settings) -> dict[str, Any]:
+    """What can be used without network or long work; what the settings name and cannot be used is an error."""
+    looking = search(home, settings)
+    found = {name: module.at_hand(looking) for name, module in wanted(settings).items()}
+    return {name: _data(artifact) for name, artifact in found.items() if artifact}
+
+
+def get(home: Home, looking: Search, module: ModuleType) -> SamseshError | None:
+    """Get one that is not at hand and remember it; or why it cannot be had, remembered for `status`."""
     try:
-        found = artifacts.obtain(name, settings.artifacts, home.path, say, progress)
+        found: Artifact = module.obtain(looking)
     except SamseshError as error:
-        why = {**home.state().get("missing", {}), name: (error.message, error.hint)}
-        home.remember(missing=why)
-        return "\n".join(part for part in (error.message, error.detail, error.hint) if part)
-    _remember(home, {name: found})
-    say(f"{name} {found.version}: {found.how}")
-    return ""
+        home.remember(missing={**home.state().get("missing", {}), module.NAME: (error.message, error.hint)})
+        return error
+    remember(home, {found.name: _data(found)})
+    looking.say(f"{found.name} {found.version}: {found.how}")
+    return None
 
 
-def _remember(home: Home, found: dict[str, Artifact]) -> None:
+def remember(home: Home, found: Mapping[str, Any]) -> None:
+    """Keep where they are, for every later command."""
     state = home.state()
     kept = state.get("artifacts", {})
-    new = {name: _data(artifact) for name, artifact in found.items()}
-    if any(kept.get(name) != data for name, data in new.items()):
-        missing = {name: why for name, why in state.get("missing", {}).items() if name not in new}
-        home.remember(artifacts={**kept, **new}, missing=missing)
+    if any(kept.get(name) != about for name, about in found.items()):
+        missing = {name: why for name, why in state.get("missing", {}).items() if name not in found}
+        home.remember(artifacts={**kept, **found}, missing=missing)
 
 
 def _data(artifact: Artifact) -> dict[str, object]:

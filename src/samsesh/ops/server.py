@@ -14,6 +14,7 @@ from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.load import Loaded, load
 from samsesh.model import Context, Plan
+from samsesh.ops import programs
 from samsesh.plan import make_plan
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
@@ -54,8 +55,15 @@ def open_server(
     return planned(home, loaded, secrets, say)
 
 
-def planned(home: Home, loaded: Loaded, secrets: Secrets, say: Callable[[str], None] | None = None) -> Server:
-    facts = with_artifacts(machine.gather(), home)
+def planned(
+    home: Home,
+    loaded: Loaded,
+    secrets: Secrets,
+    say: Callable[[str], None] | None = None,
+    found: Mapping[str, Any] | None = None,
+) -> Server:
+    """Plan; `found` has artifacts that are not yet remembered."""
+    facts = with_artifacts(machine.gather(), home, found or {})
     place = NativePlacement(home, loaded.settings, facts)
     plan = make_plan(Context(loaded.settings, secrets, facts, place))
     return Server(home, loaded.settings, secrets, facts, plan, NativeEngine(home, facts), loaded, say)
@@ -66,10 +74,11 @@ def again(server: Server) -> Server:
     return planned(server.home, server.loaded, server.secrets, server.say)
 
 
-def with_artifacts(facts: Facts, home: Home) -> Facts:
+def with_artifacts(facts: Facts, home: Home, found: Mapping[str, Any]) -> Facts:
     """What `up` got for this home and is still there (ops/programs.py), with why the rest is not."""
     known = home.state()
-    kept = {name: one for name, one in known.get("artifacts", {}).items() if Path(one["path"]).exists()}
+    all_of_them = {**known.get("artifacts", {}), **found}
+    kept = {name: one for name, one in all_of_them.items() if Path(one["path"]).exists()}
     programs = {name: one["path"] for name, one in kept.items() if not Path(one["path"]).is_dir()}
     bundles = {name: one["path"] for name, one in kept.items() if Path(one["path"]).is_dir()}
     return replace(
@@ -86,4 +95,13 @@ def preview_server(home: Home, environ: Mapping[str, str], flags: Mapping[str, A
     """As `open_server` for `up`, but without leaving anything in the home: missing secrets are made up and forgotten."""
     home.check_format()
     loaded = load(home, environ, flags=flags, adopt=True)
-    return planned(home, loaded, kept.preview(home, loaded.given_secrets))
+    found = programs.at_hand(home, loaded.settings)
+    return planned(home, loaded, kept.preview(home, loaded.given_secrets), found=found)
+
+
+def server_as_found(home: Home, environ: Mapping[str, str]) -> Server:
+    """As `open_server` for the doctor: changes nothing, and opens a server whose secrets are open or damaged, too."""
+    home.must_be_there()
+    home.check_format()
+    loaded = load(home, environ)
+    return planned(home, loaded, kept.as_found(home, loaded.given_secrets))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from samsesh import __version__
 from samsesh.model import Context, File, Offer, Probe, Route, Unit
 
 PATHS = ("/sfu/get", "/get_token", "/delegate_delayed_leave", "/healthz")
@@ -47,7 +48,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             env=_environment(context, offer, str(keys.path)),
             binds=(("rtc_auth_inner", place.inner("rtc_auth_inner")),),
             stop_seconds=15,
-            version=context.facts.versions.get("samsesh", ""),
+            version=__version__,
             address=place.url("rtc_auth"),
         ),
     )

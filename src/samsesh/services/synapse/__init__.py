@@ -1,5 +1,6 @@
 """Synapse, the Matrix homeserver: its unit, its routes, and its private socket for our own work."""
 
+from samsesh import __version__
 from samsesh.formats import to_yaml
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Unit
 from samsesh.services.synapse.config import homeserver_yaml, log_config, turn_secret
@@ -68,7 +69,8 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             ),
             folders=(place.data("synapse") / "media", place.logs("synapse")),
             needs=(offer.database.unit,) if offer.database.unit else (),
-            env=jemalloc,
+            # Our module in it is of that version: a new one restarts it.
+            env={**jemalloc, "SAMSESH_VERSION": __version__},
             stop_seconds=60,
             version=context.facts.versions.get("matrix-synapse", ""),
             address=place.url("api"),
