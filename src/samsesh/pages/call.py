@@ -61,6 +61,7 @@ def _head(facts: CallFacts) -> str:
         "brand": facts.brand,
         "logo": urls["logo"],
         "theme": facts.theme,
+        "homeserver": facts.homeserver_url,
         "registration": facts.registration,
         "register": facts.register_url,
     }

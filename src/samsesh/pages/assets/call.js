@@ -6,6 +6,7 @@
   const UPSTREAM = "Element Call";
   const REGISTER = /\/_matrix\/client\/[^/]+\/register$/;
   const TEXTS = /\/assets\/[\w-]+-app-[\w-]+\.json$/;
+  const WELL_KNOWN = "/.well-known/matrix/client";
   const LOGOS = `svg[viewBox="0 0 260 30"], svg[viewBox="0 0 300 66"], svg[aria-label="${UPSTREAM}"]`;
   const ADVICE = {
     token: "It takes an invitation: open the link in it, or ask whoever runs this server for one.",
@@ -51,13 +52,14 @@
   }
 
   const ask = window.fetch;
-  window.fetch = (what, options) => {
+  window.fetch = async (what, options) => {
     const { pathname } = new URL(what.url ?? what, location.href);
-    if (TEXTS.test(pathname)) {
-      return ask(what, options).then(async (answer) => (answer.ok ? Response.json(reworded(await answer.json())) : answer));
-    }
-    if (ADVICE && REGISTER.test(pathname)) return Promise.resolve(Response.json({ flows: [], params: {} }, { status: 401 }));
-    return ask(what, options);
+    // Upstream asks how to register even for who is logged in, and stumbles over a refusal.
+    if (ADVICE && REGISTER.test(pathname)) return Response.json({ flows: [], params: {} }, { status: 401 });
+    // The server's name need not be where it is: it publishes the same document beside its API.
+    if (pathname === WELL_KNOWN) return ask(ours.homeserver + WELL_KNOWN, options);
+    const answer = await ask(what, options);
+    return answer.ok && TEXTS.test(pathname) ? Response.json(reworded(await answer.json())) : answer;
   };
 
   // --- who gets in
