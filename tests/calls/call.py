@@ -71,11 +71,9 @@ class Caller:
         if "Content Security" in text:
             self.errors.append(text)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.context.close()
+    def close(self) -> None:
+        if self.context.browser and self.context.browser.is_connected():
+            self.context.close()
 
     def log_in(self, name: str, password: str = PASSWORD) -> Self:
         """At the log-in, which opens it unless it is open."""
