@@ -198,6 +198,8 @@ def _built(search: Search) -> Artifact:
         follow(
             argv, env=env, cwd=work, timeout=BUILD_SECONDS, what="building LiveKit", heard=_Teller(search.say)
         )
+        if not (work / "bin/server").is_file():
+            raise SamseshError(f"{go} said that it built LiveKit, and did not")
         _keep(search, (work / "bin/server").rename)
     return Artifact(NAME, _folder(search) / NAME, VERSION, f"built with {go}")
 
