@@ -16,6 +16,14 @@ from conftest import Stack
 from samsesh import names
 from system.trouble import wait_for
 
+SECRET_FILES = {
+    "pgpass",
+    "keys",
+    "keys.yaml",
+    "turn_secret",
+    "turnserver.conf",
+}  # what programs read them from
+SERVICES = {"postgres", "synapse", "gateway", "livekit", "rtc-auth", "coturn"}
 BACK_SECONDS = 10
 
 
@@ -38,9 +46,10 @@ def test_status_is_what_programs_rely_on(stack: Stack) -> None:
     assert found["ok"] is True
     assert found["engine"] == "native"
     assert found["server_name"] == "localhost"
-    assert {"homeserver", "web", "admin"} <= found["addresses"].keys()
+    addresses = {"homeserver", "web", "admin", "call", "rtc", "livekit", "turn"}
+    assert addresses <= found["addresses"].keys()
     keys = {"name", "state", "reason", "pid", "uptime_seconds", "memory_bytes", "address"}
-    assert {service["name"] for service in found["services"]} == {"postgres", "synapse", "gateway"}
+    assert {service["name"] for service in found["services"]} == SERVICES
     for service in found["services"]:
         assert keys <= service.keys()
         assert service["state"] == "running"
@@ -151,7 +160,7 @@ def test_secrets_are_private(stack: Stack) -> None:
         assert path.stat().st_mode & 0o777 == 0o600
     for folder in (stack.home.config_dir, stack.home.logs_dir):
         for path in folder.rglob("*"):
-            if path.is_file() and path.name != "pgpass":
+            if path.is_file() and path.name not in SECRET_FILES:
                 content = path.read_bytes()
                 assert not any(value in content for value in values), path
     for service in stack.status()["services"]:
@@ -161,7 +170,7 @@ def test_secrets_are_private(stack: Stack) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gateway", "synapse", "postgres"])
+@pytest.mark.parametrize("name", sorted(SERVICES))
 def test_a_killed_service_comes_back(stack: Stack, name: str) -> None:
     """`kill -9` of any service: within ten seconds it answers again, and twenty people at once can log in."""
     pid = next(service["pid"] for service in stack.status()["services"] if service["name"] == name)

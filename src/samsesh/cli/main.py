@@ -12,14 +12,27 @@ from typing import Annotated
 import typer
 
 from samsesh import __version__
-from samsesh.cli import backup, config, invites, reports, restore, service, setup, up, users
+from samsesh.cli import (
+    backup,
+    config,
+    doctor,
+    invites,
+    programs,
+    reports,
+    restore,
+    rtc,
+    service,
+    setup,
+    up,
+    users,
+)
 from samsesh.cli import destroy as destroy_
 from samsesh.errors import FAILED, SamseshError
 from samsesh.home import Home, default_home, named_home
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 AS_ROOT = frozenset(
-    {"install-service", "version"}
+    {"install-service", "rtc-auth", "version"}
 )  # commands that need no home of the service user, or need root
 MAKES_HOME = frozenset({"up", "setup", "config", "restore"})  # the others only look for one
 
@@ -52,6 +65,8 @@ def options(
     ] = False,
 ) -> None:
     """Run before every command: which home, as which user."""
+    if ctx.invoked_subcommand == "rtc-auth":
+        return  # knows no home: its environment is all, and what is not imported takes no memory
     from samsesh.environment import with_local_env_file
 
     path = named_home(home) if home else default_home(os.environ)
@@ -68,6 +83,8 @@ def options(
             restore.open_as_root(sys.argv)
         if ctx.invoked_subcommand in ("up", "down", "restart") and "--foreground" not in sys.argv:
             service.control_as_root(ctx.obj, ctx.invoked_subcommand)
+        if ctx.invoked_subcommand == "up" and sys.stdin.isatty() and sys.stdout.isatty():
+            programs.offer_turnserver(ctx.obj, sys.argv)
         become_service_user(ctx.obj, make_home=ctx.invoked_subcommand in MAKES_HOME)
 
 
@@ -77,6 +94,7 @@ app.command("down")(up.down)
 app.command("restart")(up.restart)
 app.command("status")(reports.status)
 app.command("logs")(reports.logs)
+app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(users.app, name="user")
 app.add_typer(invites.app, name="invite")
@@ -84,6 +102,7 @@ app.add_typer(backup.app, name="backup")
 app.command("restore")(restore.restore)
 app.command("destroy")(destroy_.destroy)
 app.command("install-service")(service.install_service)
+app.command("rtc-auth")(rtc.rtc_auth)
 app.command("version")(reports.version)
 
 
