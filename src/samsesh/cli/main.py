@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from samsesh import __version__
-from samsesh.cli import backup, config, invites, reports, restore, service, setup, up, users
+from samsesh.cli import backup, config, invites, reports, restore, rooms, service, setup, up, users
 from samsesh.cli import destroy as destroy_
 from samsesh.errors import FAILED, SamseshError
 from samsesh.home import Home, default_home, named_home
@@ -80,6 +80,7 @@ app.command("logs")(reports.logs)
 app.add_typer(config.app, name="config")
 app.add_typer(users.app, name="user")
 app.add_typer(invites.app, name="invite")
+app.add_typer(rooms.app, name="rooms")
 app.add_typer(backup.app, name="backup")
 app.command("restore")(restore.restore)
 app.command("destroy")(destroy_.destroy)
