@@ -28,7 +28,7 @@ CONTENT = st.fixed_dictionaries(
 
 @given(CONTENT, st.booleans())
 def test_a_change_lets_members_call(content: dict[str, Any], named: bool) -> None:
-    """What is decided is a level that members have, never one below what talking takes; and then there is no more to do."""
+    """What is decided is a level that members have, in rooms for talking what that takes; then nothing is left to do."""
     level, reason = decide(content, named=named)
     before = read(content)
     assert before is not None

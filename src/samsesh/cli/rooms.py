@@ -75,13 +75,20 @@ def _print(found: list[dict[str, Any]], names: list[str]) -> None:
     for table in (changes, others):
         if table.row_count:
             console.print(table)
-    told = {"allowed": "allow calls already", "left": "are left as they are", "changed": "allow calls now"}
-    for outcome, words in {**told, "failed": "could not be changed"}.items():
+    told = {
+        "allowed": "where calls are allowed already",
+        "left": "left as they are",
+        "changed": "where calls are allowed now",
+    }
+    for outcome, words in {**told, "failed": "that could not be changed"}.items():
         if by_outcome[outcome]:
-            console.print(f"{len(by_outcome[outcome])} {words}.")
+            console.print(f"Rooms {words}: {len(by_outcome[outcome])}")
     if by_outcome["change"]:
         again = f"samsesh rooms allow-calls {shlex.join(names) or '--all'} --yes"
-        console.print(f"Nothing was changed. To change {len(by_outcome['change'])}: {again}", markup=False)
+        console.print(
+            f"Rooms to change: {len(by_outcome['change'])}. Nothing was done yet; do it with: {again}",
+            markup=False,
+        )
     elif not by_outcome["changed"]:
         console.print("There is nothing to change.")
 

@@ -74,7 +74,7 @@ def allow_calls(
     change: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Room]:
-    """What there is to change in the rooms of this server or the `named` ones (IDs, aliases); with `change` it is done."""
+    """What there is to change in all rooms of this server or the `named` ones (IDs, aliases); `change`: do it."""
     if not change:
         with service_account.client(server) as synapse:
             return _each(server, synapse, named, progress, change=False)
