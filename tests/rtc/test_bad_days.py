@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,32 @@ def test_too_large(rtc: Rtc) -> None:
     for answer in (announced, chunked):
         assert answer.startswith(b"HTTP/1.1 400") and json.loads(answer.partition(b"\r\n\r\n")[2]) == NOT_JSON
         assert b"access-control-allow-origin: *" in answer
+
+
+@pytest.mark.parametrize("start", ["GET /", "GET / HTTP/1.1\r\nX-", "GET / HTTP/1.1\r\nX: "])
+def test_endless_head(rtc: Rtc, start: str) -> None:
+    """A request line or header without end is not kept in memory: the connection ends."""
+    with suppress(ConnectionError):
+        assert raw(rtc, start.encode(), *[b"x" * 65_536] * 40) == b""
+
+
+def test_a_connection_serves_many(rtc: Rtc) -> None:
+    """Heads of requests on one connection do not add up."""
+    link = rtc.connect()
+    for _ in range(20):
+        link.request("GET", "/healthz", headers={"X": "x" * 60_000})
+        assert link.getresponse().read() == b""
+    link.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", [b"", b"POST /get_token HTTP/1.1\r\n"])
+def test_slow_head(rtc: Rtc, head: bytes) -> None:
+    """A connection on which no request comes is closed after ten seconds."""
+    began = time.monotonic()
+    with suppress(ConnectionError):
+        assert raw(rtc, head) == b""
+    assert 9 < time.monotonic() - began < 15
 
 
 @pytest.mark.slow

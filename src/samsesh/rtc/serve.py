@@ -21,6 +21,7 @@ from samsesh.rtc.client_api import ClientApi
 from samsesh.rtc.config import Config
 from samsesh.rtc.discovery import Discovery
 from samsesh.rtc.fetch import own_session, session_for_strangers, socket_path, tls
+from samsesh.rtc.http import Protocol
 from samsesh.rtc.leave import Leaves
 from samsesh.rtc.livekit import Rooms
 from samsesh.rtc.log import Libraries, Log
@@ -31,6 +32,7 @@ from samsesh.rtc.store import open_store
 from samsesh.rtc.tokens import Tokens
 
 BACKLOG = 2048
+KEEP_SECONDS = 180  # longer than proxies keep theirs: who closes first loses no request
 DRAIN_SECONDS = 10  # for requests under way at the end
 
 
@@ -88,7 +90,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -96,7 +98,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 backlog=BACKLOG,
-                timeout_keep_alive=75,
+                timeout_keep_alive=KEEP_SECONDS,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )
