@@ -56,8 +56,8 @@ class ClientApi:
     def _session(self, base: str) -> ClientSession:
         if base == self._config.homeserver_url:
             return self._own
+        if socket_path(base):
+            raise ValueError("a socket that is not our homeserver's, or no longer")
         if base in {url.rstrip("/") for url in self._config.overrides.values()}:
             return self._named
-        if socket_path(base):
-            raise ValueError("a socket that the settings no longer name")
         return self._strangers

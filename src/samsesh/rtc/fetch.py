@@ -31,13 +31,13 @@ def tls(config: Config) -> ssl.SSLContext:
     return context
 
 
-def session_for_strangers(config: Config) -> ClientSession:
+def session_for_strangers(config: Config, context: ssl.SSLContext) -> ClientSession:
     """For servers that somebody named in a request: only where the guard lets us."""
     guard = Guard(config)
     connector = TCPConnector(
         resolver=StrangersResolver(guard),
         socket_factory=guard.open_socket,
-        ssl=tls(config),
+        ssl=context,
         limit=STRANGERS,
         limit_per_host=EACH,
         keepalive_timeout=KEEP_SECONDS,
@@ -46,13 +46,11 @@ def session_for_strangers(config: Config) -> ClientSession:
     return _session(connector)
 
 
-def own_session(config: Config, socket_path: str = "") -> ClientSession:
+def own_session(context: ssl.SSLContext, socket_path: str = "") -> ClientSession:
     """For servers that the operator named: LiveKit, our homeserver, perhaps on a unix socket."""
     if socket_path:
         return _session(UnixConnector(socket_path, limit=EACH, keepalive_timeout=KEEP_SECONDS))
-    return _session(
-        TCPConnector(ssl=tls(config), limit=0, limit_per_host=EACH, keepalive_timeout=KEEP_SECONDS)
-    )
+    return _session(TCPConnector(ssl=context, limit=0, limit_per_host=EACH, keepalive_timeout=KEEP_SECONDS))
 
 
 def _session(connector: aiohttp.BaseConnector) -> ClientSession:

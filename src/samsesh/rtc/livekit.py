@@ -78,6 +78,8 @@ class Rooms:
                 status, found = answer.status, await read_at_most(answer, ANSWER_SIZE)
         except FAILURES as error:
             raise LiveKitError("unreachable", f"LiveKit cannot be reached ({type(error).__name__})") from None
+        if status == 401:  # said by what stands before Twirp, in plain text
+            raise LiveKitError("unauthenticated", "LiveKit does not take our key and secret")
         if status != 200:
             raise LiveKitError(_code(found), f"LiveKit answered {status} ({_code(found)})")
 

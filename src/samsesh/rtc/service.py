@@ -139,8 +139,7 @@ class Service:
         try:
             await self._rooms.ping()
         except LiveKitError as error:
-            refused = error.code == "unauthenticated"
-            return "LiveKit does not take our key and secret" if refused else error.reason
+            return error.reason
         return ""
 
     async def _check_homeserver(self) -> str:
