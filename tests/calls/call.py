@@ -128,14 +128,16 @@ class Caller:
         return Received(found["frames"], found["bytes"], found["samples"], tuple(sorted(found["ways"])))
 
     def sees(self, frames: int = 20, seconds: float = SECONDS) -> Received:
-        """Wait until so many more frames of somebody were decoded, and bytes came."""
-        before, deadline = self.received(), time.monotonic() + seconds
+        """Wait until so many more frames of somebody were decoded; new connections count from nothing."""
+        last, seen, deadline = self.received(), 0, time.monotonic() + seconds
         while time.monotonic() < deadline:
             now = self.received()
-            if now.frames >= before.frames + frames and now.bytes > before.bytes:
+            seen += now.frames - last.frames if now.frames >= last.frames else now.frames
+            if seen >= frames:
                 return now
-            self.page.wait_for_timeout(100)
-        raise AssertionError(f"in {seconds} s only {now.frames - before.frames} frames: {now}\n{self.text()}")
+            last = now
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"only {seen} frames in {seconds} s; now {last}\n{self.text()}")
 
     def text(self) -> str:
         """What is to be read on the page."""

@@ -127,10 +127,9 @@
     if (ours.theme === "light" && !/[?&]theme=/.test(location.search + location.hash)) {
       if (classList.contains("cpd-theme-dark")) classList.replace("cpd-theme-dark", "cpd-theme-light");
     }
-    // Logged out meanwhile: these links are there for who is not logged in.
-    if (!stored() && document.querySelector('a[href="/login"], a[href="/register"]') && settle()) {
-      dispatchEvent(new PopStateEvent("popstate", { state: history.state }));
-    }
+    // Logged out meanwhile: these links are there for who is not. Loaded anew, since what is left of the old session
+    // holds the browser's databases, and the next log-in would wait for them.
+    if (!stored() && document.querySelector('a[href="/login"], a[href="/register"]') && settle()) location.reload();
   }
 
   document.addEventListener("DOMContentLoaded", () => {
