@@ -102,6 +102,11 @@ def test_limits(run: Run) -> None:
         rtc.post("/get_token", b"{}", {"X-Forwarded-For": f"2001:db8::{n:x}"}) for n in range(int(BURST) + 60)
     ]
     assert six[-1].status == 429  # one customer has a whole /64
+    mapped = [
+        rtc.post("/get_token", b"{}", {"X-Forwarded-For": f"::ffff:198.51.100.{n}"})
+        for n in range(int(BURST) + 60)
+    ]
+    assert {answer.status for answer in mapped} == {400}  # these are many, of IPv4
 
 
 def test_a_drop_in_has_no_limits(rtc: Rtc) -> None:
