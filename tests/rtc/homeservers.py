@@ -200,7 +200,8 @@ def main() -> None:
     spec = json.loads(Path(sys.argv[1]).read_text())
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for address in spec["addresses"]:
-        subprocess.run(["ip", "addr", "add", address, "dev", "lo", "nodad"], check=True)
+        nodad = ["nodad"] if ":" in address else []
+        subprocess.run(["ip", "addr", "add", address, "dev", "lo", *nodad], check=True)
     resolv = Path(sys.argv[1]).with_name("resolv.conf")
     resolv.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
     subprocess.run(["mount", "--bind", str(resolv), "/etc/resolv.conf"], check=True)

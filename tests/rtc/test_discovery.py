@@ -236,6 +236,24 @@ def test_not_found(internet: Internet, server: str) -> None:
     assert after == before
 
 
+@pytest.mark.parametrize(
+    ("server", "why"),
+    [
+        ("10.0.0.1", "a private address, which SAMSESH_RTC_ALLOW_PRIVATE does not name"),
+        ("inside.example", "a private address, which SAMSESH_RTC_ALLOW_PRIVATE does not name"),
+        ("nowhere.example", "its name is not known"),
+        ("othercert.example", "its certificate is not right"),
+        ("direct.example:1", "connection refused"),
+    ],
+)
+def test_the_log_says_why(internet: Internet, server: str, why: str) -> None:
+    """An operator can see what went wrong with which server, while the stranger hears nothing of it."""
+    internet.rtc.post("/get_token", current(server))
+    lines = [json.loads(line) for line in internet.rtc.logged().splitlines()]
+    last = [line for line in lines if line["event"] == "unverified"][-1]
+    assert (last["server"], last["reason"]) == (server, f"the homeserver cannot be reached: {why}")
+
+
 def test_redirects_end(internet: Internet) -> None:
     """A redirect to itself is followed a few times only."""
     count = sum(hit["host"] == "wk-loop.example" for hit in internet.hits())

@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -102,6 +103,21 @@ def test_limits(run: Run) -> None:
         rtc.post("/get_token", b"{}", {"X-Forwarded-For": f"2001:db8::{n:x}"}) for n in range(int(BURST) + 60)
     ]
     assert six[-1].status == 429  # one customer has a whole /64
+    mapped = [
+        rtc.post("/get_token", b"{}", {"X-Forwarded-For": f"::ffff:198.51.100.{n}"})
+        for n in range(int(BURST) + 60)
+    ]
+    assert {answer.status for answer in mapped} == {400}  # these are many, of IPv4
+
+
+def test_limits_behind_a_socket(run: Run, tmp_path: Path) -> None:
+    """Behind our gateway's unix socket clients are told apart by what the gateway says."""
+    rtc = run(SAMSESH_RTC_STRICT="yes", LIVEKIT_JWT_BIND=f"unix:{tmp_path}/rtc.sock")
+    first = [
+        rtc.post("/get_token", b"{}", {"X-Forwarded-For": "203.0.113.1"}) for _ in range(int(BURST) + 60)
+    ]
+    assert first[-1].status == 429
+    assert rtc.post("/get_token", b"{}", {"X-Forwarded-For": "203.0.113.2"}).status == 400
 
 
 def test_a_drop_in_has_no_limits(rtc: Rtc) -> None:
@@ -116,7 +132,7 @@ def test_readiness_and_figures(strict: Rtc, homeserver: Local) -> None:
     assert ready.status == 503 and ready.json["ready"] is False
     assert ready.json["livekit"] == {
         "ok": False,
-        "reason": "LiveKit cannot be reached (ClientConnectorError)",
+        "reason": "LiveKit cannot be reached: connection refused",
     }
     assert ready.json["delegation"] is False and ready.json["leaves"] == {"count": 0, "trouble": ""}
     page = strict.ask("GET", "/metrics").body.decode()
@@ -134,5 +150,18 @@ def test_readiness_of_our_homeserver(run: Run) -> None:
     found = rtc.ask("GET", "/readyz").json
     assert found["homeserver"] == {
         "ok": False,
-        "reason": "the homeserver cannot be reached (ClientConnectorError)",
+        "reason": "the homeserver cannot be reached: connection refused",
     }
+
+
+def test_redis_down(run: Run, homeserver: Local) -> None:
+    """Without its Redis the service goes on in memory and says so; the password in the URL is shown to nobody."""
+    rtc = run(
+        SAMSESH_RTC_STRICT="yes",
+        LIVEKIT_REDIS_URL="redis://:hidden-word@127.0.0.1:9",
+        LIVEKIT_FULL_ACCESS_HOMESERVERS=homeserver.name,
+    )
+    found = rtc.ask("GET", "/readyz").json
+    assert found["leaves"]["trouble"] and "hidden-word" not in json.dumps(found)
+    assert rtc.post("/get_token", current("nobody.invalid")).status == 401
+    assert "hidden-word" not in rtc.logged() and "defect" not in rtc.logged()

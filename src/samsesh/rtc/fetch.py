@@ -1,5 +1,6 @@
 """HTTP as a client: sessions for strangers (guarded) and for our own servers, and reading that knows when to stop."""
 
+import os
 import ssl
 from collections.abc import Mapping
 
@@ -8,7 +9,7 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, 
 from yarl import URL
 
 from samsesh.rtc.config import Config
-from samsesh.rtc.guard import Guard, StrangersResolver
+from samsesh.rtc.guard import PRIVATE, Guard, StrangersResolver
 
 TOTAL_SECONDS = 30
 DIAL_SECONDS = 5
@@ -20,6 +21,21 @@ REDIRECTS = 5
 HEADERS = {"User-Agent": "samsesh-rtc-auth", "Accept-Encoding": "identity"}
 # Everything by which a request to a server of strangers ends badly.
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
+
+
+def why(error: BaseException) -> str:
+    """One of FAILURES for people. Never its own words, which may quote a URL with a token in it."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError) and PRIVATE in str(error.os_error):
+        return PRIVATE
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name is not known"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "its certificate is not right"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return type(error).__name__
 
 
 def tls(config: Config) -> ssl.SSLContext:

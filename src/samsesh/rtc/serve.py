@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from types import FrameType
 
 import uvicorn
 import uvloop
+from jwt import InsecureKeyLengthWarning
 
 from samsesh.errors import SamseshError
 from samsesh.rtc.app import App
@@ -32,6 +34,7 @@ from samsesh.rtc.store import open_store
 from samsesh.rtc.tokens import Tokens
 
 BACKLOG = 2048
+SECRET_LENGTH = 32
 KEEP_SECONDS = 180  # longer than proxies keep theirs: who closes first loses no request
 DRAIN_SECONDS = 10  # for requests under way at the end
 
@@ -44,6 +47,7 @@ def serve(config: Config) -> None:
     logging.basicConfig(handlers=[Libraries(log)], level=logging.WARNING, force=True)
     logging.getLogger("samsesh").setLevel(config.level)
     logging.captureWarnings(True)
+    warnings.simplefilter("ignore", InsecureKeyLengthWarning)  # we say it ourselves
     with listening(config.bind) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(config, listener, log))
 
@@ -75,6 +79,8 @@ async def _run(config: Config, listener: socket.socket, log: Log) -> None:
         log.info(
             "listening", bind=config.bind, strict=config.strict, full_access=" ".join(config.full_access)
         )
+        if len(config.secret) < SECRET_LENGTH:
+            log.warning("the secret is short: LiveKit wants 32 characters", variable="LIVEKIT_SECRET")
         if config.insecure:
             log.warning("certificates and addresses are not checked: LIVEKIT_INSECURE_SKIP_VERIFY_TLS")
         await server.serve(sockets=[listener])
