@@ -1,12 +1,10 @@
 """Calls between real browsers, through the real page, on the real server."""
 
-import json
 import os
 import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
@@ -122,7 +120,9 @@ def test_somebody_with_many_rooms(caller: Callers, stack: Stack) -> None:
     api = stack.url("homeserver")
     with httpx2.Client(base_url=f"{api}/_matrix/client/v3", timeout=60) as http:
         who = {"type": "m.id.user", "user": "busy"}
-        answer = http.post("/login", json={"type": "m.login.password", "identifier": who, "password": PASSWORD})
+        answer = http.post(
+            "/login", json={"type": "m.login.password", "identifier": who, "password": PASSWORD}
+        )
         http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
         def make(number: int) -> int:
