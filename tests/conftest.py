@@ -163,6 +163,7 @@ def stack(session_home: Callable[[str], Stack]) -> Stack:
                 "rc_registration": {"per_second": 1000, "burst_count": 10000},
                 "rc_registration_token_validity": {"per_second": 1000, "burst_count": 10000},
                 "rc_login": {"account": {"per_second": 1000, "burst_count": 10000}},
+                "rc_room_creation": {"per_second": 1000, "burst_count": 10000},
             }
         ),
     }

@@ -37,7 +37,8 @@ COUNT = """async () => {
       if (one.type !== "transport" || !one.selectedCandidatePairId) continue;
       const pair = stats.get(one.selectedCandidatePairId);
       const local = stats.get(pair.localCandidateId);
-      found.ways.push(`${local.candidateType} ${local.protocol}${local.relayProtocol ? ` over ${local.relayProtocol}` : ""}`);
+      const over = local.relayProtocol ? ` over ${local.relayProtocol}` : "";
+      found.ways.push(`${local.candidateType} ${local.protocol}${over}`);
     }
   }
   return found;

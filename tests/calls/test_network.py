@@ -1,4 +1,4 @@
-"""Calls through firewalls: a whole server and two browsers in a network namespace, where packets of browsers are dropped."""
+"""Calls through firewalls: a server and two browsers in a network namespace, where packets of browsers are dropped."""
 
 import os
 import shutil
