@@ -56,7 +56,10 @@ def test_killed_in_the_middle(tmp_path: Path) -> None:
     """kill -9 in the middle of writing loses no job that was promised, and the next service can begin at once."""
     path = tmp_path / "jobs" / "leaves.db"
     service = subprocess.Popen(
-        [sys.executable, "-c", SERVICE, str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", SERVICE, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert service.stdout
     try:
@@ -67,6 +70,7 @@ def test_killed_in_the_middle(tmp_path: Path) -> None:
         service.send_signal(signal.SIGKILL)
         service.wait()
     promised = int([line, *service.stdout][-1])
+    service.stdout.close()
     assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o777 == 0o700
     said: list[str] = []
 
