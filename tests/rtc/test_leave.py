@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_polled_with_growing_pauses() -> None:
 
     asked = [at for at, _ in play(story).what("ask")]
     assert asked[:4] == [1, 2, 3.5, 5.75]
-    pauses = [round(after - before, 3) for before, after in zip(asked, asked[1:], strict=False)]
+    pauses = [round(after - before, 3) for before, after in pairwise(asked)]
     assert pauses == sorted(pauses) and pauses[-1] == 60
 
 
@@ -362,7 +363,7 @@ def test_a_store_that_fails(caplog: pytest.LogCaptureFixture) -> None:
         await asyncio.sleep(15)
         assert not world.leaves.trouble
 
-    world.store.load, world.store.write = no_load, no_write  # type: ignore[method-assign,assignment]
+    world.store.load, world.store.write = no_load, no_write  # type: ignore[method-assign]
     play(story, world)
     assert list(world.store.rows) == [json.dumps(["room", "bob"])]  # type: ignore[attr-defined]
     assert "d2" not in caplog.text and "the disk is gone" in caplog.text
