@@ -18,6 +18,7 @@ KEY, SECRET = "testkey", "a secret of more than 32 characters"
 TURN_SECRET = "another secret of the tests"
 PUBLIC = "198.51.100.1"  # of TEST-NET-2: the server's address in a namespace
 PEER = "198.51.100.7"
+DENIED = ("10.0.0.0-10.255.255.255", "127.0.0.0-127.255.255.255", "169.254.0.0-169.254.255.255", "::1")
 JOIN = Path(__file__).with_name("join.py")
 
 
@@ -150,7 +151,11 @@ def livekit(folder: Path, inside: Namespace | None = None, **rtc: Any) -> Iterat
 
 @contextmanager
 def coturn(
-    folder: Path, inside: Namespace | None = None, options: tuple[str, ...] = (), tls: int = 0
+    folder: Path,
+    inside: Namespace | None = None,
+    options: tuple[str, ...] = (),
+    tls: int = 0,
+    denied: bool = True,
 ) -> Iterator[int]:
     """A running coturn with the shared secret; its port."""
     program = turnserver_program()
@@ -172,8 +177,7 @@ def coturn(
         "log-file=stdout",
         f"pidfile={folder}/turn.pid",
         f"userdb={folder}/turn.db",
-        *(f"denied-peer-ip={each}" for each in ("10.0.0.0-10.255.255.255", "127.0.0.0-127.255.255.255")),
-        *("denied-peer-ip=169.254.0.0-169.254.255.255", "denied-peer-ip=::1"),
+        *(f"denied-peer-ip={each}" for each in DENIED if denied),
         *([f"tls-listening-port={tls}"] if tls else ["no-tls"]),
         "no-dtls",
         *options,

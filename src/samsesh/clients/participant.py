@@ -160,9 +160,11 @@ async def _speaking(room: "rtc.Room") -> AsyncIterator[None]:
     track = rtc.LocalAudioTrack.create_audio_track("tone", source)
     tone = array("h", (round(8000 * math.sin(2 * math.pi * 440 * i / RATE)) for i in range(RATE))).tobytes()
 
+    over = asyncio.Event()
+
     async def sound() -> None:
         at = 0
-        while True:  # ends by being cancelled; a full queue makes it wait
+        while not over.is_set():  # a full queue makes it wait
             await source.capture_frame(rtc.AudioFrame(tone[at : at + 2 * FRAME], RATE, 1, FRAME))
             at = (at + 2 * FRAME) % len(tone)
 
@@ -171,6 +173,8 @@ async def _speaking(room: "rtc.Room") -> AsyncIterator[None]:
         await room.local_participant.publish_track(track)
         yield
     finally:
+        over.set()  # not cancelled at once: the library would call back into nothing, and say so on stderr
+        await asyncio.wait([sounding], timeout=LEAVING)
         await _ended([sounding])
         await source.aclose()
 
