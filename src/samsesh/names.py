@@ -14,6 +14,8 @@ _SIZE = re.compile(r"(\d+)\s*([KMGT]?)(i?B)?", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w|y)", re.IGNORECASE | re.ASCII)
 # The account by which Samsesh works. Not a name that begins with _: Synapse refuses those to administrators, too.
 SERVICE_ACCOUNT = "samsesh.service"
+DOCTOR_ACCOUNT = "samsesh.doctor"  # with which the doctor tries what people do
+RESERVED = frozenset({SERVICE_ACCOUNT, DOCTOR_ACCOUNT})
 DEEPEST = 20  # tables within tables of [extra]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
@@ -75,8 +77,8 @@ def localpart(value: str) -> str:
 
 def person(value: str) -> str:
     """The localpart of an account that may be somebody's."""
-    if localpart(value) == SERVICE_ACCOUNT:
-        raise ValueError("this is the account by which Samsesh works; take another name")
+    if localpart(value) in RESERVED:
+        raise ValueError("this is an account by which Samsesh works; take another name")
     return value
 
 

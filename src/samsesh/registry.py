@@ -12,5 +12,11 @@ def services() -> list[ModuleType]:
     return [import_module(f"samsesh.services.{name}") for name in names_in(samsesh.services)]
 
 
+def checks() -> dict[str, ModuleType]:
+    """Modules of samsesh/checks, by name; `diagnosis.py` says what each has. Found by name, since they lie above us."""
+    package = import_module("samsesh.checks")
+    return {name: import_module(f"samsesh.checks.{name}") for name in names_in(package)}
+
+
 def names_in(package: ModuleType) -> list[str]:
     return sorted(found.name for found in pkgutil.iter_modules(package.__path__))

@@ -5,6 +5,7 @@ import secrets as random
 import shlex
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from samsesh.write import make_dir, write_file
 
 FIRST_ADMIN = "first_admin_password"
 SERVICE_TOKEN = "service_token"  # noqa: S105 - a file's name
+DOCTOR_TOKEN = "doctor_token"  # noqa: S105 - a file's name
 
 
 class Secret:
@@ -104,6 +106,16 @@ def preview(home: Home, given: Mapping[str, str] | None = None) -> Secrets:
         for field in fields(Secrets)
     }
     return Secrets(**{name: Secret(value) for name, value in made.items()})
+
+
+def as_found(home: Home, given: Mapping[str, str]) -> Secrets:
+    """As `preview`, with what cannot be read made up, too: for the doctor, whose own check tells of it."""
+    found = {}
+    for field in fields(Secrets):
+        with suppress(SamseshError, OSError):
+            found[field.name] = read(home, field.name) or _word()
+    missing = {field.name: _word() for field in fields(Secrets) if field.name not in found}
+    return preview(home, {**missing, **found, **given})
 
 
 def check_folder(folder: Path) -> None:

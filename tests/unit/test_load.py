@@ -241,10 +241,10 @@ def test_values_that_a_program_would_refuse_are_refused_before(
 
 
 def test_the_reserved_account_is_nobodys_name() -> None:
-    """admin.name cannot be the account by which Samsesh works."""
+    """admin.name cannot be an account by which Samsesh works."""
     found = problem('[admin]\nname = "samsesh.service"')
     assert (
-        "line 2: admin.name ('samsesh.service'): this is the account by which Samsesh works" in found.message
+        "line 2: admin.name ('samsesh.service'): this is an account by which Samsesh works" in found.message
     )
 
 

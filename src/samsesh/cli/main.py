@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from samsesh import __version__
-from samsesh.cli import backup, config, invites, reports, restore, service, setup, up, users
+from samsesh.cli import backup, config, doctor, invites, reports, restore, service, setup, up, users
 from samsesh.cli import destroy as destroy_
 from samsesh.errors import FAILED, SamseshError
 from samsesh.home import Home, default_home, named_home
@@ -77,6 +77,7 @@ app.command("down")(up.down)
 app.command("restart")(up.restart)
 app.command("status")(reports.status)
 app.command("logs")(reports.logs)
+app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(users.app, name="user")
 app.add_typer(invites.app, name="invite")

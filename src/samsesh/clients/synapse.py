@@ -127,6 +127,13 @@ class SynapseClient:
         """Make or change an account: password, logout_devices, displayname, admin."""
         return self.request("PUT", _user(user_id), values)
 
+    def lift_message_limit(self, user_id: str) -> None:
+        """Let an account send as much as it likes (Synapse's manual: Override ratelimiting for users)."""
+        self.request("POST", f"{ADMIN}/v1/users/{quote(user_id, safe='')}/override_ratelimit", {})
+
+    def server_version(self) -> str:
+        return str(self.request("GET", f"{ADMIN}/v1/server_version")["server_version"])
+
     def deactivate(self, user_id: str, *, erase: bool) -> None:
         self.request("POST", f"{ADMIN}/v1/deactivate/{quote(user_id, safe='')}", {"erase": erase})
 

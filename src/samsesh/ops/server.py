@@ -65,3 +65,11 @@ def preview_server(home: Home, environ: Mapping[str, str], flags: Mapping[str, A
     home.check_format()
     loaded = load(home, environ, flags=flags, adopt=True)
     return planned(home, loaded, kept.preview(home, loaded.given_secrets))
+
+
+def server_as_found(home: Home, environ: Mapping[str, str]) -> Server:
+    """As `open_server` for the doctor: changes nothing, and opens a server whose secrets are open or damaged, too."""
+    home.must_be_there()
+    home.check_format()
+    loaded = load(home, environ)
+    return planned(home, loaded, kept.as_found(home, loaded.given_secrets))

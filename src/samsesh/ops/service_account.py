@@ -1,6 +1,7 @@
 """The account that administers Synapse for us, the first administrator, and the proof of a log-in."""
 
 import secrets as random
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samsesh import names, secrets
@@ -24,7 +25,7 @@ def user_id(server: "Server") -> str:
 
 def client(server: "Server") -> SynapseClient:
     """A client with the reserved account's rights; the account is made where it is missing."""
-    return SynapseClient(_socket(server), ensure(server))
+    return SynapseClient(socket_of(server), ensure(server))
 
 
 def ensure(server: "Server") -> str:
@@ -33,7 +34,7 @@ def ensure(server: "Server") -> str:
     if token and _works(server, token):
         return token
     password = server.secrets.service_password.reveal()
-    with SynapseClient(_socket(server)) as nobody:
+    with SynapseClient(socket_of(server)) as nobody:
         try:
             token = nobody.login(user_id(server), password, DEVICE)
         except ApiError as error:
@@ -45,7 +46,7 @@ def ensure(server: "Server") -> str:
 
 
 def _works(server: "Server", token: str) -> bool:
-    with SynapseClient(_socket(server), token) as ours:
+    with SynapseClient(socket_of(server), token) as ours:
         try:
             return ours.whoami() == user_id(server)
         except ApiError as error:
@@ -67,7 +68,8 @@ def _register(server: "Server", nobody: SynapseClient, password: str) -> str:
         raise
 
 
-def _socket(server: "Server") -> Any:
+def socket_of(server: "Server") -> Path:
+    """Synapse's private socket."""
     endpoint = server.plan.offer.admin_api
     if endpoint is None or endpoint.socket is None:
         raise SamseshError("this server has no private administration socket", "run `samsesh up`")

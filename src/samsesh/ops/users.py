@@ -19,7 +19,7 @@ User = dict[str, Any]
 
 
 def user_id(server: "Server", name: str) -> str:
-    """`alice`, `@alice` or `@alice:this.server` -> the user ID; the reserved account is refused."""
+    """`alice`, `@alice` or `@alice:this.server` -> the user ID; the reserved accounts are refused."""
     ours = server.settings.server.name
     localpart, colon, host = name.removeprefix("@").partition(":")
     if colon and (host != ours or not name.startswith("@")):
@@ -28,8 +28,8 @@ def user_id(server: "Server", name: str) -> str:
         names.localpart(localpart)
     except ValueError as error:
         raise SettingsError(f"{name!r} cannot be a user name: {error}", "take a name such as alice") from None
-    if localpart == service_account.NAME:
-        raise SettingsError(f"{name!r} is the account by which Samsesh works", "take another name")
+    if localpart in names.RESERVED:
+        raise SettingsError(f"{name!r} is an account by which Samsesh works", "take another name")
     if len(full := f"@{localpart}:{ours}") > 255:
         raise SettingsError(f"{name!r} is too long", "a user ID has at most 255 characters")
     return full
@@ -73,14 +73,14 @@ def check_new(synapse: SynapseClient, target: str) -> None:
 
 
 def listed(server: "Server", *, deactivated: bool = False, limit: int | None = None) -> list[User]:
-    """All accounts, or the first `limit`, by name; the reserved account is left out."""
-    reserved = service_account.user_id(server)
+    """All accounts, or the first `limit`, by name; the reserved accounts are left out."""
+    reserved = {f"@{name}:{server.settings.server.name}" for name in names.RESERVED}
     found: list[User] = []
     with service_account.client(server) as synapse:
         for entry in synapse.users(deactivated):
             if limit is not None and len(found) >= limit:
                 break
-            if entry["name"] != reserved:
+            if entry["name"] not in reserved:
                 found.append(_user(entry, entry.get("creation_ts")))
     return found
 

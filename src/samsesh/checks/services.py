@@ -1,0 +1,39 @@
+"""Every service of the plan runs and answers."""
+
+from typing import Any
+
+from samsesh.diagnosis import Patient, Result, aside
+from samsesh.ops import logs
+
+TITLE = "services"
+LOG_LINES = 5
+
+
+async def check(patient: Patient) -> Result:
+    found = await patient.status()
+    bad = [service for service in found["services"] if service["state"] != "running"]
+    if not bad:
+        return Result("ok", f"all {len(found['services'])} services answer")
+    if all(service["state"] == "stopped" for service in found["services"]):
+        return Result("failed", "the server is stopped", advice="start it: samsesh up")
+    names = ", ".join(f"{service['name']} is {service['state']}" for service in bad)
+    seen = [await aside(lambda service=service: _seen(patient, service)) for service in bad]  # type: ignore[misc]
+    return Result("failed", names, seen="\n".join(seen), advice="\n".join(map(_advice, bad)))
+
+
+def _seen(patient: Patient, service: dict[str, Any]) -> str:
+    """What the probe says of a service, and the end of its log."""
+    name = service["name"]
+    told = [f"{name}: {service['reason']}"]
+    if patient.server.engine.log_file(name).is_file():
+        told += [f"  {line}" for _, line in logs.lines(patient.server.home, [name], LOG_LINES, None)]
+    return "\n".join(told)
+
+
+def _advice(service: dict[str, Any]) -> str:
+    name = service["name"]
+    if service["state"] == "starting":
+        return f"{name} has just been started: wait a moment, then run `samsesh doctor` again"
+    if service["state"] == "stopped":
+        return f"start it: samsesh up; why it stopped: samsesh logs {name}"
+    return f"see why: samsesh logs {name}; then start it again: samsesh restart {name}"
