@@ -13,6 +13,7 @@ LAYERS = (
     ("run", "write"),
     ("home",),
     ("environment", "facts", "fields", "load", "secrets", "settings"),
+    ("cache", "download"),
     ("model",),
     ("artifacts", "clients", "pages", "rtc", "synapse_module"),
     ("services",),

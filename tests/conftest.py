@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from samsesh.home import SERVICE_USER, Home
+from samsesh.ops.privileges import service_user
+from samsesh.settings import Ports
 
 NOT_PASSED = (
     "SYNAPSE_",
@@ -27,7 +29,7 @@ NOT_PASSED = (
     "UID",
     "GID",
 )
-PORTS = [8080, 8008, 8081]
+PORTS = [Ports().of(name) for name in Ports.numbers() if name not in ("http", "https", "federation")]
 
 
 @dataclass
@@ -80,6 +82,7 @@ class Stack:
 def give_to_service_user(path: Path) -> None:
     """A home that a test made as root, to the user that the commands become; nothing where we are no root."""
     if os.geteuid() == 0:
+        service_user()
         for part in (path, *path.rglob("*")):
             shutil.chown(part, SERVICE_USER, SERVICE_USER)
 
@@ -88,9 +91,10 @@ def free_offset() -> int:
     """A port offset at which nothing listens on this machine."""
     for offset in range(2000 + os.getpid() % 500 * 10, 40_000, 100):
         try:
-            for port in PORTS:
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port + offset))
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                for port in PORTS:
+                    with socket.socket(socket.AF_INET, kind) as probe:
+                        probe.bind(("", port + offset))
         except OSError:
             continue
         return offset

@@ -16,6 +16,7 @@ from samsesh.settings import Settings
 NOT_SETTINGS = frozenset(
     {
         "SAMSESH_HOME",
+        "SAMSESH_CACHE",
         "SAMSESH_ENV_ROOT",
         "SAMSESH_CALLER",
         "SAMSESH_LAUNCHER",

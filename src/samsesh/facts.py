@@ -30,7 +30,16 @@ class Facts:
     lowest_port: int  # the lowest port this user may bind
     jemalloc: str  # path of the library, "" where there is none
     programs: Mapping[str, str] = field(default_factory=dict)  # name -> path
-    versions: Mapping[str, str] = field(default_factory=dict)  # package -> version, of those installed
+    versions: Mapping[str, str] = field(
+        default_factory=dict
+    )  # package or artifact -> version, of those there
+    bundles: Mapping[str, str] = field(default_factory=dict)  # web bundle -> its folder
+    environments: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict
+    )  # program -> what it needs set
+    missing: Mapping[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # artifact -> (why not there, what to do)
 
     def native_obstacle(self) -> str:
         """Why the native engine cannot run here, in one sentence; empty where it can."""
@@ -65,6 +74,17 @@ def gather() -> Facts:
         programs=_programs(),
         versions=_versions(),
     )
+
+
+def own_address(address: str) -> bool:
+    """Whether this machine has that address."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def free_bytes(path: Path) -> int:

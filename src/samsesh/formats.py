@@ -36,6 +36,17 @@ def to_postgresql_conf(data: Mapping[str, str | int | bool]) -> bytes:
     return "".join(lines).encode()
 
 
+def to_turnserver_conf(data: Mapping[str, str | int | bool | list[str]]) -> bytes:
+    """coturn's `name=value` lines: a switch is its bare name, a list a line each; nothing quotes and nothing escapes."""
+    lines = [f"# {HEADER}"]
+    for name, value in data.items():
+        if value is True:
+            lines.append(f"{name}\n")
+        elif value is not False:
+            lines += [f"{name}={part}\n" for part in (value if isinstance(value, list) else [value])]
+    return "".join(lines).encode()
+
+
 def to_ini(sections: Mapping[str, Mapping[str, str | int | bool]]) -> bytes:
     """supervisord's INI: `%` begins an expansion there and is doubled."""
     lines = [f"; {HEADER}"]

@@ -17,6 +17,7 @@ class Endpoint:
     host: str = ""
     port: int = 0
     socket: Path | None = None
+    protocol: str = "tcp"  # or "udp"
 
     def __str__(self) -> str:
         return f"unix:{self.socket}" if self.socket else f"{self.host}:{self.port}"
@@ -26,7 +27,8 @@ class Endpoint:
 class Probe:
     """How readiness is asked for.
 
-    kind "http": GET `path` at `endpoint` answers 200; "postgres": the server behind the socket lets a client begin.
+    kind "http": GET `path` at `endpoint` answers 200; "postgres": the server behind the socket lets a client begin;
+    "stun": a binding request over UDP is answered (RFC 8489).
     """
 
     kind: str
@@ -82,6 +84,7 @@ class Unit:
     stop_seconds: int = 30
     version: str = ""
     address: str = ""  # where people reach it, or where it listens
+    bad_words: str = ""  # what must not stand in its log behind a start
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,37 @@ class Route:
     upstream: Endpoint | None = None
     root: Path | None = None
     rewrite: Mapping[str, str] = field(default_factory=dict)  # path -> file below root
+    strip: str = ""  # what to leave out at the beginning of a path
     answer: tuple[int, str] | None = None  # status, body
     headers: Mapping[str, str] = field(default_factory=dict)
     order: int = 50  # lower ones are asked first
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A TURN server with the shared-secret scheme (draft-uberti-behave-turn-rest)."""
+
+    host: str  # as clients reach it
+    port: int  # UDP and TCP
+    tls_port: int | None
+    secret: Secret
+    relays_media: bool  # whether LiveKit's own address may be reached through it
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """RFC 7065, as homeservers hand them out."""
+        plain = [f"turn:{self.host}:{self.port}?transport={transport}" for transport in ("udp", "tcp")]
+        tls = [f"turns:{self.host}:{self.tls_port}?transport=tcp"] if self.tls_port else []
+        return (*plain, *tls)
+
+
+@dataclass(frozen=True)
+class Off:
+    """A part of the platform that is wanted, or could be, and does not run: why, and what to do."""
+
+    name: str  # "calls", "call-page" or "turn"
+    reason: str
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -112,6 +143,9 @@ class Offer:
     """What one service has for the others. All empty by default."""
 
     database: Database | None = None
+    turn: Turn | None = None
+    rtc_service: str = ""  # URL of the authorization service for browsers; empty: no calls
+    off: tuple[Off, ...] = ()
     routes: tuple[Route, ...] = ()
     well_known_client: Mapping[str, Any] = field(default_factory=dict)
     well_known_server: Mapping[str, Any] = field(default_factory=dict)
@@ -124,6 +158,9 @@ def merge(offers: list[Offer]) -> Offer:
     """All offers in one; of single things the first counts."""
     return Offer(
         database=next((offer.database for offer in offers if offer.database), None),
+        turn=next((offer.turn for offer in offers if offer.turn), None),
+        rtc_service=next((offer.rtc_service for offer in offers if offer.rtc_service), ""),
+        off=tuple(off for offer in offers for off in offer.off),
         routes=tuple(route for offer in offers for route in offer.routes),
         well_known_client={key: value for offer in offers for key, value in offer.well_known_client.items()},
         well_known_server={key: value for offer in offers for key, value in offer.well_known_server.items()},
@@ -143,9 +180,16 @@ class Placement(Protocol):
     def operator_file(self, path: str) -> Path: ...  # a file named in the settings
     def logo(self, path: str) -> tuple[bytes, str]: ...  # content and media type of the operator's logo
     def socket(self, name: str) -> Endpoint: ...  # a private endpoint for units of this server
+    def inner(
+        self, port: str
+    ) -> Endpoint: ...  # where a unit behind the gateway listens, and others reach it
+    def media(self) -> tuple[str, ...]: ...  # addresses that clients send media to
+    def own(self, address: str) -> bool: ...  # whether a unit can listen on that address
     def public(self, port: str) -> tuple[Endpoint, ...]: ...  # where the gateway binds a port of the table
     def url(self, port: str, scheme: str = "http") -> str: ...  # how people reach a port of the table
     def program(self, name: str) -> str: ...  # path of a program
+    def bundle(self, name: str) -> Path | None: ...  # folder of a web bundle, where it is there
+    def bundle_page(self, name: str) -> str: ...  # its index.html
 
 
 @dataclass(frozen=True)
@@ -156,6 +200,18 @@ class Context:
     secrets: Secrets
     facts: Facts
     place: Placement
+
+    @property
+    def calls(self) -> bool:
+        """Whether LiveKit runs: it is wanted, and there."""
+        return self.settings.calls.provider == "element-call" and "livekit-server" in self.facts.programs
+
+    def off(self, name: str, program: str) -> Off:
+        """Why a program that is wanted is not there."""
+        reason, advice = self.facts.missing.get(
+            program, (f"{program} is not there yet", "get it: samsesh up")
+        )
+        return Off(name, reason, advice)
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,14 @@ def ip_address(value: str) -> str:
         raise ValueError("an address is wanted, such as '203.0.113.7' or '2001:db8::7'") from None
 
 
+def version(value: str) -> tuple[int, ...]:
+    """'4.6.1' or 'v1.13.5' -> (4, 6, 1); what comes behind the numbers is left out."""
+    match = re.match(r"v?(\d+(?:\.\d+)*)", value.strip())
+    if not match:
+        raise ValueError("a version is written as '1.2.3'")
+    return tuple(map(int, match[1].split(".")))
+
+
 def localpart(value: str) -> str:
     """The part of a user ID between @ and the colon (spec: appendices, "User Identifiers")."""
     if not value or not _USER_LOCALPART.fullmatch(value):

@@ -1,9 +1,12 @@
 """The only place that starts processes: argument lists, never shell strings; a bounded time; a small environment."""
 
 import os
+import select
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,12 +89,75 @@ def run(
         ) from None
     except PermissionError:
         raise SamseshError(f"{purpose} failed: this user may not run {args[0]}") from None
+    except OSError as error:  # made for another processor, or no program at all
+        raise SamseshError(f"{purpose} failed: {args[0]} does not start: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise SamseshError(f"{purpose} did not end within {timeout:.0f} s") from None
     errors = done.stderr.decode(errors="replace").strip()
     if done.returncode not in ok:
         raise SamseshError(f"{purpose} failed (exit code {done.returncode})", detail=last_lines(errors))
     return Done(done.returncode, done.stdout or b"", errors)
+
+
+def follow(
+    argv: Sequence[str | Path],
+    *,
+    what: str,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    heard: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Run a program that takes long, giving each line it writes to `heard`. Whatever it started ends when we do."""
+    try:
+        process = subprocess.Popen(
+            [str(part) for part in argv],
+            env=environment(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SamseshError(f"{what} failed: {argv[0]} does not start: {error.strerror}") from None
+    end = time.monotonic() + timeout
+    last: deque[str] = deque(maxlen=12)
+    try:
+        for line in _lines(process, end):
+            last.append(line)
+            heard(line)
+        code = process.wait(max(1.0, end - time.monotonic()))
+    except (TimeoutError, subprocess.TimeoutExpired):
+        raise SamseshError(
+            f"{what} did not end within {timeout:.0f} s", "try again on a machine with less to do"
+        ) from None
+    finally:
+        with undisturbed():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+    if code:
+        raise SamseshError(f"{what} failed (exit code {code})", detail="\n".join(last))
+
+
+def _lines(process: Process, end: float) -> Iterator[str]:
+    """What a process writes, line by line, until it closes its output; TimeoutError at `end`."""
+    assert process.stdout is not None
+    out = process.stdout.fileno()
+    rest = b""
+    while True:
+        if not select.select([out], [], [], max(0.0, end - time.monotonic()))[0]:
+            raise TimeoutError
+        data = os.read(out, 65_536)
+        *whole, rest = (rest + data).split(b"\n")
+        yield from (line.decode(errors="replace").rstrip() for line in whole)
+        if not data:
+            if rest:
+                yield rest.decode(errors="replace").rstrip()
+            return
 
 
 def last_lines(text: str, count: int = 12) -> str:

@@ -79,11 +79,11 @@ class Ports(Section):
     turn_relay: Annotated[PortRange, _port("Range of TURN relay ports.", "udp", "coturn")] = "49160-49200"
     livekit_inner: Annotated[
         Port, _port("LiveKit behind the gateway; loopback only.", "http", "livekit", public=False)
-    ] = 17880
+    ] = 12787
     rtc_auth_inner: Annotated[
         Port,
         _port("Authorization service behind the gateway; loopback only.", "http", "rtc-auth", public=False),
-    ] = 17883
+    ] = 12788
     http: Annotated[Port, _port("Plain http, in public modes.", "http", "gateway")] = 80
     https: Annotated[Port, _port("https, in public modes.", "https", "gateway")] = 443
 

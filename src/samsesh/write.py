@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,27 @@ def replacing(path: Path, mode: int = PRIVATE) -> Iterator[BinaryIO]:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def growing(path: Path) -> Iterator[BinaryIO]:
+    """A file of which more comes later, such as a download: what there is of it stays, and is written on."""
+    with explained(path):
+        make_dir(path.parent)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
+        with os.fdopen(descriptor, "ab") as out:
+            yield out
+
+
+@contextmanager
+def temporary_dir(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder in `parent` that is gone afterwards, unless it was renamed."""
+    with explained(parent):
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

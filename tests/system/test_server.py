@@ -16,6 +16,13 @@ from conftest import Stack
 from samsesh import names
 from system.trouble import wait_for
 
+SECRET_FILES = {
+    "pgpass",
+    "keys",
+    "keys.yaml",
+    "turn_secret",
+    "turnserver.conf",
+}  # what programs read them from
 BACK_SECONDS = 10
 
 
@@ -151,7 +158,7 @@ def test_secrets_are_private(stack: Stack) -> None:
         assert path.stat().st_mode & 0o777 == 0o600
     for folder in (stack.home.config_dir, stack.home.logs_dir):
         for path in folder.rglob("*"):
-            if path.is_file() and path.name != "pgpass":
+            if path.is_file() and path.name not in SECRET_FILES:
                 content = path.read_bytes()
                 assert not any(value in content for value in values), path
     for service in stack.status()["services"]:

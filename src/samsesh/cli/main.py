@@ -12,7 +12,11 @@ from typing import Annotated
 import typer
 
 from samsesh import __version__
+<<<<<<< HEAD
 from samsesh.cli import backup, config, doctor, invites, reports, restore, service, setup, up, users
+=======
+from samsesh.cli import backup, config, invites, programs, reports, restore, service, setup, up, users
+>>>>>>> main
 from samsesh.cli import destroy as destroy_
 from samsesh.errors import FAILED, SamseshError
 from samsesh.home import Home, default_home, named_home
@@ -68,6 +72,8 @@ def options(
             restore.open_as_root(sys.argv)
         if ctx.invoked_subcommand in ("up", "down", "restart") and "--foreground" not in sys.argv:
             service.control_as_root(ctx.obj, ctx.invoked_subcommand)
+        if ctx.invoked_subcommand == "up" and sys.stdin.isatty() and sys.stdout.isatty():
+            programs.offer_turnserver(ctx.obj, sys.argv)
         become_service_user(ctx.obj, make_home=ctx.invoked_subcommand in MAKES_HOME)
 
 

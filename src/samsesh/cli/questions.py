@@ -21,7 +21,7 @@ _NOT_YET_PUBLIC = (
     " only, in plain http. From another machine, reach it through ssh:"
 )
 _PERMANENT = "It cannot be changed later: take the name that it should have in the end, such as example.org."
-_CALLS_LATER = "Calls come with a later version, which will go by this answer."
+_CALLS = "Nothing of a call leaves this machine with element-call."
 _ACCOUNTS = {"closed": "administrators make them", "token": "with an invitation", "open": "anybody"}
 _PORTS = (
     "Ports: default takes the usual ones (8080 for the web, 8008 for apps, ...); offset shifts them all, so"
@@ -92,7 +92,7 @@ def _ask_all(
         password = _ask_password(console, ops.with_answers(settings, answers))
     ask("registration.mode", "Who may make an account", ("closed", "token", "open"))
     ask("server.timezone", "Time zone")
-    ask("calls.provider", "Video calls", ("element-call", "jitsi", "off"), note=_CALLS_LATER)
+    ask("calls.provider", "Video calls", ("element-call", "jitsi", "off"), note=_CALLS)
     if ops.with_answers(settings, answers).calls.provider == "jitsi":
         ask("calls.jitsi_domain", "Domain of the Jitsi server")
     return _ask_ports(console, settings, answers), password

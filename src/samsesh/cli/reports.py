@@ -47,6 +47,8 @@ def _print_status(found: dict[str, Any]) -> None:
     for service in found["services"]:
         if service["state"] != "running":
             console.print(f"{service['name']}: {service['reason']}", markup=False)
+    for off in found["off"]:
+        console.print(f"{off['name']}: off, since {off['reason']}. {off['advice']}", markup=False)
 
 
 def span(seconds: int | None) -> str:

@@ -52,10 +52,39 @@ def run_up(home: Home, *, yes: bool, flags: dict[str, Any] | None = None, foregr
 
     signal.signal(signal.SIGTERM, _terminated)
     report = deploy.up(home, os.environ, flags=flags, say=say, foreground=foreground)
+    _tell(report)
+    try:
+        if report.to_get:
+            _get_programs(home, report)
+    except BaseException:
+        if report.manager:
+            report.server.engine.stop(say)
+            report.manager.wait()
+        raise
     if report.manager:
         _stay(report)
-    else:
-        _tell(report)
+
+
+def _get_programs(home: Home, report: "Report") -> None:
+    """The chat runs; now what calls need is got, which may take minutes."""
+    from samsesh.cli.output import console, errors, say, warn
+    from samsesh.cli.programs import shown
+    from samsesh.ops import deploy
+
+    console.print("\nThe chat is ready. Getting what calls need:", markup=False)
+    try:
+        with shown() as progress:
+            more, failed = deploy.get_programs(home, os.environ, say=say, progress=progress)
+    except KeyboardInterrupt:
+        if not report.manager:
+            say("the chat goes on; to get what calls need: samsesh up")
+        raise
+    for error in failed:
+        warn(f"{error.message}; {error.hint}")
+        if error.detail:
+            errors.print(error.detail, style="dim", markup=False)
+    if more:
+        _tell_addresses(more)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
@@ -79,7 +108,6 @@ def _stay(report: "Report") -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    _tell(report)
     manager.wait()
     report.server.engine.stop(say)
     if not asked:
@@ -104,8 +132,6 @@ def _preview(home: Home, flags: dict[str, Any]) -> None:
 
 def _tell(report: "Report") -> None:
     """What a person wants to know when `up` is done."""
-    from rich.table import Table
-
     from samsesh.cli.output import console, warn
     from samsesh.ops.service import reboot_warning
 
@@ -116,17 +142,8 @@ def _tell(report: "Report") -> None:
     if not report.changed:
         console.print("Nothing to do: the server runs as the settings say.")
         return
-    addresses = report.server.plan.offer.addresses
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    for title, name in (
-        ("Welcome and sign-up", "web"),
-        ("Homeserver, for apps", "homeserver"),
-        ("Administration", "admin"),
-    ):
-        if name in addresses:
-            table.add_row(title, addresses[name])
     console.print(f"\n{report.server.settings.brand.name} is ready.\n", style="bold", markup=False)
-    console.print(table)
+    _tell_addresses(report)
     if report.first_admin:
         name, password = report.first_admin
         console.print(f"\nAdministrator: {name}", markup=False)
@@ -135,11 +152,32 @@ def _tell(report: "Report") -> None:
     _tell_safety(report, reboot_warning(report.server.home))
 
 
+def _tell_addresses(report: "Report") -> None:
+    from rich.table import Table
+
+    from samsesh.cli.output import console
+
+    offer = report.server.plan.offer
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for title, name in (
+        ("Welcome and sign-up", "web"),
+        ("Homeserver, for apps", "homeserver"),
+        ("Video calls", "call"),
+        ("Administration", "admin"),
+    ):
+        if name in offer.addresses:
+            table.add_row(title, offer.addresses[name])
+    console.print(table)
+    for off in offer.off:
+        console.print(f"  {off.name}: off, since {off.reason}. {off.advice}", markup=False)
+
+
 def _tell_safety(report: "Report", reboot: str) -> None:
     from samsesh.cli.output import console
 
     settings = report.server.settings
-    ports = [settings.ports.of(name) for name in ("web", "api", "admin")]
+    calls = ("call", "rtc_auth", "livekit", "livekit_tcp") if report.server.plan.offer.rtc_service else ()
+    ports = [settings.ports.of(name) for name in ("web", "api", "admin", *calls)]
     tunnel = " ".join(f"-L {port}:localhost:{port}" for port in ports)
     notes = [
         "This is a trial: it answers on this machine only, without TLS. Its name, "

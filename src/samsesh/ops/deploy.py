@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from samsesh.download import Progress
 from samsesh.engines.native import Change
-from samsesh.errors import SettingsError
+from samsesh.errors import SamseshError, SettingsError
 from samsesh.facts import gather
 from samsesh.home import Home
-from samsesh.load import save
-from samsesh.ops import backup, database, service_account
-from samsesh.ops.server import Server, open_server
+from samsesh.load import load, save
+from samsesh.ops import backup, database, programs, service_account
+from samsesh.ops.server import Server, again, open_server
 from samsesh.run import Process
 
 Say = Callable[[str], None]
@@ -26,6 +27,7 @@ class Report:
     first_admin: tuple[str, str | None] | None = None
     backup: str = ""
     manager: Process | None = None  # the process manager, where it runs in the foreground
+    to_get: list[str] = field(default_factory=list)  # programs that are not at hand: see `get_programs`
 
     @property
     def changed(self) -> bool:
@@ -48,8 +50,12 @@ def up(
         keep = {**server.loaded.adopted, **(flags or {})}
         if keep or not home.settings_file.exists():
             save(home, keep)
+        found = programs.at_hand(home, server.settings)
+        programs.remember(home, found)
+        server = again(server)
         database.check(server)
         report = preview(server)
+        report.to_get = [name for name in programs.wanted(server.settings) if name not in found]
         ran = server.engine.running()
         try:
             _apply(server, report, say, foreground=foreground)
@@ -78,6 +84,27 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
         home.audit("up", changes=" ".join(f"{change.action}:{change.unit}" for change in report.changes))
     # Last: the password is told only once, so nothing may fail between making and telling it.
     report.first_admin = service_account.first_admin(server)
+
+
+def get_programs(
+    home: Home, environ: Mapping[str, str], *, say: Say, progress: Progress
+) -> tuple[Report | None, list[SamseshError]]:
+    """Get what was not at hand while the chat runs, then start what it is for: (what changed, what could not be had).
+
+    The home is not held while something is fetched or built.
+    """
+    settings = load(home, environ).settings
+    looking = programs.search(home, settings, say, progress)
+    found = programs.at_hand(home, settings)
+    waiting = [module for name, module in programs.wanted(settings).items() if name not in found]
+    failed = [error for module in waiting if (error := programs.get(home, looking, module))]
+    if len(failed) == len(waiting):
+        return None, failed
+    with home.lock("up", say):
+        server = open_server(home, environ)
+        report = preview(server)
+        _apply(server, report, say, foreground=False)
+    return report, failed
 
 
 def preview(server: Server) -> Report:

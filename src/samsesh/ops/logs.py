@@ -50,7 +50,8 @@ def lines(home: Home, services: list[str], count: int, since: datetime | None) -
         stamp = ""
         mine = []
         for line in _read(path, since is not None):
-            stamp = line[:STAMP] if line[:4].isdigit() and line[4:5] == "-" else stamp
+            if line[:4].isdigit() and line[4:5] == "-":
+                stamp = line[:STAMP].replace("T", " ")  # LiveKit's
             mine.append((stamp, name, line))
         if since is not None:
             start = since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

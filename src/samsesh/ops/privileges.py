@@ -3,6 +3,7 @@
 import ctypes
 import os
 import pwd
+from contextlib import suppress
 from pathlib import Path
 
 from samsesh.errors import SamseshError
@@ -13,6 +14,7 @@ PR_SET_KEEPCAPS = 8
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
 CAP_NET_BIND_SERVICE = 10
 CAPABILITY_VERSION_3 = 0x20080522
+CACHE = Path("/var/cache/samsesh")
 
 
 def become_service_user(home: Home, *, make_home: bool = True) -> None:
@@ -21,7 +23,8 @@ def become_service_user(home: Home, *, make_home: bool = True) -> None:
     The user and, unless told not to, the home folder are made if they are missing; a home of somebody else is refused.
     """
     os.environ.setdefault("SAMSESH_CALLER", os.environ.get("SUDO_USER", "root"))
-    user = _user()
+    user = service_user()
+    _make_cache(user)
     if make_home or home.path.exists():
         home.check_path()
         _own_home(home.path, user)
@@ -38,7 +41,8 @@ def become_service_user(home: Home, *, make_home: bool = True) -> None:
     _can_still_run()
 
 
-def _user() -> pwd.struct_passwd:
+def service_user() -> pwd.struct_passwd:
+    """The system user of the services, made where it is missing."""
     try:
         return pwd.getpwnam(SERVICE_USER)
     except KeyError:
@@ -49,6 +53,13 @@ def _user() -> pwd.struct_passwd:
             what=f"making the user {SERVICE_USER}",
         )
         return pwd.getpwnam(SERVICE_USER)
+
+
+def _make_cache(user: pwd.struct_passwd) -> None:
+    """Where programs that were fetched or built are kept for all homes; one that is there is left as it is."""
+    with suppress(OSError):  # a read-only system: the cache is in the home then
+        CACHE.mkdir(mode=0o755)
+        os.chown(CACHE, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
 def _own_home(path: Path, user: pwd.struct_passwd) -> None:

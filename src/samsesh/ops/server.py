@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from samsesh import facts as machine
@@ -13,6 +14,7 @@ from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.load import Loaded, load
 from samsesh.model import Context, Plan
+from samsesh.ops import programs
 from samsesh.plan import make_plan
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
@@ -53,18 +55,48 @@ def open_server(
     return planned(home, loaded, secrets, say)
 
 
-def planned(home: Home, loaded: Loaded, secrets: Secrets, say: Callable[[str], None] | None = None) -> Server:
-    facts = machine.gather()
+def planned(
+    home: Home,
+    loaded: Loaded,
+    secrets: Secrets,
+    say: Callable[[str], None] | None = None,
+    found: Mapping[str, Any] | None = None,
+) -> Server:
+    """Plan; `found` has artifacts that are not yet remembered."""
+    facts = with_artifacts(machine.gather(), home, found or {})
     place = NativePlacement(home, loaded.settings, facts)
     plan = make_plan(Context(loaded.settings, secrets, facts, place))
     return Server(home, loaded.settings, secrets, facts, plan, NativeEngine(home, facts), loaded, say)
+
+
+def again(server: Server) -> Server:
+    """The same server planned anew: what is remembered of its home has changed."""
+    return planned(server.home, server.loaded, server.secrets, server.say)
+
+
+def with_artifacts(facts: Facts, home: Home, found: Mapping[str, Any]) -> Facts:
+    """What `up` got for this home and is still there (ops/programs.py), with why the rest is not."""
+    known = home.state()
+    all_of_them = {**known.get("artifacts", {}), **found}
+    kept = {name: one for name, one in all_of_them.items() if Path(one["path"]).exists()}
+    programs = {name: one["path"] for name, one in kept.items() if not Path(one["path"]).is_dir()}
+    bundles = {name: one["path"] for name, one in kept.items() if Path(one["path"]).is_dir()}
+    return replace(
+        facts,
+        programs={**facts.programs, **programs},
+        bundles=bundles,
+        versions={**facts.versions, **{name: one["version"] for name, one in kept.items()}},
+        environments={name: one["env"] for name, one in kept.items() if one.get("env")},
+        missing={name: tuple(why) for name, why in known.get("missing", {}).items() if name not in kept},
+    )
 
 
 def preview_server(home: Home, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Server:
     """As `open_server` for `up`, but without leaving anything in the home: missing secrets are made up and forgotten."""
     home.check_format()
     loaded = load(home, environ, flags=flags, adopt=True)
-    return planned(home, loaded, kept.preview(home, loaded.given_secrets))
+    found = programs.at_hand(home, loaded.settings)
+    return planned(home, loaded, kept.preview(home, loaded.given_secrets), found=found)
 
 
 def server_as_found(home: Home, environ: Mapping[str, str]) -> Server:
@@ -72,4 +104,5 @@ def server_as_found(home: Home, environ: Mapping[str, str]) -> Server:
     home.must_be_there()
     home.check_format()
     loaded = load(home, environ)
-    return planned(home, loaded, kept.as_found(home, loaded.given_secrets))
+    found = programs.at_hand(home, loaded.settings)
+    return planned(home, loaded, kept.as_found(home, loaded.given_secrets), found=found)

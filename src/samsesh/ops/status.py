@@ -1,6 +1,7 @@
 """What runs, as data: one verdict, then each service."""
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ KB = 1024
 
 
 def status(server: Server) -> dict[str, Any]:
-    """The shape of `status --json`: {"ok", "verdict", "server_name", "engine", "addresses", "services": [...]}."""
+    """The shape of `status --json`: {"ok", "verdict", "server_name", "engine", "addresses", "services", "off"}."""
     programs = server.engine.supervisor.programs()
     children = _children()
     services = [_service(server, unit, programs.get(unit.name), children) for unit in server.plan.units]
@@ -26,6 +27,7 @@ def status(server: Server) -> dict[str, Any]:
         "engine": "native",
         "addresses": dict(server.plan.offer.addresses),
         "services": services,
+        "off": [asdict(off) for off in server.plan.offer.off],
     }
 
 

@@ -54,6 +54,8 @@ class PageFacts:
     local_only: bool
     version: str
     command: str  # how the operator calls the program
+    call_url: str = ""  # where video calls are; empty: nowhere
+    media_urls: tuple[str, ...] = ()  # what a call needs besides, for a tunnel
 
     @property
     def account_provider(self) -> str:
@@ -69,7 +71,9 @@ def render_web(facts: PageFacts) -> dict[str, bytes]:
         "app_link": app_link,
         "apps": APPS,
         "clients": CLIENTS,
-        "ssh": ssh_line((facts.web_url, facts.homeserver_url, facts.admin_url)),
+        "ssh": ssh_line(
+            (facts.web_url, facts.homeserver_url, facts.admin_url, facts.call_url, *facts.media_urls)
+        ),
     }
     return {
         "index.html": _page("welcome.html.j2", facts, names, **more),

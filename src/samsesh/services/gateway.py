@@ -10,7 +10,7 @@ from samsesh import names
 from samsesh.formats import to_json
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Unit
 
-LISTENERS = ("web", "api", "admin")
+LISTENERS = ("web", "api", "admin", "call", "rtc_auth", "livekit")  # those without a route are not opened
 SMALLEST_LIMIT = 200 * 65_536  # Synapse takes as much for a transaction of federation
 READY = "/_samsesh/ready"
 
@@ -22,7 +22,7 @@ def offer(context: Context) -> Offer:
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     place = context.place
     config = File(place.config("gateway") / "caddy.json", to_json(caddy_json(context, offer)))
-    binds = tuple((name, endpoint) for name in LISTENERS for endpoint in place.public(name))
+    binds = tuple((name, endpoint) for name in _listeners(offer) for endpoint in place.public(name))
     first = place.public("api")[0]
     return (
         Unit(
@@ -44,7 +44,8 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
 def caddy_json(context: Context, offer: Offer) -> dict[str, Any]:
     admin = context.place.socket("caddy.sock")
     servers = {
-        name: _server(context, name, (*offer.routes, *_well_known(context, offer))) for name in LISTENERS
+        name: _server(context, name, (*offer.routes, *_well_known(context, offer)))
+        for name in _listeners(offer)
     }
     return {
         "admin": {"listen": f"unix/{admin.socket}|0600", "config": {"persist": False}},
@@ -54,6 +55,11 @@ def caddy_json(context: Context, offer: Offer) -> dict[str, Any]:
         "storage": {"module": "file_system", "root": str(context.place.data("gateway"))},
         "apps": {"http": {"grace_period": "5s", "servers": servers}},
     }
+
+
+def _listeners(offer: Offer) -> list[str]:
+    used = {route.listener for route in offer.routes}
+    return [name for name in LISTENERS if name in used]
 
 
 def _encoder() -> dict[str, str]:  # UTC, as every log of ours begins with
@@ -144,6 +150,8 @@ def _files(route: Route) -> list[dict[str, Any]]:
         for path, target in route.rewrite.items()
     ]
     files = {"handler": "file_server", "root": str(route.root), "index_names": ["index.html"]}
+    if route.strip:
+        return [{"handler": "rewrite", "strip_path_prefix": route.strip}, files]
     return [{"handler": "subroute", "routes": [*rewrites, {"handle": [files]}]}] if rewrites else [files]
 
 

@@ -49,4 +49,6 @@ def _facts(context: Context) -> PageFacts:
         local_only=settings.server.access == "local",
         version=__version__,
         command=context.facts.command,
+        call_url=url("call") if context.calls and context.place.bundle("element-call") else "",
+        media_urls=tuple(map(url, ("rtc_auth", "livekit", "livekit_tcp"))) if context.calls else (),
     )

@@ -74,6 +74,7 @@ class NativeEngine:
             starting = [unit for unit in plan.units if unit.name in acting]
         ports.check(starting, self.facts)
         self._write(plan)
+        before = {unit.name: self._log_size(unit) for unit in plan.units if unit.bad_words}
         for unit in plan.units:
             if unit.prepare and not unit.prepare.folder.exists():
                 self._prepare(unit.prepare, say)
@@ -81,6 +82,8 @@ class NativeEngine:
         self._remember(plan)
         try:
             self._wait_ready(plan, say)
+            for unit in plan.units:
+                self._check_words(unit, before.get(unit.name, 0))
         except BaseException:
             if manager:
                 self.stop(say)
@@ -232,6 +235,26 @@ class NativeEngine:
                 self._check_waiting(unit, time.monotonic() - began)
             if waiting:
                 time.sleep(0.05)
+
+    def _log_size(self, unit: Unit) -> int:
+        try:
+            return self.log_file(unit.name).stat().st_size
+        except OSError:
+            return 0
+
+    def _check_words(self, unit: Unit, start: int) -> None:
+        """A program that starts in spite of a configuration it does not take says so in its log only."""
+        if not unit.bad_words or not self.log_file(unit.name).exists():
+            return
+        with self.log_file(unit.name).open("rb") as log:
+            log.seek(start)
+            told = log.read(65_536).decode(errors="replace")
+        if lines := [line for line in told.splitlines() if unit.bad_words in line]:
+            raise SamseshError(
+                f"the {unit.title} does not take its configuration",
+                f"this version of it ({unit.version or 'unknown'}) is not known yet; please report it",
+                detail="\n".join(lines),
+            )
 
     def _check_waiting(self, unit: Unit, seconds: float) -> None:
         starts = self.home.runtime_dir() / f"{unit.name}.starts"

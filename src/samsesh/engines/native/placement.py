@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samsesh.errors import SamseshError, SettingsError
-from samsesh.facts import Facts
+from samsesh.facts import Facts, own_address
 from samsesh.home import Home
 from samsesh.model import Endpoint
 from samsesh.settings import Settings
@@ -54,6 +54,15 @@ class NativePlacement:
     def socket(self, name: str) -> Endpoint:
         return Endpoint(socket=self.home.runtime_dir() / name)
 
+    def inner(self, port: str) -> Endpoint:
+        return Endpoint("127.0.0.1", self.settings.ports.of(port))
+
+    def media(self) -> tuple[str, ...]:
+        return tuple(self.settings.calls.media_addresses) or ("127.0.0.1",)
+
+    def own(self, address: str) -> bool:
+        return own_address(address)
+
     def public(self, port: str) -> tuple[Endpoint, ...]:
         return tuple(Endpoint(host, self.settings.ports.of(port)) for host in self.facts.loopback)
 
@@ -67,3 +76,10 @@ class NativePlacement:
                 f"the program {name} is not installed", "repair the installation: remove it and start again"
             )
         return found
+
+    def bundle(self, name: str) -> Path | None:
+        found = self.facts.bundles.get(name)
+        return Path(found) if found else None
+
+    def bundle_page(self, name: str) -> str:
+        return (Path(self.facts.bundles[name]) / "index.html").read_text()

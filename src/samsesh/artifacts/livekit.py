@@ -1,0 +1,243 @@
+"""LiveKit's server: one of the user's, one on PATH, the kept one, the official release, or built with Go."""
+
+import os
+import re
+import shutil
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from samsesh.cache import (
+    Artifact,
+    Search,
+    at_once,
+    check_kept,
+    check_recorded,
+    first,
+    held,
+    keeping,
+    record,
+    working,
+)
+from samsesh.download import download, fetch_text
+from samsesh.errors import SamseshError
+from samsesh.facts import free_bytes
+from samsesh.run import follow, run
+from samsesh.write import replacing
+
+NAME = "livekit-server"
+VERSION = "1.13.5"
+# What we write in its configuration is known from here on; Element Call 0.26.1 alone would need 1.9.10.
+OLDEST, NEXT = (1, 13), (2,)
+RELEASES = {"x86_64": "amd64", "aarch64": "arm64"}
+LARGEST = 200_000_000
+LARGEST_PROGRAM = 400_000_000
+
+MODULE = "github.com/livekit/livekit-server/cmd/server"  # comes out as a program named `server`
+GO_NEEDED, GO_FETCHES = (1, 26), (1, 21)  # the Go it needs; the first that can fetch a newer one for itself
+GO_PLACE = "/usr/local/go/bin"  # where go.dev's own instructions put it
+BUILD_SECONDS = 1200
+BUILD_SPACE = 2_500_000_000
+TELL_SECONDS = 10
+# How the user's Go reaches the network, and what it trusts.
+GO_VARIABLES = (
+    "GOPROXY",
+    "GONOPROXY",
+    "GOPRIVATE",
+    "GOSUMDB",
+    "GONOSUMDB",
+    "GONOSUMCHECK",
+    "GOINSECURE",
+    "GOFLAGS",
+    "GOAUTH",
+    "GOVCS",
+    "NETRC",
+)
+GO_CACHES = {"GOMODCACHE": "pkg/mod", "GOCACHE": "build"}  # where they are in the folder that is removed
+
+
+def at_hand(search: Search) -> Artifact | None:
+    if search.want.livekit:
+        return _given(search)
+    return at_once(search, (_on_path, _kept))
+
+
+def obtain(search: Search) -> Artifact:
+    if found := at_hand(search):
+        return found
+    with held(search.cache, search.say):
+        return first(
+            search,
+            (_on_path, _kept, _released, _built),
+            SamseshError(
+                f"LiveKit ({NAME} {VERSION}), which calls need, could not be got",
+                "mend one of the following, or name one of your own: samsesh config set artifacts.livekit PATH",
+            ),
+        )
+
+
+def _given(search: Search) -> Artifact:
+    path = Path(search.want.livekit).expanduser().absolute()
+    try:
+        return Artifact(NAME, path, _accepted(path), f"named in the settings: {path}")
+    except SamseshError as error:
+        raise SamseshError(
+            f"artifacts.livekit cannot be used: {error.message}",
+            error.hint or "correct it, or have one got: samsesh config unset artifacts.livekit",
+            detail=error.detail,
+        ) from None
+
+
+def _on_path(search: Search) -> Artifact:
+    found = search.on_path(NAME)
+    if not found:
+        raise SamseshError(f"{NAME} is not on PATH")
+    return Artifact(NAME, Path(found), _accepted(Path(found)), f"found on PATH: {found}")
+
+
+def _accepted(path: Path) -> str:
+    """Its version, where it is one that we can drive."""
+    version = _version(path)
+    number = tuple(int(part) for part in version.split("."))
+    if not OLDEST <= number < NEXT:
+        raise SamseshError(
+            f"{path} is LiveKit {version}",
+            f"Samsesh works with {'.'.join(map(str, OLDEST))} and later, before {NEXT[0]}",
+        )
+    return version
+
+
+def _version(path: Path) -> str:
+    done = run([path, "--version"], timeout=30, what=f"asking {path} for its version")
+    found = re.search(r"livekit-server version (\d+\.\d+\.\d+)", done.out.decode(errors="replace"))
+    if not found:
+        raise SamseshError(f"{path} does not say that it is LiveKit's server")
+    return found[1]
+
+
+def _folder(search: Search) -> Path:
+    return search.cache / f"{NAME}-{VERSION}-{search.machine}"
+
+
+def _kept(search: Search) -> Artifact:
+    check_kept(_folder(search), NAME)
+    return Artifact(NAME, _folder(search) / NAME, VERSION, f"kept in {search.cache}")
+
+
+def _released(search: Search) -> Artifact:
+    search.must_be_online()
+    if search.machine not in RELEASES:
+        raise SamseshError(f"LiveKit releases programs for x86_64 and arm64 only; this is {search.machine}")
+    base = f"{search.want.mirror.rstrip('/')}/livekit/livekit/releases/download/v{VERSION}"
+    file = f"livekit_{VERSION}_linux_{RELEASES[search.machine]}.tar.gz"
+    sha256 = _listed(fetch_text(f"{base}/checksums.txt", 100_000), file, base)
+    check_recorded(search.cache, file, sha256)
+    search.say(f"fetching LiveKit {VERSION}")
+    archive = search.cache / file
+    download(f"{base}/{file}", archive, limit=LARGEST, progress=search.progress, sha256=sha256)
+    record(search.cache, file, sha256)
+    try:
+        _keep(search, lambda target: _take(archive, target))
+    finally:
+        archive.unlink()
+    return Artifact(NAME, _folder(search) / NAME, VERSION, f"the official release, from {base}")
+
+
+def _listed(checksums: str, file: str, base: str) -> str:
+    """The checksum of a file in a list as `sha256sum` writes it."""
+    for line in checksums.splitlines():
+        found = re.fullmatch(r"([0-9a-f]{64})[ *]+(\S+)", line.strip())
+        if found and found[2] == file:
+            return found[1]
+    raise SamseshError(
+        f"{base}/checksums.txt does not list {file}", "it is no complete mirror: choose another"
+    )
+
+
+def _take(archive: Path, target: Path) -> None:
+    """The one program out of the release's archive, and nothing else of it."""
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for member in tar:
+                if member.name.removeprefix("./") == NAME:
+                    break
+            else:
+                raise SamseshError(f"{archive.name} holds no {NAME}")
+            content = tar.extractfile(member) if member.isreg() and not member.issparse() else None
+            if content is None or member.size > LARGEST_PROGRAM:
+                raise SamseshError(f"{NAME} in {archive.name} is no plain file of a usual size")
+            with replacing(target, 0o755) as out:
+                shutil.copyfileobj(content, out)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise SamseshError(f"{archive.name} cannot be unpacked: {error}") from None
+
+
+def _keep(search: Search, make: Callable[[Path], object]) -> None:
+    """Keep the program that `make` puts at a path, once it has said that it is the right one."""
+    with keeping(_folder(search)) as new:
+        make(new / NAME)
+        if (version := _version(new / NAME)) != VERSION:
+            raise SamseshError(f"what was got says that it is LiveKit {version}, not {VERSION}")
+
+
+def _built(search: Search) -> Artifact:
+    if not search.want.build:
+        raise SamseshError("building is switched off", "to allow it: samsesh config set artifacts.build yes")
+    search.must_be_online()
+    go = search.on_path("go", GO_PLACE)
+    if not go:
+        raise SamseshError("there is no Go to build it with", "install Go 1.21 or newer: https://go.dev/dl")
+    toolchain = _toolchain(go)
+    if (free := free_bytes(search.cache)) < BUILD_SPACE:
+        raise SamseshError(f"building needs 2500 MB in {search.cache}, and {free // 1_000_000} MB are free")
+    search.say(f"building LiveKit {VERSION} with Go: a few minutes, and at most {BUILD_SECONDS // 60}")
+    with working(search.cache) as work:
+        argv = [go, "install", "-v", "-trimpath", "-ldflags=-s -w", f"{MODULE}@v{VERSION}"]
+        env = {**_go_environment(search, work), "GOTOOLCHAIN": toolchain}
+        follow(
+            argv, env=env, cwd=work, timeout=BUILD_SECONDS, what="building LiveKit", heard=_Teller(search.say)
+        )
+        _keep(search, (work / "bin/server").rename)
+    return Artifact(NAME, _folder(search) / NAME, VERSION, f"built with {go}")
+
+
+def _toolchain(go: str) -> str:
+    """What GOTOOLCHAIN is to be: this Go where it is new enough, else let it fetch the one that LiveKit names."""
+    said = run([go, "version"], timeout=30, env={"GOTOOLCHAIN": "local"}).out.decode(errors="replace")
+    found = re.search(r"\bgo(\d+)\.(\d+)", said)
+    number = (int(found[1]), int(found[2])) if found else (0, 0)
+    if number < GO_FETCHES:
+        raise SamseshError(
+            f"{go} is Go {number[0]}.{number[1]}", "building needs 1.21 or newer: https://go.dev/dl"
+        )
+    return "local" if number >= GO_NEEDED else "auto"
+
+
+def _go_environment(search: Search, work: Path) -> dict[str, str]:
+    """What Go writes goes to `work` and is removed with it, or to caches that the user named. No C compiler is wanted."""
+    env = {
+        **search.network(),
+        **{name: search.environ[name] for name in GO_VARIABLES if name in search.environ},
+    }
+    env |= {"GOPATH": str(work), "GOBIN": str(work / "bin"), "GOTMPDIR": str(work), "CGO_ENABLED": "0"}
+    env["GOFLAGS"] = f"{env.get('GOFLAGS', '')} -modcacherw".strip()
+    for name, folder in GO_CACHES.items():
+        given = search.environ.get(name, "")
+        env[name] = given if given and os.access(given, os.W_OK) else str(work / folder)
+    return env
+
+
+class _Teller:
+    """Says now and then how far Go is, which names each package it fetches or compiles."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self.count = {"fetched": 0, "compiled": 0}
+        self.next = time.monotonic() + TELL_SECONDS
+
+    def __call__(self, line: str) -> None:
+        self.count["fetched" if line.startswith("go: ") else "compiled"] += 1
+        if time.monotonic() >= self.next:
+            self.next = time.monotonic() + TELL_SECONDS
+            self.say(f"{self.count['fetched']} modules fetched, {self.count['compiled']} packages compiled")

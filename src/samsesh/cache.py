@@ -1,0 +1,211 @@
+"""Where fetched and built programs are kept, for every home of this user, and the way to look for one."""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from samsesh.download import Progress, sha256_of
+from samsesh.errors import SamseshError
+from samsesh.run import undisturbed
+from samsesh.settings import Artifacts
+from samsesh.write import explained, make_dir, temporary_dir, write_file
+
+MACHINE_CACHE = Path("/var/cache/samsesh")
+NEW = ".new-"  # folders that are being filled; one that is left belonged to a command that was killed
+WAIT_SECONDS = 1800
+OPEN = 0o755  # what is kept is public, and may be shared by several users
+READABLE = 0o644
+# How the user's own tools reach the network: for npm, uv, pip and apt. Go's variables are in artifacts/livekit.py.
+NETWORK = re.compile(
+    r"(https?|all|no)_proxy|ssl_cert_dir|node_extra_ca_certs|apt_config|(npm_config|uv|pip)_.*", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A program, or the folder of a web bundle. `how` it was got, for people; `env` that the program needs."""
+
+    name: str
+    path: Path
+    version: str
+    how: str
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search for artifacts may use, and whom it tells."""
+
+    want: Artifacts
+    cache: Path
+    machine: str  # as in Facts: "x86_64", "aarch64"
+    environ: Mapping[str, str]
+    say: Callable[[str], None] = lambda text: None
+    progress: Progress = lambda what, done, total: None
+
+    def on_path(self, program: str, *more: str) -> str | None:
+        """A program on PATH, or in folders that PATHs of services often lack."""
+        return shutil.which(program, path=":".join([self.environ.get("PATH", os.defpath), *more]))
+
+    def network(self) -> dict[str, str]:
+        """Variables that tell the user's own tools how to reach the network."""
+        return {name: value for name, value in self.environ.items() if NETWORK.fullmatch(name)}
+
+    def must_be_online(self) -> None:
+        if self.want.offline:
+            raise SamseshError(
+                "nothing may be fetched", "to allow it: samsesh config set artifacts.offline no"
+            )
+
+
+Step = Callable[[Search], Artifact]  # raises SamseshError with the reason where it has none
+
+
+def cache_dir(environ: Mapping[str, str], home: Path) -> Path:
+    """SAMSESH_CACHE, else the machine's where we may write, else the user's, else one in the home."""
+    if given := environ.get("SAMSESH_CACHE"):
+        return Path(given).absolute()
+    if os.access(MACHINE_CACHE, os.W_OK) or os.geteuid() == 0:
+        return MACHINE_CACHE
+    folder = environ.get("XDG_CACHE_HOME")
+    person = environ.get("HOME", "")
+    if not folder and person and Path(person) != home and os.access(person, os.W_OK):
+        folder = f"{person}/.cache"
+    return Path(folder).absolute() / "samsesh" if folder else home / "cache"
+
+
+def first(search: Search, steps: Sequence[Step], otherwise: SamseshError) -> Artifact:
+    """What the first step finds that finds something; else `otherwise`, with the reasons of all as its detail."""
+    reasons = []
+    for step in steps:
+        try:
+            return step(search)
+        except SamseshError as error:
+            reason = "; ".join(filter(None, [error.message, error.hint]))
+            search.say(reason)
+            reasons += ["- " + reason, *("    " + line for line in error.detail.splitlines())]
+    raise SamseshError(otherwise.message, otherwise.hint, detail="\n".join(reasons))
+
+
+def at_once(search: Search, steps: Sequence[Step]) -> Artifact | None:
+    """As `first`, of steps that take no time, and without a word."""
+    for step in steps:
+        try:
+            return step(search)
+        except SamseshError:
+            continue
+    return None
+
+
+@contextmanager
+def held(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the cache: one command fetches or builds at a time, and the next finds what it made."""
+    make_dir(cache, OPEN)
+    found = cache.stat()
+    if found.st_mode & 0o022 or (os.geteuid() and found.st_uid not in (0, os.geteuid())):
+        raise SamseshError(
+            f"others may write to the cache {cache}",
+            "make it yours alone, or choose another with SAMSESH_CACHE",
+        )
+    with explained(cache):
+        descriptor = os.open(cache, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _wait_for(descriptor, cache, say)
+        for left in cache.glob(f"{NEW}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for(descriptor: int, cache: Path, say: Callable[[str], None]) -> None:
+    end = time.monotonic() + WAIT_SECONDS
+    told = False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not told:
+                say(f"another command fetches programs to {cache}; waiting for it")
+            told = True
+        if time.monotonic() > end:
+            raise SamseshError(f"{cache} is still held by another command", "wait for it to end, or end it")
+        time.sleep(0.2)
+
+
+@contextmanager
+def working(cache: Path) -> Iterator[Path]:
+    """A folder to work in, gone afterwards. Hold the cache first."""
+    with temporary_dir(cache, NEW) as folder:
+        yield folder
+
+
+@contextmanager
+def keeping(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which is then kept as `folder`: whole or not at all, and its checksums with it."""
+    with temporary_dir(folder.parent, NEW) as new:
+        yield new
+        with undisturbed(), explained(folder):
+            for path in (new, *new.rglob("*")):
+                path.chmod(OPEN if path.is_dir() or path.stat().st_mode & 0o100 else READABLE)
+            if folder.exists():
+                folder.rename(new.with_name(new.name + "-old"))
+            write_file(_sums_file(folder), _sums(new), READABLE)
+            new.rename(folder)
+            shutil.rmtree(new.with_name(new.name + "-old"), ignore_errors=True)
+
+
+def check_kept(folder: Path, what: str) -> None:
+    """Raises SamseshError where there is no such folder, or it is not as it was when it was kept."""
+    try:
+        recorded = _sums_file(folder).read_text()
+        same = folder.is_dir() and recorded == _sums(folder)
+    except FileNotFoundError:
+        same = False
+    except OSError as error:
+        raise SamseshError(f"the kept {what} cannot be read: {error}", f"remove {folder}") from None
+    if not folder.is_dir():
+        raise SamseshError(f"{what} is not in the cache yet ({folder.parent})")
+    if not same:
+        raise SamseshError(
+            f"the kept {what} was changed since it was fetched and is not used",
+            f"it is got anew where that is possible; look who writes to {folder}",
+        )
+
+
+def _sums_file(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".sha256")
+
+
+def _sums(folder: Path) -> str:
+    """Checksums of all files below a folder, as `sha256sum` writes them; links are named, not followed."""
+    lines = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.is_symlink():
+            lines.append(f"{hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()}  {name} (link)\n")
+        elif not path.is_dir():
+            lines.append(f"{sha256_of(path)}  {name}\n")
+    return "".join(lines)
+
+
+def check_recorded(cache: Path, file: str, sha256: str) -> None:
+    """Refuse a published file that is not the one which had this name when it was fetched first."""
+    record = cache / f"{file}.sha256"
+    if record.exists() and record.read_text().split()[0] != sha256:
+        raise SamseshError(
+            f"{file} is not what it was when it was fetched first, and published files do not change",
+            f"find out why; if it is as it should be, remove {record}",
+        )
+
+
+def record(cache: Path, file: str, sha256: str) -> None:
+    write_file(cache / f"{file}.sha256", f"{sha256}  {file}\n", READABLE)

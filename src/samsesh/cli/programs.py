@@ -1,0 +1,53 @@
+"""Getting programs: a bar for long work on a terminal, and the question before root installs something."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from samsesh.errors import SettingsError
+from samsesh.home import Home
+
+if TYPE_CHECKING:
+    from samsesh.download import Progress
+
+UNASKED = frozenset({"--yes", "-y", "--dry-run", "--help"})
+
+
+@contextmanager
+def shown() -> Iterator["Progress"]:
+    """Where there is no terminal, the lines of `say` are enough."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    from samsesh.cli.output import errors
+
+    columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def step(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total or None)
+            bars.update(tasks[what], completed=done, total=total or None)
+
+        yield step
+
+
+def offer_turnserver(home: Home, argv: list[str]) -> None:
+    """As root, on a terminal: have the distribution install coturn, where it is wanted and not there."""
+    if UNASKED & set(argv):
+        return
+    from rich.prompt import Confirm
+
+    from samsesh.artifacts import turnserver
+    from samsesh.cli.output import console, say
+    from samsesh.load import load
+    from samsesh.ops import programs
+
+    try:
+        settings = load(home, os.environ).settings
+    except SettingsError:
+        return  # told when the command itself reads them
+    if settings.turn.enabled:
+        looking = programs.search(home, settings, say)
+        turnserver.install(looking, lambda question: Confirm.ask(question, console=console, default=True))

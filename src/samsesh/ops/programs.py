@@ -1,0 +1,70 @@
+"""Programs and web bundles that are no Python packages: what is at hand counts at once, the rest is got meanwhile."""
+
+import os
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from samsesh.artifacts import element_call, livekit, turnserver
+from samsesh.cache import Artifact, Search, cache_dir
+from samsesh.download import Progress
+from samsesh.errors import SamseshError
+from samsesh.facts import gather
+from samsesh.home import Home
+from samsesh.settings import Settings
+
+Say = Callable[[str], None]
+
+
+def wanted(settings: Settings) -> dict[str, ModuleType]:
+    """What these settings make use of: the artifact's name -> how it is got."""
+    calls = (livekit, element_call) if settings.calls.provider == "element-call" else ()
+    relay = (turnserver,) if settings.turn.enabled else ()
+    return {module.NAME: module for module in (*calls, *relay)}
+
+
+def search(
+    home: Home,
+    settings: Settings,
+    say: Say = lambda text: None,
+    progress: Progress = lambda what, done, total: None,
+) -> Search:
+    cache, machine = cache_dir(os.environ, home.path), gather().machine
+    return Search(settings.artifacts, cache, machine, os.environ, say, progress)
+
+
+def at_hand(home: Home, settings: Settings) -> dict[str, Any]:
+    """What can be used without network or long work; what the settings name and cannot be used is an error."""
+    looking = search(home, settings)
+    found = {name: module.at_hand(looking) for name, module in wanted(settings).items()}
+    return {name: _data(artifact) for name, artifact in found.items() if artifact}
+
+
+def get(home: Home, looking: Search, module: ModuleType) -> SamseshError | None:
+    """Get one that is not at hand and remember it; or why it cannot be had, remembered for `status`."""
+    try:
+        found: Artifact = module.obtain(looking)
+    except SamseshError as error:
+        home.remember(missing={**home.state().get("missing", {}), module.NAME: (error.message, error.hint)})
+        return error
+    remember(home, {found.name: _data(found)})
+    looking.say(f"{found.name} {found.version}: {found.how}")
+    return None
+
+
+def remember(home: Home, found: Mapping[str, Any]) -> None:
+    """Keep where they are, for every later command."""
+    state = home.state()
+    kept = state.get("artifacts", {})
+    if any(kept.get(name) != about for name, about in found.items()):
+        missing = {name: why for name, why in state.get("missing", {}).items() if name not in found}
+        home.remember(artifacts={**kept, **found}, missing=missing)
+
+
+def _data(artifact: Artifact) -> dict[str, object]:
+    return {
+        "path": str(artifact.path),
+        "version": artifact.version,
+        "how": artifact.how,
+        "env": dict(artifact.env),
+    }

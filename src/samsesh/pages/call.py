@@ -1,0 +1,85 @@
+"""Element Call's page made ours: its name, its configuration, and headers under which it works.
+
+Upstream's page stays as it is built; a script and a style of ours are loaded beside it.
+"""
+
+import base64
+import hashlib
+import html
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_TITLE = re.compile(r"<title>.*?</title>", re.DOTALL)
+_INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class CallFacts:
+    """What the page and its configuration say. URLs have a scheme and no slash at the end."""
+
+    brand: str
+    theme: str
+    server_name: str
+    homeserver_url: str
+    rtc_url: str
+    livekit_url: str
+    call_url: str
+    web_url: str
+    registration: str  # "closed", "token" or "open"
+
+
+def page(index: str, facts: CallFacts) -> tuple[bytes, tuple[str, ...]]:
+    """(upstream's index.html under our name, hashes of its inline scripts for the content security policy)."""
+    titled = _TITLE.sub(lambda _: f"<title>{html.escape(facts.brand)}</title>", index, count=1)
+    hashes = [
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        for script in _INLINE.findall(index)
+    ]
+    return titled.encode(), tuple(f"'sha256-{value}'" for value in hashes)
+
+
+def config(facts: CallFacts) -> dict[str, Any]:
+    """config.json (upstream's docs: config.sample.json, ConfigOptions)."""
+    return {
+        "default_server_config": {
+            "m.homeserver": {"base_url": facts.homeserver_url, "server_name": facts.server_name}
+        },
+        "livekit": {"livekit_service_url": facts.rtc_url},
+    }
+
+
+def assets(facts: CallFacts) -> dict[str, bytes]:
+    """Path below the page's root -> content, of what is ours."""
+    return {}
+
+
+def headers(facts: CallFacts, scripts: tuple[str, ...]) -> dict[str, str]:
+    """Headers of every answer at the call port: only this server is asked, and only this page is shown in frames."""
+    policy = {
+        "default-src": "'self'",
+        "script-src": " ".join(["'self'", "'wasm-unsafe-eval'", *scripts]),
+        "worker-src": "'self' blob:",
+        "style-src": "'self' 'unsafe-inline'",  # its components set styles of their own
+        "img-src": f"'self' data: blob: {facts.homeserver_url}",
+        "media-src": "'self' data: blob:",
+        "connect-src": " ".join(
+            ["'self'", "data:", "blob:", facts.homeserver_url, facts.rtc_url, *_both(facts.livekit_url)]
+        ),
+        "object-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'self'",
+        "frame-ancestors": f"'self' {facts.web_url}",  # the web client shows it as a widget
+    }
+    return {
+        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Permissions-Policy": "geolocation=(), payment=(), usb=()",
+        "Cache-Control": "no-cache",
+    }
+
+
+def _both(url: str) -> tuple[str, str]:
+    """LiveKit's address for its socket and for the check that comes before."""
+    return url, "http" + url.removeprefix("ws")

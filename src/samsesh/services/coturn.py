@@ -1,0 +1,173 @@
+"""coturn, the TURN server: one-to-one calls through firewalls, and LiveKit's relay.
+
+Names and meanings: coturn's turnserver.conf. An option that it does not know is only logged, so the log is read too.
+"""
+
+from samsesh import names
+from samsesh.formats import to_turnserver_conf
+from samsesh.model import Context, Endpoint, File, Offer, Probe, Turn, Unit
+
+BAD_WORDS = "Bad configuration format"
+# Nobody reaches what is not the public internet through us: a relay would be a door into the network behind it.
+DENIED = [
+    *("0.0.0.0-0.255.255.255", "10.0.0.0-10.255.255.255", "100.64.0.0-100.127.255.255"),
+    *("127.0.0.0-127.255.255.255", "169.254.0.0-169.254.255.255", "172.16.0.0-172.31.255.255"),
+    *("192.0.0.0-192.0.0.255", "192.0.2.0-192.0.2.255", "192.88.99.0-192.88.99.255"),
+    *("192.168.0.0-192.168.255.255", "198.18.0.0-198.19.255.255", "198.51.100.0-198.51.100.255"),
+    *("203.0.113.0-203.0.113.255", "224.0.0.0-239.255.255.255", "240.0.0.0-255.255.255.255"),
+    *(
+        "::-::ffff:ffff:ffff",
+        "64:ff9b::-64:ff9b::ffff:ffff",
+        "64:ff9b:1::-64:ff9b:1:ffff:ffff:ffff:ffff:ffff",
+    ),
+    *("100::-100::ffff:ffff:ffff:ffff", "2001::-2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    *("2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2002::-2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    *("fc00::-fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fe80::-feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    "ff00::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+]
+LOOPBACK = ("127.0.0.1", "::1")
+CANONICAL_SINCE = (4, 13, 1)  # before it, IPv4 addresses within IPv6 ones pass the ranges above
+TLS_DEFAULTS_SINCE = (4, 7)  # the switches against old TLS are gone: it has none
+
+
+def _turn(context: Context) -> Turn | None:
+    settings, media = context.settings, context.place.media()
+    if not settings.turn.enabled or "turnserver" not in context.facts.programs:
+        return None
+    loopback = all(address in LOOPBACK for address in media)
+    return Turn(
+        host=settings.turn.host or ("localhost" if loopback else media[0]),
+        port=settings.ports.of("turn"),
+        tls_port=settings.ports.of("turns") if _tls(context) else None,
+        secret=context.secrets.turn_shared_secret,
+        relays_media=not loopback,  # LiveKit on loopback: relaying to it would open all of loopback
+    )
+
+
+def _tls(context: Context) -> bool:
+    return bool(context.settings.turn.certificate and context.settings.turn.certificate_key)
+
+
+def offer(context: Context) -> Offer:
+    turn = _turn(context)
+    if turn is not None:
+        return Offer(turn=turn, addresses={"turn": f"turn:{turn.host}:{turn.port}"})
+    if context.settings.turn.enabled:
+        return Offer(off=(context.off("turn", "turnserver"),))
+    return Offer()
+
+
+def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
+    turn = _turn(context)
+    if turn is None:
+        return ()
+    place = context.place
+    config = File(
+        place.config("coturn") / "turnserver.conf",
+        to_turnserver_conf(turnserver_conf(context, turn)),
+        secret=True,
+    )
+    listening = _listening(context)
+    ports = [("turn", turn.port), *([("turns", turn.tls_port)] if turn.tls_port else [])]
+    return (
+        Unit(
+            name="coturn",
+            title="relay (coturn)",
+            command=(place.program("turnserver"), "-c", str(config.path)),
+            probe=Probe("stun", Endpoint(_probed(listening), turn.port, protocol="udp"), seconds=30),
+            files=(config,),
+            folders=(place.data("coturn"),),
+            env=context.facts.environments.get("turnserver", {}),
+            binds=tuple(
+                (name, Endpoint(host, port, protocol=protocol))
+                for name, port in ports
+                for host in listening
+                for protocol in ("udp", "tcp")
+            ),
+            stop_seconds=10,
+            version=context.facts.versions.get("turnserver", ""),
+            address=f"turn:{turn.host}:{turn.port}",
+            bad_words=BAD_WORDS,
+        ),
+    )
+
+
+def _listening(context: Context) -> list[str]:
+    """Addresses of this machine that coturn listens on."""
+    media = context.place.media()
+    if all(address in LOOPBACK for address in media):
+        return list(context.facts.loopback)  # `localhost` may be either
+    if not all(context.place.own(address) for address in media):
+        return ["0.0.0.0"]  # noqa: S104 - behind NAT: the address that people see is the router's
+    return list(media)
+
+
+def _probed(listening: list[str]) -> str:
+    return "127.0.0.1" if listening[0] == "0.0.0.0" else listening[0]  # noqa: S104
+
+
+def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool | list[str]]:
+    """The whole of turnserver.conf, for the version found."""
+    place, settings = context.place, context.settings
+    version = _version(context)
+    low, high = settings.ports.relay()
+    own = [address for address in place.media() if place.own(address)]
+    v4_only = version < CANONICAL_SINCE
+    relays = [address for address in own if not (v4_only and ":" in address)]
+    outer = [] if own else [address for address in place.media() if ":" not in address]
+    conf: dict[str, str | int | bool | list[str]] = {
+        "listening-ip": _listening(context),
+        "listening-port": turn.port,
+        "relay-ip": relays,
+        "external-ip": outer,
+        "min-port": low,
+        "max-port": high,
+        "realm": settings.server.name,
+        "use-auth-secret": True,
+        "static-auth-secret": turn.secret.reveal(),
+        "fingerprint": True,
+        "stale-nonce": 600,
+        "user-quota": 12,
+        "total-quota": 1200,
+        "max-bps": 0,
+        "no-cli": True,
+        "no-tcp-relay": True,
+        "no-multicast-peers": True,
+        "no-rfc5780": True,
+        "no-stun-backward-compatibility": version < TLS_DEFAULTS_SINCE,
+        "response-origin-only-with-rfc5780": True,
+        "no-software-attribute": True,
+        "log-file": "stdout",
+        "simple-log": True,
+        "new-log-timestamp": True,
+        "new-log-timestamp-format": "%Y-%m-%d %H:%M:%S",
+        "pidfile": str(place.data("coturn") / "turnserver.pid"),
+        "userdb": str(place.data("coturn") / "turndb"),
+        "denied-peer-ip": DENIED,
+        "allowed-peer-ip": [address for address in relays if address not in LOOPBACK],
+        **_tls_conf(context, turn, version),
+    }
+    return conf
+
+
+def _tls_conf(
+    context: Context, turn: Turn, version: tuple[int, ...]
+) -> dict[str, str | int | bool | list[str]]:
+    if turn.tls_port is None:
+        return {"no-tls": True, "no-dtls": True}
+    old = version < TLS_DEFAULTS_SINCE
+    return {
+        "tls-listening-port": turn.tls_port,
+        "cert": str(context.place.operator_file(context.settings.turn.certificate)),
+        "pkey": str(context.place.operator_file(context.settings.turn.certificate_key)),
+        "no-tlsv1": old,
+        "no-tlsv1_1": old,
+    }
+
+
+def _version(context: Context) -> tuple[int, ...]:
+    """The version found; what cannot be read is taken for an old one."""
+    try:
+        return names.version(context.facts.versions.get("turnserver", ""))
+    except ValueError:
+        return (0,)

@@ -1,0 +1,57 @@
+"""Element Call at its own port: the page, its configuration, and what makes it ours."""
+
+from samsesh.formats import to_json
+from samsesh.model import Context, File, Off, Offer, Route, Unit
+from samsesh.pages import call
+
+LONG = {"Cache-Control": "public, max-age=31536000, immutable"}  # names of assets have a hash of the content
+
+
+def offer(context: Context) -> Offer:
+    if not context.calls:
+        return Offer()
+    place = context.place
+    bundle = place.bundle("element-call")
+    if bundle is None:
+        return Offer(off=(_off(context),))
+    folder, facts = place.config("call"), _facts(context)
+    page, scripts = call.page(place.bundle_page("element-call"), facts)
+    headers = call.headers(facts, scripts)
+    files = {"index.html": page, "config.json": to_json(call.config(facts)), **call.assets(facts)}
+    return Offer(
+        routes=(
+            Route("call", ("/assets/*",), root=bundle, headers={**headers, **LONG}, order=20),
+            # The form of a shared link, /room/#..., loads what it needs from beside itself.
+            Route(
+                "call", ("/room/assets/*",), root=bundle, strip="/room", headers={**headers, **LONG}, order=20
+            ),
+            Route("call", ("/config.json", "/samsesh/*"), root=folder, headers=headers, order=20),
+            Route("call", root=folder, rewrite={"*": "/index.html"}, headers=headers, order=90),
+        ),
+        files=tuple(File(folder / name, content, live=True) for name, content in sorted(files.items())),
+        addresses={"call": place.url("call")},
+    )
+
+
+def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
+    return ()
+
+
+def _off(context: Context) -> Off:
+    off = context.off("call-page", "element-call")
+    return Off(off.name, off.reason, f"{off.advice}; apps such as Element X make calls without it")
+
+
+def _facts(context: Context) -> call.CallFacts:
+    settings, url = context.settings, context.place.url
+    return call.CallFacts(
+        brand=settings.brand.name,
+        theme=settings.brand.theme,
+        server_name=settings.server.name,
+        homeserver_url=url("api"),
+        rtc_url=url("rtc_auth"),
+        livekit_url=url("livekit", "ws"),
+        call_url=url("call"),
+        web_url=url("web"),
+        registration=settings.registration.mode,
+    )

@@ -1,0 +1,76 @@
+"""The MatrixRTC authorization service (ours, `samsesh rtc-auth`): who may join which call. Its variables: rtc/config."""
+
+from typing import Any
+
+from samsesh import __version__
+from samsesh.model import Context, File, Offer, Probe, Route, Unit
+
+PATHS = ("/sfu/get", "/get_token", "/delegate_delayed_leave", "/healthz")
+
+
+def offer(context: Context) -> Offer:
+    if not context.calls:
+        return Offer()
+    url = context.place.url("rtc_auth")
+    focus = {"type": "livekit", "livekit_service_url": url}
+    headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "application/json"}
+    return Offer(
+        rtc_service=url,
+        routes=(
+            Route("rtc_auth", PATHS, upstream=context.place.inner("rtc_auth_inner"), order=20),
+            Route(
+                "rtc_auth",
+                answer=(404, '{"errcode":"M_NOT_FOUND","error":"Not found"}'),
+                headers=headers,
+                order=90,
+            ),
+        ),
+        well_known_client={"org.matrix.msc4143.rtc_foci": [focus]},
+        addresses={"rtc": url},
+    )
+
+
+def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
+    if not context.calls:
+        return ()
+    place = context.place
+    # Not the secrets folder's own files: a value from .env counts over them.
+    pair = f"{context.secrets.livekit_key.reveal()}:{context.secrets.livekit_secret.reveal()}\n"
+    keys = File(place.config("rtc-auth") / "keys", pair.encode(), secret=True)
+    return (
+        Unit(
+            name="rtc-auth",
+            title="call authorization",
+            command=(place.program("python"), "-I", "-m", "samsesh", "rtc-auth"),
+            probe=Probe("http", place.inner("rtc_auth_inner"), "/healthz", seconds=60),
+            files=(keys,),
+            folders=(place.data("rtc-auth"),),
+            env=_environment(context, offer, str(keys.path)),
+            binds=(("rtc_auth_inner", place.inner("rtc_auth_inner")),),
+            stop_seconds=15,
+            version=__version__,
+            address=place.url("rtc_auth"),
+        ),
+    )
+
+
+def _environment(context: Context, offer: Offer, keys: str) -> dict[str, str]:
+    place, settings = context.place, context.settings
+    assert offer.admin_api is not None  # synapse.py always offers one
+    return {
+        "LIVEKIT_URL": place.url("livekit", "ws"),
+        "LIVEKIT_KEY_FILE": keys,
+        "LIVEKIT_FULL_ACCESS_HOMESERVERS": ",".join([settings.server.name, *settings.calls.full_access]),
+        "LIVEKIT_JWT_BIND": str(place.inner("rtc_auth_inner")),
+        "SAMSESH_RTC_STRICT": "yes",
+        "SAMSESH_RTC_HOMESERVER": settings.server.name,
+        "SAMSESH_RTC_HOMESERVER_URL": str(offer.admin_api),
+        "SAMSESH_RTC_LIVEKIT_API_URL": f"http://{place.inner('livekit_inner')}",
+        "SAMSESH_RTC_STATE": str(place.data("rtc-auth") / "leaves.sqlite"),
+        "SAMSESH_RTC_UPDATE_OWN_METADATA": _word(settings.calls.update_own_metadata),
+        "SAMSESH_RTC_ONLY_FULL_ACCESS_PUBLISH": _word(not settings.calls.guests_publish),
+    }
+
+
+def _word(value: Any) -> str:
+    return "yes" if value else "no"
