@@ -12,11 +12,19 @@ from typing import Annotated
 import typer
 
 from samsesh import __version__
-<<<<<<< HEAD
-from samsesh.cli import backup, config, doctor, invites, reports, restore, service, setup, up, users
-=======
-from samsesh.cli import backup, config, invites, programs, reports, restore, service, setup, up, users
->>>>>>> main
+from samsesh.cli import (
+    backup,
+    config,
+    doctor,
+    invites,
+    programs,
+    reports,
+    restore,
+    service,
+    setup,
+    up,
+    users,
+)
 from samsesh.cli import destroy as destroy_
 from samsesh.errors import FAILED, SamseshError
 from samsesh.home import Home, default_home, named_home
