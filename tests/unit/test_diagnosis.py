@@ -36,7 +36,9 @@ def gives(result: Any, after: float = 0) -> Callable[[Patient], Awaitable[Any]]:
     return check
 
 
-def made(id_: str, result: Any = None, *, needs: tuple[str, ...] = (), seconds: float = 5, **more: Any) -> Check:
+def made(
+    id_: str, result: Any = None, *, needs: tuple[str, ...] = (), seconds: float = 5, **more: Any
+) -> Check:
     return Check(id_, id_, gives(result or Result("ok", "fine"), **more), needs, seconds=seconds)
 
 
@@ -52,7 +54,9 @@ def test_all_run_at_once() -> None:
     assert all(0.3 <= one.seconds < 1 for one in found.values())
 
 
-@pytest.mark.parametrize(("status", "runs"), [("ok", True), ("warning", True), ("failed", False), ("skipped", False)])
+@pytest.mark.parametrize(
+    ("status", "runs"), [("ok", True), ("warning", True), ("failed", False), ("skipped", False)]
+)
 def test_a_check_runs_when_what_it_needs_is_good(status: Any, runs: bool) -> None:
     """Ok and warning are good enough; else it is skipped and says for what, and so is what needs it in turn."""
     found = run(made("a", Result(status, "so")), made("b", needs=("a",)), made("c", needs=("b",)))
@@ -89,7 +93,9 @@ def test_a_check_that_hangs_has_failed_and_cleans_up() -> None:
 
 def test_a_broken_check_is_told_as_such_without_its_words() -> None:
     """The kind of the error and where it was, never its text, which could hold a secret; the others go on."""
-    found = run(made("a", KeyError("hunter2")), made("b", "no result"), made("c"), made("d", asyncio.CancelledError()))
+    found = run(
+        made("a", KeyError("hunter2")), made("b", "no result"), made("c"), made("d", asyncio.CancelledError())
+    )
     assert "defect (KeyError)" in found["a"].result.summary
     assert "test_diagnosis.py, line" in found["a"].result.seen
     assert "hunter2" not in str(found["a"].data())
@@ -100,7 +106,9 @@ def test_a_broken_check_is_told_as_such_without_its_words() -> None:
 
 def test_an_error_of_ours_is_a_finding() -> None:
     """A SamseshError says what is wrong and what to do, as everywhere."""
-    found = run(made("a", SamseshError("the server is not running", "start it: samsesh up", detail="log")))["a"]
+    found = run(made("a", SamseshError("the server is not running", "start it: samsesh up", detail="log")))[
+        "a"
+    ]
     assert found.result == Result("failed", "the server is not running", "log", "start it: samsesh up")
 
 
@@ -163,17 +171,25 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
 def test_nothing_runs_on_what_is_not_good(graph: dict[int, tuple[set[int], Any]]) -> None:
     """Whatever needs what: a check is asked exactly when all that it needs is good, and everyone has an outcome."""
     checks = [
-        made(f"c{id_}", Result(status, "so"), needs=tuple(f"c{need}" for need in sorted(needs) if need < id_ and need in graph))
+        made(
+            f"c{id_}",
+            Result(status, "so"),
+            needs=tuple(f"c{need}" for need in sorted(needs) if need < id_ and need in graph),
+        )
         for id_, (needs, status) in graph.items()
     ]
     told: list[Outcome] = []
     outcomes = asyncio.run(examine(patient(), choose(checks), told.append))
-    assert {one.check.id for one in outcomes} == {check.id for check in checks} == {one.check.id for one in told}
+    assert (
+        {one.check.id for one in outcomes} == {check.id for check in checks} == {one.check.id for one in told}
+    )
     by = {one.check.id: one.result for one in outcomes}
     for one in outcomes:
         good = all(by[need].status in diagnosis.GOOD for need in one.check.needs)
         assert (one.result.summary == "so") == good
-        assert told.index(one) > max((told.index(o) for o in told if o.check.id in one.check.needs), default=-1)
+        assert told.index(one) > max(
+            (told.index(o) for o in told if o.check.id in one.check.needs), default=-1
+        )
 
 
 def test_what_is_learnt_once_outlives_the_one_who_asked_first() -> None:
@@ -207,7 +223,9 @@ def test_what_checks_share_is_closed_at_the_end() -> None:
 def test_every_check_of_ours_is_well_formed() -> None:
     """Each file in checks/ has a title and needs that are there; a whole examination may take 20 s."""
     checks = diagnosis.all_checks()
-    assert {"services", "versions", "disk", "clock", "database", "well-known", "secrets"} <= {c.id for c in checks}
+    assert {"services", "versions", "disk", "clock", "database", "well-known", "secrets"} <= {
+        c.id for c in checks
+    }
     for check in choose(checks):
         assert check.title and check.groups and 0 < check.seconds <= 20
 
@@ -220,7 +238,9 @@ def test_what_is_new_since_last_time(tmp_path: Path) -> None:
     assert (tmp_path / "doctor.json").stat().st_mode & 0o777 == 0o600
     before = doctor_history.last(home)
     assert before and (datetime.now(UTC) - before.time).total_seconds() < 60
-    changes = doctor_history.compare(before, {"a": "warning", "b": "warning", "c": "skipped", "d": "ok", "new": "failed"})
+    changes = doctor_history.compare(
+        before, {"a": "warning", "b": "warning", "c": "skipped", "d": "ok", "new": "failed"}
+    )
     assert (changes.worse, changes.better) == (("a", "new"), ("b",))
     doctor_history.keep(home, {"a": "ok", "b": "ok", "c": "skipped", "d": "ok"})
     after = doctor_history.last(home)
@@ -228,7 +248,9 @@ def test_what_is_new_since_last_time(tmp_path: Path) -> None:
     assert doctor_history.compare(after, {"c": "ok"}).better == ("c",)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"time": 1}', '{"time": "2026-01-01", "checks": [1]}', "[" * 10_000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"time": 1}', '{"time": "2026-01-01", "checks": [1]}', "[" * 10_000]
+)
 def test_a_damaged_memory_is_no_memory(tmp_path: Path, text: str) -> None:
     """What was found last time is a convenience: broken, it is forgotten."""
     (tmp_path / "doctor.json").write_text(text)

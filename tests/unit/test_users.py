@@ -16,10 +16,10 @@ import yaml
 
 from samsesh import secrets
 from samsesh.clients.synapse import SynapseClient
-from samsesh.errors import FAILED, USAGE, SamseshError
+from samsesh.errors import FAILED, USAGE, SamseshError, SettingsError
 from samsesh.home import Home
 from samsesh.model import Endpoint, Offer, Plan
-from samsesh.ops import invites, service_account, users
+from samsesh.ops import backup, doctor_account, invites, service_account, users
 from samsesh.settings import Settings
 
 PASSWORD = "long enough for all"
@@ -46,6 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         "pid_file": str(folder / "pid"),
         "report_stats": False,
         "trusted_key_servers": [],
+        "rc_login": {kind: {"per_second": 1000, "burst_count": 1000} for kind in ("address", "account")},
     }
     (folder / "homeserver.yaml").write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "synapse.app.homeserver", "-c", str(folder / "homeserver.yaml")]
@@ -244,3 +245,45 @@ def test_changes_leave_audit_lines_without_secrets(server: Any) -> None:
     )
     assert PASSWORD not in text
     assert ((server.home.secrets_dir / secrets.SERVICE_TOKEN).stat().st_mode & 0o777) == 0o600
+
+
+def test_the_doctor_has_one_account(server: Any) -> None:
+    """It is made once, hidden, no administrator, and its log-in is kept: no run leaves another account or device."""
+    device = doctor_account.ensure(server)
+    assert (device.user_id, device.device_id) == ("@samsesh.doctor:a.test", "SAMSESH_DOCTOR")
+    assert device.token not in f"{device} {device!r}"
+    assert doctor_account.ensure(server) == device
+    assert (server.home.secrets_dir / secrets.DOCTOR_TOKEN).stat().st_mode & 0o777 == 0o600
+    assert secrets.DOCTOR_TOKEN in backup.NOT_KEPT
+    with service_account.client(server) as synapse:
+        found = synapse.user(device.user_id)
+        assert found is not None
+        assert (found["admin"], found["user_type"]) == (False, "support")
+        assert device.user_id not in [user["name"] for user in users.listed(server)]
+        for change in (users.show, users.logout, users.deactivate):
+            with pytest.raises(SettingsError, match="Samsesh works"):
+                change(server, "samsesh.doctor")
+        with SynapseClient(server.plan.offer.admin_api.socket, device.token) as doctor:
+            assert doctor.whoami() == device.user_id
+        synapse.delete_devices(device.user_id, [device.device_id])
+        again = doctor_account.ensure(server)
+        assert again.token != device.token
+        assert [one["device_id"] for one in synapse.devices(device.user_id)] == [device.device_id]
+        synapse.put_user(device.user_id, locked=True)
+    back = doctor_account.ensure(server)
+    with SynapseClient(server.plan.offer.admin_api.socket, back.token) as doctor:
+        assert doctor.whoami() == device.user_id
+
+
+def test_an_account_of_somebody_with_the_doctors_name_is_left_alone(server: Any) -> None:
+    """Nobody's password is changed because of the name that they took."""
+    secrets.forget(server.home, secrets.DOCTOR_TOKEN)
+    target = doctor_account.user_id(server)
+    with service_account.client(server) as synapse:
+        synapse.put_user(target, password=PASSWORD, user_type=None)
+        with pytest.raises(SamseshError, match="somebody's account"):
+            doctor_account.ensure(server)
+        with SynapseClient(server.plan.offer.admin_api.socket) as nobody:
+            assert nobody.login(target, PASSWORD, "PHONE")
+        synapse.put_user(target, user_type=service_account.USER_TYPE)
+    assert doctor_account.ensure(server).user_id == target

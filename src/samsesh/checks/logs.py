@@ -34,7 +34,10 @@ def errors(lines: Iterable[tuple[str, str]], now: float) -> list[tuple[str, str]
     return [
         (name, line)
         for name, line in lines
-        if line[: logs.STAMP] >= start and ERROR.search(line[:400]) and not HARMLESS.search(line)
+        if line[:4].isdigit()
+        and line[: logs.STAMP] >= start
+        and ERROR.search(line[:400])
+        and not HARMLESS.search(line)
     ]
 
 

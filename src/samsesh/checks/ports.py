@@ -3,6 +3,7 @@
 import os
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -150,14 +151,14 @@ def _sockets(pids: Iterable[int]) -> tuple[set[str], bool]:
     found, all_seen = set(), True
     for pid in pids:
         try:
-            links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+            for link in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(FileNotFoundError):  # closed meanwhile
+                    found.add(str(link.readlink()))
         except FileNotFoundError:
-            continue  # it has ended, or closed one meanwhile
+            continue  # it has ended
         except OSError:
             all_seen = False
-            continue
-        found |= {link[8:-1] for link in links if link.startswith("socket:[")}
-    return found, all_seen
+    return {name[8:-1] for name in found if name.startswith("socket:[")}, all_seen
 
 
 def _passing_ports() -> tuple[int, int]:

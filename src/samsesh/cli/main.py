@@ -20,6 +20,7 @@ from samsesh.cli import (
     programs,
     reports,
     restore,
+    rtc,
     service,
     setup,
     up,
@@ -31,7 +32,7 @@ from samsesh.home import Home, default_home, named_home
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 AS_ROOT = frozenset(
-    {"install-service", "version"}
+    {"install-service", "rtc-auth", "version"}
 )  # commands that need no home of the service user, or need root
 MAKES_HOME = frozenset({"up", "setup", "config", "restore"})  # the others only look for one
 
@@ -64,6 +65,8 @@ def options(
     ] = False,
 ) -> None:
     """Run before every command: which home, as which user."""
+    if ctx.invoked_subcommand == "rtc-auth":
+        return  # knows no home: its environment is all, and what is not imported takes no memory
     from samsesh.environment import with_local_env_file
 
     path = named_home(home) if home else default_home(os.environ)
@@ -99,6 +102,7 @@ app.add_typer(backup.app, name="backup")
 app.command("restore")(restore.restore)
 app.command("destroy")(destroy_.destroy)
 app.command("install-service")(service.install_service)
+app.command("rtc-auth")(rtc.rtc_auth)
 app.command("version")(reports.version)
 
 

@@ -10,7 +10,10 @@ from rich.console import Console
 
 from samsesh.errors import SamseshError
 
-COMMANDS = "--|backup|config|destroy|doctor|down|install-service|invite|logs|restart|restore|setup|status|up|user|version"
+COMMANDS = (
+    "--|backup|config|destroy|doctor|down|install-service|invite|logs|restart|restore|rooms"
+    "|rtc-auth|setup|status|up|user|version"
+)
 _MENTIONED = re.compile(rf"(?<![\w./-])samsesh (?=({COMMANDS}))")
 
 

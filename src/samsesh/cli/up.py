@@ -168,7 +168,7 @@ def _tell_addresses(report: "Report") -> None:
         if name in offer.addresses:
             table.add_row(title, offer.addresses[name])
     console.print(table)
-    for off in offer.off:
+    for off in () if report.to_get else offer.off:  # what is still to get is told behind it
         console.print(f"  {off.name}: off, since {off.reason}. {off.advice}", markup=False)
 
 

@@ -104,5 +104,4 @@ def server_as_found(home: Home, environ: Mapping[str, str]) -> Server:
     home.must_be_there()
     home.check_format()
     loaded = load(home, environ)
-    found = programs.at_hand(home, loaded.settings)
-    return planned(home, loaded, kept.as_found(home, loaded.given_secrets), found=found)
+    return planned(home, loaded, kept.as_found(home, loaded.given_secrets))

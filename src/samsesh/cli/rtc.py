@@ -1,0 +1,41 @@
+"""`samsesh rtc-auth`: the MatrixRTC authorization service, in place of Element's lk-jwt-service."""
+
+import os
+
+
+def rtc_auth() -> None:
+    """Run the MatrixRTC authorization service, for Element Call on LiveKit.
+
+    It takes the place of lk-jwt-service and is told by variables alone; no home and no settings file is needed.
+
+    \b
+    LIVEKIT_URL  where browsers reach LiveKit: wss://livekit.example.org (required)
+    LIVEKIT_KEY, LIVEKIT_SECRET  LiveKit's API key and secret (required)
+    LIVEKIT_KEY_FROM_FILE, LIVEKIT_SECRET_FROM_FILE  files with them instead
+    LIVEKIT_KEY_FILE  one file with key:secret instead
+    LIVEKIT_FULL_ACCESS_HOMESERVERS  whose users may start calls: names with commas, or * (required)
+    LIVEKIT_JWT_BIND  where to listen: :8080 (default), 127.0.0.1:8080, unix:/path
+    LIVEKIT_JWT_PORT  the port alone, as older versions had it
+    LIVEKIT_CS_API_URL_OVERRIDES  client-server APIs that are not found by themselves: name=url,name=url
+    LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS  how often to look whether somebody is still in the call: 0 is never
+    LIVEKIT_REDIS_URL  keep delegated leaves in Redis
+    LIVEKIT_LOG_LEVEL  debug, info (default), warn, error
+    LIVEKIT_INSECURE_SKIP_VERIFY_TLS  YES_I_KNOW_WHAT_I_AM_DOING: any certificate, any address; for tests
+
+    \b
+    Ours, none of them needed:
+    SAMSESH_RTC_STRICT  yes: delegation only once webhooks came, rate limits, /metrics, /readyz
+    SAMSESH_RTC_HOMESERVER  server name of your own homeserver, which is asked directly
+    SAMSESH_RTC_HOMESERVER_URL  where: http(s)://host:port or unix:/path
+    SAMSESH_RTC_LIVEKIT_API_URL  where this service reaches LiveKit, if not at LIVEKIT_URL
+    SAMSESH_RTC_ALLOW_PRIVATE  private networks where homeservers may be: 10.1.0.0/16,fd12::/32
+    SAMSESH_RTC_STATE  a file (SQLite) that keeps delegated leaves
+    SAMSESH_RTC_UPDATE_OWN_METADATA  yes or no: the grant canUpdateOwnMetadata; default: left out
+    SAMSESH_RTC_ONLY_FULL_ACCESS_PUBLISH  yes: users of other homeservers listen only
+    """
+    from samsesh.rtc.config import read
+
+    config = read(os.environ)
+    from samsesh.rtc.serve import serve
+
+    serve(config)

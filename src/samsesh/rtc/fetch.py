@@ -1,0 +1,102 @@
+"""HTTP as a client: sessions for strangers (guarded) and for our own servers, and reading that knows when to stop."""
+
+import ssl
+from collections.abc import Mapping
+
+import aiohttp
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, UnixConnector
+from yarl import URL
+
+from samsesh.rtc.config import Config
+from samsesh.rtc.guard import Guard, StrangersResolver
+
+TOTAL_SECONDS = 30
+DIAL_SECONDS = 5
+KEEP_SECONDS = 60
+STRANGERS = 1000  # connections to other homeservers at a time, and to one host:
+EACH = 50
+REDIRECTS = 5
+# Not compressed: a small answer could unfold to a huge one.
+HEADERS = {"User-Agent": "samsesh-rtc-auth", "Accept-Encoding": "identity"}
+# Everything by which a request to a server of strangers ends badly.
+FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
+
+
+def tls(config: Config) -> ssl.SSLContext:
+    """Certificates are checked, unless upstream's variable says otherwise."""
+    context = ssl.create_default_context()
+    if config.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def session_for_strangers(config: Config) -> ClientSession:
+    """For servers that somebody named in a request: only where the guard lets us."""
+    guard = Guard(config)
+    connector = TCPConnector(
+        resolver=StrangersResolver(guard),
+        socket_factory=guard.open_socket,
+        ssl=tls(config),
+        limit=STRANGERS,
+        limit_per_host=EACH,
+        keepalive_timeout=KEEP_SECONDS,
+        ttl_dns_cache=KEEP_SECONDS,
+    )
+    return _session(connector)
+
+
+def own_session(config: Config, socket_path: str = "") -> ClientSession:
+    """For servers that the operator named: LiveKit, our homeserver, perhaps on a unix socket."""
+    if socket_path:
+        return _session(UnixConnector(socket_path, limit=EACH, keepalive_timeout=KEEP_SECONDS))
+    return _session(
+        TCPConnector(ssl=tls(config), limit=0, limit_per_host=EACH, keepalive_timeout=KEEP_SECONDS)
+    )
+
+
+def _session(connector: aiohttp.BaseConnector) -> ClientSession:
+    return ClientSession(
+        connector=connector,
+        timeout=ClientTimeout(total=TOTAL_SECONDS, sock_connect=DIAL_SECONDS),
+        headers=HEADERS,
+        cookie_jar=DummyCookieJar(),
+        auto_decompress=False,
+    )
+
+
+async def read_at_most(answer: aiohttp.ClientResponse, size: int) -> bytes:
+    """The body; ValueError where it is larger than `size` bytes."""
+    parts, total = [], 0
+    async for part in answer.content.iter_any():
+        parts.append(part)
+        total += len(part)
+        if total > size:
+            answer.close()  # the connection, too: nobody reads the rest
+            raise ValueError("too large")
+    return b"".join(parts)
+
+
+async def get_following(session: ClientSession, url: URL, size: int) -> tuple[int, bytes]:
+    """Status and body, a few redirects followed, each over https; one of FAILURES otherwise."""
+    for _ in range(REDIRECTS + 1):
+        async with session.get(url, allow_redirects=False) as answer:
+            location = answer.headers.get("Location")
+            if answer.status not in (301, 302, 303, 307, 308) or location is None:
+                return answer.status, await read_at_most(answer, size)
+            url = url.join(URL(location))
+            if url.scheme != "https":
+                raise ValueError("redirected away from https")
+    raise ValueError("too many redirects")
+
+
+def forwarded(url: str) -> Mapping[str, str]:
+    """What a homeserver wants to hear on its unix socket, where it expects a reverse proxy."""
+    if not url.startswith("unix:"):
+        return {}
+    return {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http"}
+
+
+def socket_path(url: str) -> str:
+    """`/path` of `unix:/path`; empty for other URLs."""
+    return url.removeprefix("unix:") if url.startswith("unix:") else ""

@@ -1,0 +1,103 @@
+"""Keeps strangers from sending us to private addresses (SSRF).
+
+The one place that decides is where a socket is about to connect: names, literals, redirects, SRV targets and changing
+DNS answers all come past it, and what was checked is what is connected to.
+"""
+
+import socket
+from asyncio import get_running_loop
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from samsesh.rtc.config import Config
+
+# IANA's special-purpose registries (RFC 6890 and later), and a cloud's metadata service on a public address.
+_FORBIDDEN_V4 = tuple(
+    map(
+        IPv4Network,
+        (
+            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+            *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
+            *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32"),
+        ),
+    )
+)
+_PUBLIC_V6 = IPv6Network("2000::/3")
+# Teredo and others, documentation twice, 6to4: the last could hide a private IPv4 address.
+_FORBIDDEN_V6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
+_NAT64 = IPv6Network("64:ff9b::/96")  # how a host without IPv4 reaches it (RFC 6052)
+LOOKUPS = 16  # at a time: a stranger's slow name server must not hold up our own look-ups
+
+
+class Guard:
+    """What this service may connect to on behalf of others."""
+
+    def __init__(self, config: Config) -> None:
+        self._allowed = config.allow_private
+        self._anything = config.insecure  # upstream's tests talk to loopback
+
+    def permits(self, text: str) -> bool:
+        """Whether this address is public, or allowed by the settings."""
+        if self._anything:
+            return True
+        try:
+            address = ip_address(text)
+        except ValueError:
+            return False
+        return any(address in network for network in self._allowed) or _is_public(address, self)
+
+    def open_socket(self, info: tuple[Any, Any, Any, str, Any]) -> socket.socket:
+        """A socket for getaddrinfo's `info`, which is about to be connected to its address."""
+        family, kind, protocol, _, address = info
+        if not self.permits(address[0]):
+            raise PermissionError("a private address")
+        return socket.socket(family, kind, protocol)
+
+
+def _is_public(address: IPv4Address | IPv6Address, guard: Guard) -> bool:
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _FORBIDDEN_V4)
+    if address in _NAT64:
+        return guard.permits(str(IPv4Address(int(address) & 0xFFFFFFFF)))
+    return address in _PUBLIC_V6 and not any(address in network for network in _FORBIDDEN_V6)
+
+
+class StrangersResolver(AbstractResolver):
+    """Looks names up as the system does, in threads of its own, and leaves out what the guard refuses."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._threads = ThreadPoolExecutor(LOOKUPS, "resolve")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await get_running_loop().run_in_executor(self._threads, _look_up, host, port, family)
+        permitted = [entry for entry in found if self._guard.permits(entry["host"])]
+        if not permitted:
+            raise OSError(None, "only private addresses")
+        return permitted
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    try:
+        addresses = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    except ValueError as error:  # no name at all: a label too long, a NUL
+        raise OSError(None, "not a name") from error
+    return [
+        ResolveResult(
+            hostname=host,
+            host=str(address[0]),
+            port=port,
+            family=found,
+            proto=protocol,
+            flags=socket.AI_NUMERICHOST,
+        )
+        for found, _, protocol, _, address in addresses
+    ]

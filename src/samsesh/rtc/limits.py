@@ -1,0 +1,56 @@
+"""How often one client may ask: a bucket of requests each, which fills again with time."""
+
+import time
+from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
+
+PER_SECOND = 10.0
+BURST = 100.0  # a whole office behind one address that joins a call, several requests each
+CLIENTS = 10_000  # that are remembered; the one seen longest ago is forgotten first
+
+
+def client_of(scope: Mapping[str, Any]) -> str:
+    """The client's address. Only a proxy on this machine is believed, and of what it says only what it added itself."""
+    peer = scope.get("client")
+    if peer and not _is_loopback(peer[0]):
+        return str(peer[0])
+    for name, value in reversed(scope["headers"]):
+        if name == b"x-forwarded-for":
+            return str(value.decode("latin-1").rpartition(",")[2].strip())
+    return str(peer[0]) if peer else "unix"
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+class Limits:
+    """Buckets by client; an IPv6 client is its /64, which is what one customer has."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, tuple[float, float]] = {}  # client -> requests left, as of
+
+    def wait(self, client: str) -> float:
+        """Takes one request from the client's bucket: 0, or the seconds until it may ask again."""
+        key, now = _key(client), time.monotonic()
+        left, then = self._buckets.pop(key, (BURST, now))
+        left = min(BURST, left + (now - then) * PER_SECOND)
+        while len(self._buckets) >= CLIENTS:
+            del self._buckets[next(iter(self._buckets))]
+        self._buckets[key] = (left - 1 if left >= 1 else left, now)
+        return 0.0 if left >= 1 else (1 - left) / PER_SECOND
+
+
+def _key(client: str) -> str:
+    if ":" not in client:
+        return client
+    try:
+        return str(ip_network(f"{client}/64", strict=False).network_address)
+    except ValueError:
+        return client

@@ -1,0 +1,195 @@
+"""Delegated leaves in Redis, for any number of processes: exactly one of them owns a job at a time.
+
+Each process renews one lease. Whoever finds jobs whose owner let its lease lapse takes them, in a script, so that two
+never take the same. While Redis is away each goes on with what it has; where a network is cut in two, both may then act
+for a job: a homeserver takes a second restart or send without harm, and a leave that nobody sends would be worse.
+"""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from samsesh.errors import SamseshError
+from samsesh.rtc.store import Loaded, Rows
+
+LEASE = 10.0  # seconds, of which one beat (see leave.py) takes 3
+PATIENCE = 2.0  # seconds that Redis may take
+MAIL = 60.0  # seconds that news wait for their reader
+PREFIX = "{samsesh-rtc}:"  # the braces keep all keys on one node of a cluster
+
+# KEYS rows, owners, leases; ARGV me, lease (ms), "first" | "claim" | "beat".
+# Answers whether our lease still held, then key and row of each job that is now ours.
+BEAT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+local held = redis.call('ZSCORE', KEYS[3], ARGV[1])
+redis.call('ZADD', KEYS[3], now + ARGV[2], ARGV[1])
+local answer = {held and 1 or 0}
+if ARGV[3] == 'first' or (ARGV[3] == 'claim' and held) then
+  local alive = {}
+  local owners = redis.call('HGETALL', KEYS[2])
+  for i = 1, #owners, 2 do
+    local key, owner = owners[i], owners[i + 1]
+    if alive[owner] == nil then
+      alive[owner] = redis.call('ZSCORE', KEYS[3], owner) and true or false
+    end
+    if not alive[owner] then
+      local row = redis.call('HGET', KEYS[1], key)
+      if row then
+        redis.call('HSET', KEYS[2], key, ARGV[1])
+        answer[#answer + 1] = key
+        answer[#answer + 1] = row
+      else
+        redis.call('HDEL', KEYS[2], key)
+      end
+    end
+  end
+end
+return answer
+"""
+
+# KEYS rows, owners; ARGV me, prefix of mail, its life (ms), then key, "fresh" | "", row | "" for each.
+# Answers the keys that are another's.
+WRITE = """
+local lost = {}
+for i = 4, #ARGV, 3 do
+  local key, fresh, row = ARGV[i], ARGV[i + 1] == 'fresh', ARGV[i + 2]
+  local owner = redis.call('HGET', KEYS[2], key)
+  local others = owner and owner ~= ARGV[1]
+  if others and not fresh then
+    lost[#lost + 1] = key
+  else
+    if others then
+      redis.call('RPUSH', ARGV[2] .. owner, cjson.encode({key, 'replaced'}))
+      redis.call('PEXPIRE', ARGV[2] .. owner, ARGV[3])
+    end
+    if row == '' then
+      redis.call('HDEL', KEYS[1], key)
+      redis.call('HDEL', KEYS[2], key)
+    else
+      redis.call('HSET', KEYS[1], key, row)
+      redis.call('HSET', KEYS[2], key, ARGV[1])
+    end
+  end
+end
+return lost
+"""
+
+# KEYS owners; ARGV me, prefix of mail, its life (ms), key, what.
+TELL = """
+local owner = redis.call('HGET', KEYS[1], ARGV[4])
+if owner and owner ~= ARGV[1] then
+  redis.call('RPUSH', ARGV[2] .. owner, cjson.encode({ARGV[4], ARGV[5]}))
+  redis.call('PEXPIRE', ARGV[2] .. owner, ARGV[3])
+end
+"""
+
+
+class RedisStore:
+    """`url` as in LIVEKIT_REDIS_URL: redis://, rediss:// or unix://."""
+
+    shared = True
+
+    def __init__(self, url: str, lease: float = LEASE) -> None:
+        self._me = secrets.token_hex(8)
+        self._lease = lease
+        self._redis = client(url, PATIENCE)
+        self._reader = client(url, MAIL)  # waits in a connection of its own
+        self._rows, self._owners, self._leases, mail = (
+            PREFIX + name for name in ("rows", "owners", "leases", "mail:")
+        )
+        self._mail = mail + self._me
+        self._post = (self._me, mail, int(MAIL * 1000))
+        self._beat = self._redis.register_script(BEAT)
+        self._write = self._redis.register_script(WRITE)
+        self._tell = self._redis.register_script(TELL)
+        self._begun = False
+        self._claim_from = 0.0  # after an outage others get a lease's time to come back, too
+
+    async def load(self) -> Loaded:
+        claim = "claim" if time.monotonic() >= self._claim_from else "beat"
+        how = claim if self._begun else "first"
+        with explained():
+            keys = [self._rows, self._owners, self._leases]
+            held, *found = await self._beat(keys, [self._me, int(self._lease * 1000), how])
+        lapsed = self._begun and not held
+        if lapsed:
+            self._claim_from = time.monotonic() + self._lease
+        self._begun = True
+        return Loaded(dict(zip(found[::2], found[1::2], strict=True)), lapsed)
+
+    async def write(self, rows: Rows, fresh: Collection[str]) -> set[str]:
+        args: list[str | int] = [*self._post]
+        for key, row in rows.items():
+            args += [key, "fresh" if key in fresh else "", row or ""]
+        with explained():
+            return set(await self._write([self._rows, self._owners], args))
+
+    async def mine(self, key: str) -> bool:
+        with explained():
+            answer: Any = self._redis.hget(self._owners, key)
+            owner = await answer
+        return owner is None or owner == self._me
+
+    async def tell(self, key: str, what: str) -> None:
+        with explained():
+            await self._tell([self._owners], [*self._post, key, what])
+
+    async def news(self) -> AsyncIterator[tuple[str, str]]:
+        while True:
+            try:
+                with explained():
+                    answer: Any = self._reader.blpop([self._mail], timeout=MAIL / 4)
+                    found = await answer
+            except SamseshError:  # the beat says so; here it is only waited until Redis is back
+                await asyncio.sleep(1)
+                continue
+            if found:
+                key, what = json.loads(found[1])
+                yield key, what
+
+    async def close(self) -> None:
+        try:
+            with explained():
+                freed: Any = self._redis.zrem(self._leases, self._me)
+                await freed
+        finally:
+            await self._redis.aclose()
+            await self._reader.aclose()
+
+
+def client(url: str, patience: float) -> Redis:
+    try:
+        return Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=patience,
+            socket_connect_timeout=PATIENCE,
+            retry=Retry(NoBackoff(), 0),  # who calls tries again
+        )
+    except ValueError:  # its text may show the password
+        raise SamseshError(
+            "LIVEKIT_REDIS_URL is not the address of a Redis",
+            "write it as redis://[user:password@]host:6379/0",
+        ) from None
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """What goes wrong with Redis, as an error of ours."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise SamseshError(
+            f"Redis does not serve: {error}", "start it, or correct LIVEKIT_REDIS_URL"
+        ) from error

@@ -1,0 +1,172 @@
+"""Runs the service: sockets, uvicorn, and an end in good order."""
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+import uvloop
+
+from samsesh.errors import SamseshError
+from samsesh.rtc.app import App
+from samsesh.rtc.client_api import ClientApi
+from samsesh.rtc.config import Config
+from samsesh.rtc.discovery import Discovery
+from samsesh.rtc.fetch import own_session, session_for_strangers, socket_path
+from samsesh.rtc.leave import Leaves
+from samsesh.rtc.livekit import Rooms
+from samsesh.rtc.log import Libraries, Log
+from samsesh.rtc.openid import OpenId
+from samsesh.rtc.proof import Proof
+from samsesh.rtc.service import Service
+from samsesh.rtc.store import open_store
+from samsesh.rtc.tokens import Tokens
+
+BACKLOG = 2048
+DRAIN_SECONDS = 10  # for requests under way at the end
+
+
+def serve(config: Config) -> None:
+    """Runs until SIGTERM or SIGINT."""
+    log = Log(config.level)
+    logging.basicConfig(handlers=[Libraries(log)], level=logging.WARNING, force=True)
+    logging.getLogger("samsesh").setLevel(config.level)
+    logging.captureWarnings(True)
+    with listening(config.bind) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(config, listener, log))
+
+
+async def _run(config: Config, listener: socket.socket, log: Log) -> None:
+    async with AsyncExitStack() as stack:
+        strangers = await stack.enter_async_context(session_for_strangers(config))
+        own = await stack.enter_async_context(own_session(config))
+        path = socket_path(config.homeserver_url)
+        homeserver = await stack.enter_async_context(own_session(config, path)) if path else own
+        tokens = Tokens(config)
+        rooms = Rooms(config, own, tokens)
+        discovery = Discovery(strangers)
+        openid = OpenId(config, strangers, homeserver, discovery)
+        client_api = ClientApi(config, strangers, homeserver, own, discovery)
+        jobs = Leaves(open_store(config.redis_url, config.state), rooms.has, client_api.post)
+        proof = Proof(rooms, log) if config.strict else None
+        service = Service(config, openid, rooms, tokens, client_api, jobs, proof, log)
+        if config.strict:
+            from samsesh.rtc.metrics import Metrics
+
+            service.metrics = Metrics(jobs.count, lambda: service.delegates)
+        await jobs.start()
+        stack.push_async_callback(jobs.stop)
+        app = App(config, service, log, service.metrics)
+        server = _Server(app, log)
+        proving = asyncio.create_task(proof.run()) if proof else None
+        log.info(
+            "listening", bind=config.bind, strict=config.strict, full_access=" ".join(config.full_access)
+        )
+        if config.insecure:
+            log.warning("certificates and addresses are not checked: LIVEKIT_INSECURE_SKIP_VERIFY_TLS")
+        await server.serve(sockets=[listener])
+        if proving:
+            proving.cancel()
+        log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, told apart in one point: the end is ours, so that the exit code is 0 and requests hear of it."""
+
+    def __init__(self, app: App, log: Log) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            )
+        )
+        self._app = app
+        self._log = log
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        kept = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._app.closing = True
+        self._log.info("stopping", signal=signal.Signals(sig).name)
+        super().handle_exit(sig, frame)
+
+
+@contextmanager
+def listening(bind: str) -> Iterator[socket.socket]:
+    """A listening socket at `:port`, `host:port` or `unix:/path`."""
+    path = socket_path(bind)
+    try:
+        listener = _unix(path) if path else _tcp(bind)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        raise SamseshError(
+            f"cannot listen on {bind}: {error.strerror or error}",
+            "another program listens there: stop it, or set LIVEKIT_JWT_BIND to another address"
+            if taken
+            else "set LIVEKIT_JWT_BIND to an address of this machine",
+        ) from None
+    with listener:
+        yield listener
+    if path:
+        Path(path).unlink(missing_ok=True)
+
+
+def _tcp(bind: str) -> socket.socket:
+    host, _, port = bind.rpartition(":")
+    if not host and socket.has_dualstack_ipv6():
+        with suppress(OSError):  # compiled in, but switched off: IPv4 alone then
+            return socket.create_server(
+                ("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG
+            )
+    host = host.strip("[]") or "0.0.0.0"  # noqa: S104 - upstream's default is every address
+    info = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return socket.create_server(info[4][:2], family=info[0], backlog=BACKLOG)
+
+
+def _unix(path: str) -> socket.socket:
+    """A socket file that nobody listens on any more is replaced."""
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        if Path(path).is_socket():
+            _check_abandoned(path)
+            Path(path).unlink()
+        listener.bind(path)
+        Path(path).chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IWGRP)
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _check_abandoned(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return
+    raise OSError(errno.EADDRINUSE, "Address already in use")
