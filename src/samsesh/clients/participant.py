@@ -38,6 +38,10 @@ class Pair:
     local: str
     remote: str
 
+    @property
+    def remote_host(self) -> str:
+        return self.remote.rpartition(":")[0].strip("[]")
+
     def __str__(self) -> str:
         return f"{self.local} to {self.remote} over {self.transport.upper()}"
 

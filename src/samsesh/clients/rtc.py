@@ -36,8 +36,8 @@ class Answer:
     status: int
     allowed: tuple[str, ...]  # every Access-Control-Allow-Origin; browsers want exactly one
     body: Mapping[str, Any] = field(repr=False)
-    date: str = ""  # of the server's clock, as HTTP writes it
-    length: int = 0
+    text: str = field(repr=False)
+    kind: str  # media type
 
     @property
     def readable(self) -> bool:
@@ -90,8 +90,8 @@ class Browser:
             answer.status_code,
             tuple(answer.headers.get_list(CORS)),
             _object(answer.content),
-            answer.headers.get("Date", ""),
-            len(answer.content),
+            answer.text,
+            answer.headers.get("Content-Type", "").partition(";")[0],
         )
 
     async def preflight(self, url: str, method: str = "POST") -> Answer:
