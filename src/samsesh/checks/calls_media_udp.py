@@ -1,4 +1,4 @@
-"""Sound over UDP: two participants with real tokens, one speaks, the other must hear it. Failure 3: "Waiting for media"."""
+"""Sound over UDP: two participants with real tokens, one speaks, the other must hear it. Failure 3."""
 
 from samsesh import caller
 from samsesh.clients import participant
