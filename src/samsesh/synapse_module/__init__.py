@@ -1,0 +1,8 @@
+"""What we add inside Synapse, by its module API. Needs nothing but Python and Synapse, so that it fits any image of it.
+
+In homeserver.yaml: `modules: [{module: samsesh.synapse_module.CallsModule, config: {}}]`.
+"""
+
+from samsesh.synapse_module.calls import CallsModule
+
+__all__ = ["CallsModule"]
