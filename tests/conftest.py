@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from programs import get_programs
 from samsesh.home import SERVICE_USER, Home
 from samsesh.ops.privileges import service_user
 from samsesh.settings import Ports
@@ -103,7 +104,8 @@ def free_offset() -> int:
 
 @pytest.fixture(scope="session")
 def homes() -> Iterator[Path]:
-    """A folder for homes that the service user can enter, unlike pytest's own."""
+    """A folder for homes that the service user can enter, unlike pytest's own; what their calls need is at hand."""
+    get_programs()
     folder = Path(tempfile.mkdtemp(prefix="samsesh-homes-"))
     folder.chmod(0o711)
     yield folder

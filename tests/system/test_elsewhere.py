@@ -94,6 +94,10 @@ def test_a_database_of_somebody_elses(new_home: Callable[[str], Stack], homes: P
         )
         stack.up()
         assert [service["name"] for service in stack.status()["services"]] == ["gateway", "synapse"]
+        asked = json.loads(
+            fine(stack.cli("doctor", "--only", "database", "--only", "versions", "--json")).stdout
+        )
+        assert [check["status"] for check in asked["checks"]] == ["ok", "ok"]
         fine(stack.cli("user", "add", "alice", "--password-stdin", stdin="correct horse 1\n"))
         saved = json.loads(fine(stack.cli("backup", "create", "--json")).stdout)
         assert saved["ok"]

@@ -23,6 +23,7 @@ SECRET_FILES = {
     "turn_secret",
     "turnserver.conf",
 }  # what programs read them from
+SERVICES = {"postgres", "synapse", "gateway", "livekit", "rtc-auth", "coturn"}
 BACK_SECONDS = 10
 
 
@@ -45,9 +46,10 @@ def test_status_is_what_programs_rely_on(stack: Stack) -> None:
     assert found["ok"] is True
     assert found["engine"] == "native"
     assert found["server_name"] == "localhost"
-    assert {"homeserver", "web", "admin"} <= found["addresses"].keys()
+    addresses = {"homeserver", "web", "admin", "call", "rtc", "livekit", "turn"}
+    assert addresses <= found["addresses"].keys()
     keys = {"name", "state", "reason", "pid", "uptime_seconds", "memory_bytes", "address"}
-    assert {service["name"] for service in found["services"]} == {"postgres", "synapse", "gateway"}
+    assert {service["name"] for service in found["services"]} == SERVICES
     for service in found["services"]:
         assert keys <= service.keys()
         assert service["state"] == "running"
@@ -168,7 +170,7 @@ def test_secrets_are_private(stack: Stack) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gateway", "synapse", "postgres"])
+@pytest.mark.parametrize("name", sorted(SERVICES))
 def test_a_killed_service_comes_back(stack: Stack, name: str) -> None:
     """`kill -9` of any service: within ten seconds it answers again, and twenty people at once can log in."""
     pid = next(service["pid"] for service in stack.status()["services"] if service["name"] == name)

@@ -33,7 +33,7 @@ def _seen(patient: Patient, service: dict[str, Any]) -> str:
 def _advice(service: dict[str, Any]) -> str:
     name = service["name"]
     if service["state"] == "starting":
-        return f"{name} has just been started: wait a moment, then run `samsesh doctor` again"
+        return f"{name} was started lately: wait a moment; if it stays so, see: samsesh logs {name}"
     if service["state"] == "stopped":
         return f"start it: samsesh up; why it stopped: samsesh logs {name}"
     return f"see why: samsesh logs {name}; then start it again: samsesh restart {name}"

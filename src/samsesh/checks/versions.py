@@ -23,7 +23,7 @@ OLDEST_POSTGRES = 130_000  # as libpq counts: 13
 
 
 async def check(patient: Patient) -> Result:
-    if skipped := await patient.not_running("gateway", "synapse"):
+    if skipped := await patient.not_running("gateway", "postgres", "synapse"):
         return skipped
     server = patient.server
     answer, synapse, postgres = await asyncio.gather(

@@ -38,7 +38,8 @@ async def check(patient: Patient) -> Result:
         "failed",
         wrong[0],
         seen="\n".join(wrong),
-        advice="write them anew: samsesh up; what stands before the server (a proxy, a CDN) must pass them on unchanged",
+        advice="have them written and read anew: samsesh up, then samsesh restart gateway\n"
+        "what stands before the server (a proxy, a CDN) must pass them on unchanged",
     )
 
 

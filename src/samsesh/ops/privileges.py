@@ -24,7 +24,7 @@ def become_service_user(home: Home, *, make_home: bool = True) -> None:
     """
     os.environ.setdefault("SAMSESH_CALLER", os.environ.get("SUDO_USER", "root"))
     user = service_user()
-    _make_cache(user)
+    make_cache(user)
     if make_home or home.path.exists():
         home.check_path()
         _own_home(home.path, user)
@@ -55,7 +55,7 @@ def service_user() -> pwd.struct_passwd:
         return pwd.getpwnam(SERVICE_USER)
 
 
-def _make_cache(user: pwd.struct_passwd) -> None:
+def make_cache(user: pwd.struct_passwd) -> None:
     """Where programs that were fetched or built are kept for all homes; one that is there is left as it is."""
     with suppress(OSError):  # a read-only system: the cache is in the home then
         CACHE.mkdir(mode=0o755)

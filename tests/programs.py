@@ -1,0 +1,64 @@
+"""Programs that tests drive and no Python package brings."""
+
+import functools
+import os
+import platform
+import pwd
+import shutil
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from samsesh.artifacts import element_call, livekit
+from samsesh.cache import Search, cache_dir
+from samsesh.errors import SamseshError
+from samsesh.home import SERVICE_USER
+from samsesh.ops.privileges import make_cache, service_user
+from samsesh.settings import Artifacts
+
+
+def livekit_server() -> Path:
+    """A real LiveKit that every user can run: SAMSESH_TEST_LIVEKIT, one on PATH, or fetched or built once and kept.
+
+    Building takes two minutes or more. Skips the test, with the reason, where none is to be had.
+    """
+    if given := os.environ.get("SAMSESH_TEST_LIVEKIT"):
+        return Path(given)
+    try:
+        return _obtained(livekit)
+    except SamseshError as error:
+        pytest.skip(f"{error.message}\n{error.detail}")
+
+
+@functools.cache
+def _obtained(module: ModuleType) -> Path:
+    cache = cache_dir(os.environ, Path("/nonexistent"))
+    search = Search(Artifacts(), cache, platform.machine(), {**os.environ, **go_caches()}, say=print)
+    found: Path = module.obtain(search).path
+    if os.geteuid() == 0 and SERVICE_USER in {user.pw_name for user in pwd.getpwall()}:
+        for path in (cache, *cache.rglob("*")):  # the server that tests start may have to add to it
+            shutil.chown(path, SERVICE_USER, SERVICE_USER)
+    return found
+
+
+def go_caches() -> dict[str, str]:
+    """The caches of this user's Go, so that it does not fetch and compile everything anew."""
+    names = ("GOMODCACHE", "GOCACHE")
+    go = shutil.which("go") or shutil.which("go", path=livekit.GO_PLACE)
+    if not go:
+        return {}
+    said = subprocess.run([go, "env", *names], capture_output=True, text=True, timeout=30)
+    return dict(zip(names, said.stdout.split(), strict=False))
+
+
+@functools.cache
+def get_programs() -> None:
+    """What calls need, once for this machine: so that no test's `up` has to wait for it. Without them calls are off."""
+    if os.geteuid() == 0:
+        make_cache(service_user())
+    for module in (livekit, element_call):
+        with suppress(SamseshError):
+            _obtained(module)

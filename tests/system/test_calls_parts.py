@@ -1,0 +1,160 @@
+"""The parts of calls as a server has them: found, missing, named, refused, turned off."""
+
+import json
+import shutil
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from conftest import Stack
+from programs import livekit_server
+from system.test_server import fetch
+from system.trouble import fine, refused
+
+pytestmark = pytest.mark.slow
+TRANSPORTS = "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports"
+PASSWORD = "long enough for all"
+
+
+def token(stack: Stack, name: str) -> str:
+    """Access token of a new account."""
+    fine(stack.cli("user", "add", name, "--password-stdin", stdin=PASSWORD + "\n"))
+    body = {
+        "type": "m.login.password",
+        "identifier": {"type": "m.id.user", "user": name},
+        "password": PASSWORD,
+    }
+    found = fetch(f"{stack.url('homeserver')}/_matrix/client/v3/login", "POST", json.dumps(body).encode())
+    return str(json.loads(found[2])["access_token"])
+
+
+def answer(stack: Stack, path: str, access: str) -> dict[str, object]:
+    status, _, body = fetch(f"{stack.url('homeserver')}{path}?access_token={access}")
+    assert status == 200, body
+    found: dict[str, object] = json.loads(body)
+    return found
+
+
+def test_all_three_ways_to_find_calls_agree(stack: Stack) -> None:
+    """Transports endpoint, well-known document and Element Call's configuration name the same service, which answers."""
+    addresses = stack.status()["addresses"]
+    focus = {"type": "livekit", "livekit_service_url": addresses["rtc"]}
+    asked = answer(stack, TRANSPORTS, token(stack, "finder"))
+    assert asked["rtc_transports"] == [focus]
+    for name in ("homeserver", "web"):
+        status, headers, body = fetch(f"{addresses[name]}/.well-known/matrix/client")
+        assert status == 200 and headers["Access-Control-Allow-Origin"] == "*"
+        assert json.loads(body)["org.matrix.msc4143.rtc_foci"] == [focus]
+    configuration = json.loads(fetch(f"{addresses['call']}/config.json")[2])
+    assert configuration["livekit"] == {"livekit_service_url": addresses["rtc"]}
+    home = configuration["default_server_config"]["m.homeserver"]
+    assert home == {"base_url": addresses["homeserver"], "server_name": "localhost"}
+    assert fetch(f"{addresses['rtc']}/healthz")[0] == 200
+    assert addresses["livekit"].startswith("ws://") and addresses["turn"].startswith("turn:")
+
+
+def test_the_homeserver_hands_out_turn_credentials(stack: Stack) -> None:
+    """One-to-one calls of older clients: URIs of our coturn, a name that expires, a password."""
+    found = answer(stack, "/_matrix/client/v3/voip/turnServer", token(stack, "turner"))
+    assert found["uris"] == [f"{stack.url('turn')}?transport={transport}" for transport in ("udp", "tcp")]
+    assert str(found["username"]).endswith("@turner:localhost") and found["password"]
+
+
+def test_what_is_private_of_the_service_stays_so(stack: Stack) -> None:
+    """Metrics, readiness and webhooks of the authorization service are not at its public port."""
+    for path in ("/metrics", "/readyz", "/sfu_webhook", "/"):
+        assert fetch(stack.url("rtc") + path)[0] == 404
+
+
+@pytest.fixture
+def bare(new_home: Callable[[str], Stack]) -> Stack:
+    """A server whose machine has no LiveKit and no Element Call, and may fetch nothing."""
+    made = new_home("bare")
+    made.environ = {"SAMSESH_CACHE": str(made.path / "cache"), "PATH": "/usr/bin:/bin"}
+    fine(made.cli("config", "set", "artifacts.offline", "yes"))
+    return made
+
+
+def test_chat_comes_up_without_calls_and_they_join_later(bare: Stack) -> None:
+    """Without LiveKit the chat works, and `up` and `status` say why calls are off and what to do; then they start."""
+    done = bare.up()
+    assert "is ready" in done.stdout and "LiveKit" in done.stderr and "nothing may be fetched" in done.stderr
+    found = bare.status()
+    assert found["ok"] and {"livekit", "rtc-auth"}.isdisjoint(one["name"] for one in found["services"])
+    assert {"call", "rtc", "livekit"}.isdisjoint(found["addresses"])
+    calls = next(off for off in found["off"] if off["name"] == "calls")
+    assert "LiveKit" in calls["reason"] and "artifacts.livekit" in calls["advice"]
+    client = json.loads(fetch(f"{found['addresses']['homeserver']}/.well-known/matrix/client")[2])
+    assert "org.matrix.msc4143.rtc_foci" not in client
+    access = token(bare, "alone")
+    assert fetch(f"{found['addresses']['homeserver']}{TRANSPORTS}?access_token={access}")[0] == 404
+
+    fine(bare.cli("config", "set", "artifacts.livekit", str(livekit_server())))
+    bare.up()
+    found = bare.status()
+    assert found["ok"] and {"livekit", "rtc-auth"} <= {one["name"] for one in found["services"]}
+    assert [off["name"] for off in found["off"]] == ["call-page"]
+    assert answer(bare, TRANSPORTS, access)["rtc_transports"]
+
+
+def test_a_named_program_that_is_none_is_refused(new_home: Callable[[str], Stack]) -> None:
+    """What the settings name is used or refused: never passed over in silence."""
+    own = new_home("named")
+    fine(own.cli("config", "set", "artifacts.livekit", "/bin/true"))
+    refused(own.cli("up", "--yes"), 1, "artifacts.livekit cannot be used", "/bin/true")
+
+
+@pytest.mark.parametrize("setting", ["livekit_tcp", "livekit_udp", "turn", "rtc_auth_inner"])
+def test_a_taken_port_of_calls_is_told(new_home: Callable[[str], Stack], setting: str) -> None:
+    """TCP and UDP alike: which setting, which port, by which program."""
+    own = new_home(f"taken-{setting}")
+    kind = socket.SOCK_DGRAM if setting in ("livekit_udp", "turn") else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        port = taken.getsockname()[1]
+        fine(own.cli("config", "set", f"ports.{setting}", str(port)))
+        done = own.cli("up", "--yes", "--port-offset", str(own.offset))
+        refused(done, 1, f"port {port} (ports.{setting}) is in use")
+
+
+def test_jitsi_and_off(new_home: Callable[[str], Stack]) -> None:
+    """`jitsi` tells clients of the other server and runs none of ours; `off` tells of nothing; the relay goes alone."""
+    own = new_home("jitsi")
+    fine(own.cli("config", "set", "calls.provider", "jitsi"))
+    fine(own.cli("config", "set", "calls.jitsi_domain", "meet.example.org"))
+    own.up()
+    found = own.status()
+    assert {one["name"] for one in found["services"]} == {"postgres", "synapse", "gateway", "coturn"}
+    assert found["off"] == []
+    client = json.loads(fetch(f"{found['addresses']['homeserver']}/.well-known/matrix/client")[2])
+    assert client["im.vector.riot.jitsi"] == {"preferredDomain": "meet.example.org"}
+    with socket.create_connection(("localhost", int(found["addresses"]["call"].rpartition(":")[2]))) as link:
+        link.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        assert b"Location: https://meet.example.org/" in link.recv(2000)
+    fine(own.cli("config", "set", "calls.provider", "off"))
+    fine(own.cli("config", "set", "turn.enabled", "no"))
+    own.up()
+    found = own.status()
+    assert {one["name"] for one in found["services"]} == {"postgres", "synapse", "gateway"}
+    assert found["addresses"].keys() == {"homeserver", "web", "admin"}
+
+
+def test_a_coturn_that_does_not_take_its_configuration(new_home: Callable[[str], Stack]) -> None:
+    """coturn only logs an option that it does not know, and starts without it: `up` says so and fails."""
+    own = new_home("coturn")
+    own.path.mkdir(mode=0o755, exist_ok=True)
+    other = own.path.with_name("other-turnserver")
+    real = shutil.which("turnserver", path="/usr/bin:/usr/sbin:/usr/local/bin")
+    if not real:
+        pytest.skip("coturn is not installed")
+    # A later version's words for a switch that it no longer has.
+    other.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] || echo "CONFIG: ERROR: Bad configuration format: no-cli"\nexec {real} "$@"\n'
+    )
+    other.chmod(0o755)
+    fine(own.cli("config", "set", "artifacts.turnserver", str(other)))
+    done = own.cli("up", "--yes", "--port-offset", str(own.offset))
+    refused(done, 1, "relay (coturn) does not take its configuration", "Bad configuration format: no-cli")
