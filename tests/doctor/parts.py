@@ -14,19 +14,14 @@ from typing import Any
 
 import pytest
 
+from programs import livekit_server
+
 KEY, SECRET = "testkey", "a secret of more than 32 characters"
 TURN_SECRET = "another secret of the tests"
 PUBLIC = "198.51.100.1"  # of TEST-NET-2: the server's address in a namespace
 PEER = "198.51.100.7"
 DENIED = ("10.0.0.0-10.255.255.255", "127.0.0.0-127.255.255.255", "169.254.0.0-169.254.255.255", "::1")
 JOIN = Path(__file__).with_name("join.py")
-
-
-def livekit_program() -> str:
-    found = os.environ.get("SAMSESH_TEST_LIVEKIT") or shutil.which("livekit-server")
-    if not found:
-        pytest.skip("needs livekit-server: on PATH, or named by SAMSESH_TEST_LIVEKIT")
-    return found
 
 
 def turnserver_program() -> str:
@@ -121,7 +116,7 @@ class LiveKit:
 
 @contextmanager
 def livekit(folder: Path, inside: Namespace | None = None, **rtc: Any) -> Iterator[LiveKit]:
-    program = livekit_program()
+    program = str(livekit_server())
     port, tcp, udp = free_ports(3)
     host = PUBLIC if inside else "127.0.0.1"
     rtc = {

@@ -6,9 +6,9 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from doctor.parts import KEY, SECRET, free_ports, livekit
 from livekit import api
 
+from doctor.parts import KEY, SECRET, free_ports, livekit
 from samsesh import names
 from samsesh.clients import sfu
 
