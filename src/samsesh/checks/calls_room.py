@@ -15,8 +15,8 @@ KEY_ADVICE = "give both the same key: samsesh up; then: samsesh restart livekit 
 
 
 async def check(patient: Patient) -> Result:
-    if unable := await caller.unable(patient, "livekit"):
-        return unable
+    if off := caller.calls_off(patient.server):
+        return off
     server = patient.server
     url, key = caller.livekit_api(server), caller.livekit_key(server)
     try:

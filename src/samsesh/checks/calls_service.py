@@ -18,8 +18,8 @@ ADVICE = (
 
 
 async def check(patient: Patient) -> Result:
-    if unable := await caller.unable(patient, "gateway", "rtc-auth"):
-        return unable
+    if off := caller.calls_off(patient.server):
+        return off
     base, page = patient.server.plan.offer.rtc_service.rstrip("/"), await caller.browser(patient)
     try:
         health, *flights = await asyncio.gather(

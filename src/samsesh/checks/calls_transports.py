@@ -19,8 +19,8 @@ ADVICE = {
 
 
 async def check(patient: Patient) -> Result:
-    if unable := await caller.unable(patient, "gateway", "synapse"):
-        return unable
+    if off := caller.calls_off(patient.server):
+        return off
     offer = patient.server.plan.offer
     page, base = await caller.browser(patient), offer.addresses["homeserver"].rstrip("/")
     asked = [

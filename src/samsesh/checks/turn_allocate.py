@@ -13,7 +13,7 @@ ADVICE = "see: samsesh logs coturn; then: samsesh restart coturn"
 
 async def check(patient: Patient) -> Result:
     server = patient.server
-    if (off := caller.turn_off(server)) or (off := await patient.not_running("gateway", "synapse", "coturn")):
+    if (off := caller.turn_off(server)) or (off := await patient.not_running("gateway", "synapse")):
         return off
     assert server.plan.offer.turn is not None  # turn_off has seen it
     answer = await (await caller.person(patient)).ask("GET", PATH)
