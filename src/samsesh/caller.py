@@ -158,7 +158,7 @@ async def call(patient: Patient, transport: participant.Transport) -> participan
     slot = f"m.call#doctor-{transport}"
     url, first = await join_token(patient, slot, "speaker")
     _, second = await join_token(patient, slot, "listener")
-    return await participant.call(url, (first, second), transport)
+    return await aside(lambda: participant.apart(url, (first, second), transport))
 
 
 async def unable_to_join(patient: Patient) -> Result | None:
