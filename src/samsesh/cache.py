@@ -1,7 +1,6 @@
 """Where fetched and built programs are kept, for every home of this user, and the way to look for one."""
 
 import fcntl
-import hashlib
 import os
 import re
 import shutil
@@ -89,7 +88,8 @@ def first(search: Search, steps: Sequence[Step], otherwise: SamseshError) -> Art
             return step(search)
         except SamseshError as error:
             reason = "; ".join(filter(None, [error.message, error.hint]))
-            search.say(reason)
+            if error.hint:  # else it was to be expected: not on PATH, not in the cache
+                search.say(reason)
             reasons += ["- " + reason, *("    " + line for line in error.detail.splitlines())]
     raise SamseshError(otherwise.message, otherwise.hint, detail="\n".join(reasons))
 
@@ -117,7 +117,8 @@ def held(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
     with explained(cache):
         descriptor = os.open(cache, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        _wait_for(descriptor, cache, say)
+        with explained(cache):
+            _wait_for(descriptor, cache, say)
         for left in cache.glob(f"{NEW}*"):
             shutil.rmtree(left, ignore_errors=True)
         yield
@@ -186,12 +187,12 @@ def _sums_file(folder: Path) -> Path:
 
 
 def _sums(folder: Path) -> str:
-    """Checksums of all files below a folder, as `sha256sum` writes them; links are named, not followed."""
+    """Checksums of all files below a folder, as `sha256sum` writes them. We keep no links: one makes them differ."""
     lines = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if path.is_symlink():
-            lines.append(f"{hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()}  {name} (link)\n")
+            lines.append(f"link  {name}\n")
         elif not path.is_dir():
             lines.append(f"{sha256_of(path)}  {name}\n")
     return "".join(lines)

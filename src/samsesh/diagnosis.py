@@ -3,7 +3,8 @@
 A check is a module in `checks/`: `TITLE` for people, `NEEDS` (ids of checks that must be ok or it is skipped), and
 `async def check(patient) -> Result`. Its id is its file's name with `-` for `_`. Its group is the word before the first
 `-` ("basics" where there is none), or what its `GROUPS` says. `SECONDS` is the longest that it may take (15).
-It never blocks the event loop: what waits goes `aside`. A SamseshError that it raises is what it found.
+It never blocks the event loop: what waits goes `aside`. A SamseshError that it raises is what it found, a NeedError why
+it is skipped.
 """
 
 import asyncio
@@ -28,8 +29,13 @@ Status = Literal["ok", "warning", "failed", "skipped"]
 T = TypeVar("T")
 
 SECONDS = 15.0  # how long a check may take unless it says otherwise
+STATUS_SECONDS = 8.0  # each unit has two to answer
 TIDY_SECONDS = 5.0  # how long one that was stopped may take to clean up
 GOOD = ("ok", "warning")  # what a check may build on
+
+
+class NeedError(SamseshError):
+    """Raised by a check that lacks what it builds on, though no other check is to tell of it: it is skipped."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +66,22 @@ class Patient:
         return await asyncio.shield(self._learnt[key])  # one check's end is not the others'
 
     async def status(self) -> dict[str, Any]:
-        """What `samsesh status --json` says."""
-        found: dict[str, Any] = await self.once("status", lambda: aside(lambda: status(self.server)))
+        """What `samsesh status --json` says; NeedError where the process manager does not answer."""
+        found: dict[str, Any] = await self.once("status", self._status)
         return found
 
-    async def not_running(self, *units: str) -> Result | None:
-        """For a check that asks these services: its result where one of them does not answer, else None."""
+    async def _status(self) -> dict[str, Any]:
+        try:
+            return await asyncio.wait_for(aside(lambda: status(self.server)), STATUS_SECONDS)
+        except (TimeoutError, SamseshError):
+            raise NeedError("needs the process manager, which does not answer") from None
+
+    async def need(self, *units: str) -> None:
+        """For a check that asks these services: NeedError, so that it is skipped, where one of them does not answer."""
         services = (await self.status())["services"]
         bad = [one["name"] for one in services if one["name"] in units and one["state"] != "running"]
-        return Result("skipped", f"needs the service {bad[0]}, which does not answer") if bad else None
+        if bad:
+            raise NeedError(f"needs the service {bad[0]}, which does not answer")
 
 
 @dataclass(frozen=True)
@@ -206,6 +219,8 @@ async def _bounded(check: Check, patient: Patient) -> Result:
     if task.cancelled():
         return _defect(check, "CancelledError")
     error = task.exception()
+    if isinstance(error, NeedError):
+        return Result("skipped", error.message)
     if isinstance(error, SamseshError):
         return Result("failed", error.message, seen=error.detail, advice=error.hint)
     if error is not None:

@@ -51,6 +51,7 @@ WORDS = {
     "off": False,
     "0": False,
 }
+_PLAIN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # what coturn, LiveKit and YAML all take as it stands
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 
 
@@ -164,6 +165,11 @@ def _secret(found: Variables, variable: str, text: str) -> None:
             found.warnings.append(
                 f"{variable} is a well-known or short value; a generated one is used in its place."
             )
+        return
+    if not _PLAIN.fullmatch(text):
+        found.warnings.append(
+            f"{variable} has characters that a program would misread; a generated one is used in its place."
+        )
         return
     found.secrets[SECRET_VARIABLES[variable]] = text
 

@@ -59,10 +59,10 @@ def temporary_dir(parent: Path, prefix: str) -> Iterator[Path]:
     """A new folder in `parent` that is gone afterwards, unless it was renamed."""
     with explained(parent):
         path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from conftest import give_to_service_user
+from programs import livekit_server
 from samsesh.engines.native import files, start
 from samsesh.engines.native.placement import NativePlacement
 from samsesh.facts import Facts, gather
@@ -160,7 +161,9 @@ def told(home: Home, content: bytes) -> bytes:
 
 def test_programs_read_them(home: Home) -> None:
     """Caddy, Synapse, PostgreSQL and supervisord accept what is written for them on this machine."""
-    facts = replace(gather(), jemalloc="")
+    facts = gather()
+    calls = {"livekit-server": "/usr/bin/livekit-server", "turnserver": "/usr/bin/turnserver"}
+    facts = replace(facts, jemalloc="", programs={**facts.programs, **calls})
     plan = planned(home, facts, ensure(home))
     home.make_runtime_dir()
     for file in files.plan_files(home, plan, facts.python):
@@ -182,6 +185,13 @@ def test_programs_read_them(home: Home) -> None:
     )
     assert read(sys.executable, *synapse).split()[-1] == wanted
     units = sorted(unit.name for unit in plan.units)
+    if "livekit" in units:
+        read_by_livekit = read(
+            str(livekit_server()), "--config", str(config / "livekit" / "livekit.yaml"), "ports"
+        )
+        assert (
+            "ICE/UDP" in read_by_livekit
+        )  # an unknown key ends its start, and this with only that in its words
     conf = str(config / "supervisord.conf")
     assert read(sys.executable, "-W", "ignore", "-c", READ_SUPERVISORD, conf).split() == units
     if "postgres" in units:

@@ -77,7 +77,11 @@ def test_readme_on_a_clean_debian(debian: Chroot, user: str) -> None:
         assert "versions" in json.load(answer)
     status = debian.run("./samsesh", "status", "--json", user=user, folder=folder)
     assert status.returncode == 0, status.stdout + status.stderr
-    assert json.loads(status.stdout)["ok"] is True
+    found = json.loads(status.stdout)
+    assert found["ok"] is True
+    assert all(
+        off["reason"] and off["advice"] for off in found["off"]
+    )  # where neither releases nor Go are to be had
     if user == "root":
         assert_no_service_is_root(debian)
     down = debian.run("./samsesh", "down", user=user, folder=folder)

@@ -1,5 +1,7 @@
 """The same program as a wheel: light, complete, and starting as `samsesh`."""
 
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,14 +13,28 @@ import samsesh
 from launcher.checkout import Checkout
 from launcher.machine import SOURCE, copy_checkout
 
+WITHOUT = {"SAMSESH_BUILD_WITHOUT_ELEMENT_CALL": "1"}
+
+
+def build(folder: Path, environ: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """A wheel in `folder`, by the build backend itself, from a copy of this checkout."""
+    pytest.importorskip("hatchling")
+    copy_checkout(folder / "source")
+    return subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=folder / "source",
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> Path:
-    """Built by the build backend itself, from a copy of this checkout."""
-    pytest.importorskip("hatchling")
-    copy_checkout(tmp_path / "source")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=tmp_path / "source", check=True, capture_output=True, timeout=120)
+    """One without Element Call: no network is needed for it."""
+    done = build(tmp_path, WITHOUT)
+    assert done.returncode == 0, done.stdout + done.stderr
     return next(tmp_path.glob("*.whl"))
 
 
@@ -69,3 +85,40 @@ def test_the_wheel_starts_with_what_every_engine_needs(
     done = subprocess.run([fresh / "bin/samsesh", "--version"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert samsesh.__version__ in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_the_wheel_carries_element_call(tmp_path: Path) -> None:
+    """Its pages are where the program looks for them, with their licence, without the source maps."""
+    done = build(tmp_path, {})
+    assert done.returncode == 0, done.stdout + done.stderr
+    path = next(tmp_path.glob("*.whl"))
+    with zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "installed")
+    pages = "samsesh/web/element-call"
+    assert {f"{pages}/index.html", f"{pages}/LICENSE"} < names
+    assert not [name for name in names if name.endswith(".map")]
+    assert path.stat().st_size < 30_000_000
+    look = (
+        "import os; from pathlib import Path; from samsesh.artifacts import element_call as e; "
+        "from samsesh.cache import Search; from samsesh.settings import Artifacts; "
+        "print(e.at_hand(Search(Artifacts(offline=True), Path('/nonexistent'), 'x86_64', {})).path)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", look],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert found.stdout.strip() == str(tmp_path / "installed" / pages), found.stderr
+
+
+def test_a_wheel_that_cannot_have_element_call_is_not_built(tmp_path: Path) -> None:
+    """A build without npm fails, and says how to do without."""
+    done = build(tmp_path, {"PATH": "/nonexistent"})
+    assert done.returncode != 0
+    assert "SAMSESH_BUILD_WITHOUT_ELEMENT_CALL=1" in done.stdout + done.stderr
+    assert not list(tmp_path.glob("*.whl"))

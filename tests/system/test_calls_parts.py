@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from artifacts.releases import serving, tar
 from conftest import Stack
 from programs import livekit_server
 from system.test_server import fetch
@@ -77,7 +78,11 @@ def bare(new_home: Callable[[str], Stack]) -> Stack:
 
 
 def test_chat_comes_up_without_calls_and_they_join_later(bare: Stack) -> None:
-    """Without LiveKit the chat works, and `up` and `status` say why calls are off and what to do; then they start."""
+    """Without LiveKit the chat works, and `up` and `status` say why calls are off and what to do.
+
+    Then its release is published, as it is for a user's machine without Go: `up` fetches it beside the chat, and calls
+    start, for accounts and sessions that are there already.
+    """
     done = bare.up()
     assert "is ready" in done.stdout and "LiveKit" in done.stderr and "nothing may be fetched" in done.stderr
     found = bare.status()
@@ -90,11 +95,16 @@ def test_chat_comes_up_without_calls_and_they_join_later(bare: Stack) -> None:
     access = token(bare, "alone")
     assert fetch(f"{found['addresses']['homeserver']}{TRANSPORTS}?access_token={access}")[0] == 404
 
-    fine(bare.cli("config", "set", "artifacts.livekit", str(livekit_server())))
-    bare.up()
+    with serving() as releases:
+        releases.publish(tar(("livekit-server", livekit_server().read_bytes())))
+        for key, value in {"offline": "no", "mirror": releases.url, "build": "no"}.items():
+            fine(bare.cli("config", "set", f"artifacts.{key}", value))
+        done = bare.up()
+        assert "livekit-server 1.13.5: " in done.stderr and "release" in done.stderr
+        assert "http://localhost" in done.stdout.partition("The chat is ready")[2]
     found = bare.status()
     assert found["ok"] and {"livekit", "rtc-auth"} <= {one["name"] for one in found["services"]}
-    assert [off["name"] for off in found["off"]] == ["call-page"]
+    assert found["off"] == []
     assert answer(bare, TRANSPORTS, access)["rtc_transports"]
 
 

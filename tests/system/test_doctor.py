@@ -18,7 +18,7 @@ import pytest
 
 from conftest import Stack, free_offset, give_to_service_user
 from samsesh.home import SERVICE_USER
-from system.trouble import ROOT, fine, needs_root, own_mount, refused, wait_for
+from system.trouble import ROOT, fine, needs_root, own_mount, refused, started, wait_for
 
 BASICS = {
     *("backup", "clock", "database", "disk", "logs", "memory", "ports", "reboot", "secrets", "services"),
@@ -221,6 +221,26 @@ def test_a_service_that_hangs(broken: Stack, name: str, skipped: set[str]) -> No
         assert f"samsesh logs {name}" in found["services"]["advice"]
         assert f"needs the service {name}" in found["versions"]["summary"]
     wait_for(lambda: broken.status()["ok"])
+
+
+@pytest.mark.slow
+def test_a_process_manager_that_hangs(broken: Stack) -> None:
+    """One thing is wrong, and what asks through it is skipped; the whole ends in time."""
+    began = time.monotonic()
+    with frozen(int((broken.home.runtime_dir() / "supervisord.pid").read_text())):
+        found = examined(broken, "basics")
+    only(found, {"services"}, {"database", "memory", "ports", "settings", "versions", "well-known"})
+    assert "samsesh down" in found["services"]["advice"]
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.slow
+def test_an_examination_can_be_interrupted(broken: Stack) -> None:
+    """Ctrl-C ends it at once, with a shell's exit code and no words of Python's."""
+    with frozen(pid_of(broken, "gateway")), started(broken, "doctor") as doctor:
+        doctor.wait_told("disk: ok")
+        assert doctor.interrupt() == 130
+        assert "Traceback" not in doctor.told() and "services" not in doctor.told()
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from samsesh import diagnosis
 from samsesh.cli.doctor import verdict
-from samsesh.diagnosis import Check, Outcome, Patient, Result, aside, choose, examine
+from samsesh.diagnosis import Check, NeedError, Outcome, Patient, Result, aside, choose, examine
 from samsesh.errors import USAGE, SamseshError, SettingsError
 from samsesh.home import Home
 from samsesh.ops import doctor_history
@@ -110,6 +110,11 @@ def test_an_error_of_ours_is_a_finding() -> None:
         "a"
     ]
     assert found.result == Result("failed", "the server is not running", "log", "start it: samsesh up")
+
+
+def test_what_lacks_its_ground_is_skipped() -> None:
+    """A check may find out itself that it cannot look: that is no failure of its own."""
+    assert run(made("a", NeedError("needs light")))["a"].result == Result("skipped", "needs light")
 
 
 def test_one_entry_of_the_json() -> None:

@@ -307,3 +307,17 @@ def test_bytes_of_a_shell_that_are_no_text_are_told(home: Home) -> None:
     """A variable with bytes that are no UTF-8 is refused as any wrong value."""
     with pytest.raises(SettingsError, match=r"^SAMSESH_SERVER_NAME: server\.name"):
         load(home, {"SAMSESH_SERVER_NAME": os.fsdecode(b"\xff")}, adopt=True)
+
+
+def test_secrets_that_programs_misread_are_replaced() -> None:
+    """What coturn or LiveKit would read as something else never becomes a secret of theirs."""
+    for text in (
+        "sixteen characters and blanks",
+        'quotes "in the middle of it"',
+        "a:colon-within-the-secret",
+        "#" * 20,
+    ):
+        found = read_variables({"TURN_SHARED_SECRET": text, "LIVEKIT_KEY": text}, "the test", strict=False)
+        assert found.secrets == {}
+        assert len(found.warnings) == 2 and "misread" in found.warnings[0]
+        assert text not in "".join(found.warnings)

@@ -106,6 +106,8 @@ def test_the_first_administrator_is_made_once(server: Any) -> None:
         assert nobody.login(admin, generated, "PHONE")
     assert service_account.first_admin(server) is None
     assert server.home.state()["first_admin"] == admin
+    with service_account.client(server) as synapse:  # nobody can take the doctor's name
+        assert (synapse.user(doctor_account.user_id(server)) or {})["user_type"] == "support"
 
 
 def test_the_service_account_mends_its_token(server: Any) -> None:

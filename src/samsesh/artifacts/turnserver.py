@@ -52,13 +52,16 @@ def install(search: Search, ask: Callable[[str], bool]) -> bool:
 
     The distribution's own service of it is kept from starting: it would take our port, with an open configuration.
     """
-    manager = next((name for name in MANAGERS if search.on_path(name)), None)
-    if search.want.offline or not manager or at_hand(search):
-        return False
+    manager, path = next(((name, path) for name in MANAGERS if (path := search.on_path(name))), ("", ""))
+    if search.want.offline or search.want.turnserver or not manager or at_once(search, (_installed,)):
+        return (
+            False  # nothing that the service user could have changed is started here to ask for its version
+        )
     argv = [manager, *MANAGERS[manager]]
     if not ask(f"Install coturn, which relays calls through firewalls? ({' '.join(argv)})"):
         return False
     search.say("installing coturn")
+    argv[0] = path
     if manager == "apt-get":
         _install_with_apt(search, argv)
     else:
@@ -139,8 +142,9 @@ def _unpacked(search: Search) -> Artifact:
     names = _missing(env)
     search.say(f"fetching coturn's packages: {', '.join(names)}")
     with working(search.cache) as work:
+        what, download = "fetching coturn's packages", ["apt-get", "-q", "download", *names]
         try:
-            follow(["apt-get", "-q", "download", *names], what="fetching coturn's packages", timeout=SECONDS, env=env, cwd=work)  # fmt: skip
+            follow(download, what=what, timeout=SECONDS, env=env, cwd=work)
         except SamseshError as error:
             hint = "the lists of packages may be old: have root run `apt-get update`, then try again"
             raise SamseshError(error.message, hint, detail=error.detail) from None

@@ -1,15 +1,13 @@
 """The database, asked as Synapse asks it: the same parameters, the same password."""
 
-from contextlib import closing
 from dataclasses import dataclass
 
 from samsesh.diagnosis import Patient, Result, aside
 from samsesh.model import Database
-from samsesh.ops.database import LOCALE, NEEDED
+from samsesh.ops.database import LOCALE, NEEDED, connected
 
 TITLE = "database"
 SECONDS = 12
-CONNECT_SECONDS = 6
 CROWDED = 0.8
 MB = 1024 * 1024
 USE = (
@@ -32,8 +30,8 @@ class Answer:
 async def check(patient: Patient) -> Result:
     database = patient.server.plan.offer.database
     assert database is not None  # postgres.py always offers one
-    if database.unit and (skipped := await patient.not_running(database.unit)):
-        return skipped
+    if database.unit:
+        await patient.need(database.unit)
     import psycopg2
 
     try:
@@ -44,14 +42,7 @@ async def check(patient: Patient) -> Result:
 
 
 def ask(database: Database) -> Answer:
-    import psycopg2
-
-    where = {
-        **database.parameters,
-        "passfile": str(database.passfile.path),
-        "connect_timeout": CONNECT_SECONDS,
-    }
-    with closing(psycopg2.connect(**where, options="-c statement_timeout=5000")) as link:
+    with connected(database) as link:
         cursor = link.cursor()
         cursor.execute(LOCALE)
         locale = tuple(cursor.fetchone())

@@ -100,9 +100,15 @@ def missing(wanted: dict[Place, tuple[str, str]], ours: Iterable[Place]) -> list
 
 
 def elsewhere(ours: Iterable[Place], wanted: set[Place], *, local: bool) -> list[tuple[str, str]]:
-    """Places where something of ours listens that the plan does not have; in `local` only loopback is right at all."""
+    """Places where something of ours listens that the plan does not have; in `local` only loopback is right at all.
+
+    The exception is a port that its program cannot bind to one address: the plan has it on all (LiveKit's, over TCP).
+    """
     found = []
+    everywhere = {(place.protocol, place.port) for place in wanted if place.address.is_unspecified}
     for place in sorted(set(ours), key=str):
+        if (place.protocol, place.port) in everywhere:
+            continue
         if local and not place.address.is_loopback:
             told = f"{place} can be reached from other machines, but server.access is local"
         elif place not in wanted:
@@ -133,13 +139,18 @@ def taken(wanted: dict[Place, tuple[str, str]], others: Iterable[Place]) -> list
 
 
 def look(server: Server) -> Found:
-    """Everything that listens. A client's UDP socket on a passing port is left out, unless the plan has that port."""
+    """Everything that listens. A client's or relay's passing UDP socket is left out, unless the plan has that port."""
     ports = {endpoint.port for unit in server.plan.units for _, endpoint in unit.binds}
+    low, high = server.settings.ports.relay()
     inodes, all_seen = _sockets(server.engine.leftovers())
     passing = range(*_passing_ports())
     ours, others = set[Place](), set[Place]()
     for place, uid, inode in _listening():
-        if place.protocol == "udp" and place.port in passing and place.port not in ports:
+        if (
+            place.protocol == "udp"
+            and place.port not in ports
+            and (place.port in passing or low <= place.port <= high)
+        ):
             continue
         mine = inode in inodes or (not all_seen and uid == os.geteuid() and place.port in ports)
         (ours if mine else others).add(place)

@@ -8,8 +8,8 @@ TITLE = "start with the machine"
 
 async def check(patient: Patient) -> Result:
     home = patient.server.home
-    if await aside(lambda: service.reboot_warning(home)):
-        return Result(
-            "warning", "after a reboot this server stays off", advice="have it start: samsesh install-service"
-        )
-    return Result("ok", f"it starts with the machine ({service.installed(home)})")
+    kind = await aside(lambda: service.installed(home))
+    if kind is None:
+        advice = "have it start: samsesh install-service"
+        return Result("warning", "after a reboot this server stays off", advice=advice)
+    return Result("ok", f"it starts with the machine ({kind})")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from samsesh.diagnosis import Patient, Result, aside
+from samsesh.diagnosis import NeedError, Patient, Result, aside
 from samsesh.ops import logs
 
 TITLE = "services"
@@ -10,7 +10,11 @@ LOG_LINES = 5
 
 
 async def check(patient: Patient) -> Result:
-    found = await patient.status()
+    try:
+        found = await patient.status()
+    except NeedError:
+        advice = "end and start everything anew: samsesh down, then samsesh up"
+        return Result("failed", "the process manager does not answer", advice=advice)
     bad = [service for service in found["services"] if service["state"] != "running"]
     if not bad:
         return Result("ok", f"all {len(found['services'])} services answer")

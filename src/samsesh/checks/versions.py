@@ -1,7 +1,6 @@
 """What runs, by its own word, and what is installed; what the homeserver says that it can do."""
 
 import asyncio
-from contextlib import closing
 from typing import Any
 
 import httpx2
@@ -9,7 +8,7 @@ import httpx2
 from samsesh import __version__
 from samsesh.clients.synapse import SynapseClient
 from samsesh.diagnosis import Patient, Result, aside
-from samsesh.ops import service_account
+from samsesh.ops import database, service_account
 from samsesh.ops.server import Server
 
 TITLE = "versions"
@@ -23,8 +22,7 @@ OLDEST_POSTGRES = 130_000  # as libpq counts: 13
 
 
 async def check(patient: Patient) -> Result:
-    if skipped := await patient.not_running("gateway", "postgres", "synapse"):
-        return skipped
+    await patient.need("gateway", "postgres", "synapse")
     server = patient.server
     answer, synapse, postgres = await asyncio.gather(
         _client_versions(server), aside(lambda: _synapse(server)), aside(lambda: _postgres(server))
@@ -80,12 +78,8 @@ def _synapse(server: Server) -> str:
 
 
 def _postgres(server: Server) -> int:
-    import psycopg2
-
-    database = server.plan.offer.database
-    assert database is not None  # postgres.py always offers one
-    where = {**database.parameters, "passfile": str(database.passfile.path), "connect_timeout": 6}
-    with closing(psycopg2.connect(**where)) as link:
+    assert server.plan.offer.database is not None  # postgres.py always offers one
+    with database.connected(server.plan.offer.database) as link:
         return int(link.server_version)
 
 

@@ -15,8 +15,7 @@ CORS = "Access-Control-Allow-Origin"
 
 
 async def check(patient: Patient) -> Result:
-    if skipped := await patient.not_running("gateway"):
-        return skipped
+    await patient.need("gateway")
     server = patient.server
     bases = [server.plan.offer.addresses[name] for name in ("homeserver", "web")]
     asked = [

@@ -20,6 +20,7 @@ from samsesh.cli import (
     programs,
     reports,
     restore,
+    rooms,
     rtc,
     service,
     setup,
@@ -98,6 +99,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(users.app, name="user")
 app.add_typer(invites.app, name="invite")
+app.add_typer(rooms.app, name="rooms")
 app.add_typer(backup.app, name="backup")
 app.command("restore")(restore.restore)
 app.command("destroy")(destroy_.destroy)

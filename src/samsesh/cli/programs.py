@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from samsesh.errors import SettingsError
+from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ def shown() -> Iterator["Progress"]:
 
 
 def offer_turnserver(home: Home, argv: list[str]) -> None:
-    """As root, on a terminal: have the distribution install coturn, where it is wanted and not there."""
-    if UNASKED & set(argv):
+    """As root, on a terminal, before the first start: have the distribution install coturn where it is not there."""
+    if UNASKED & set(argv) or home.started:
         return
     from rich.prompt import Confirm
 
     from samsesh.artifacts import turnserver
-    from samsesh.cli.output import console, say
+    from samsesh.cli.output import console, say, warn
     from samsesh.load import load
     from samsesh.ops import programs
 
@@ -48,6 +48,10 @@ def offer_turnserver(home: Home, argv: list[str]) -> None:
         settings = load(home, os.environ).settings
     except SettingsError:
         return  # told when the command itself reads them
-    if settings.turn.enabled:
-        looking = programs.search(home, settings, say)
+    if not settings.turn.enabled:
+        return
+    looking = programs.search(home, settings, say)
+    try:
         turnserver.install(looking, lambda question: Confirm.ask(question, console=console, default=True))
+    except SamseshError as error:  # the chat does not wait for it
+        warn(f"{error.message}; {error.hint}")

@@ -8,6 +8,7 @@ import hmac
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,7 @@ ADMIN = "/_synapse/admin"
 SECONDS = 60.0  # one answer; creating an account takes about half a second, listing 100,000 about two
 PAGE = 1000
 TRIES = 4
+ACTING_SECONDS = 600  # a token for acting as somebody ends by itself, should its log-out be lost
 LONGEST_WAIT = 10.0  # seconds that one "too many requests" may hold us
 
 Json = dict[str, Any]
@@ -135,13 +137,61 @@ class SynapseClient:
         return str(self.request("GET", f"{ADMIN}/v1/server_version")["server_version"])
 
     def deactivate(self, user_id: str, *, erase: bool) -> None:
-        self.request("POST", f"{ADMIN}/v1/deactivate/{quote(user_id, safe='')}", {"erase": erase})
+        self.request("POST", f"{ADMIN}/v1/deactivate/{_quoted(user_id)}", {"erase": erase})
+
+    @contextmanager
+    def acting_as(self, user_id: str) -> Iterator["SynapseClient"]:
+        """A client as somebody of this server, without a device or a trace in their list of them; ended afterwards."""
+        ends = int((time.time() + ACTING_SECONDS) * 1000)
+        found = self.request("POST", f"{ADMIN}/v1/users/{_quoted(user_id)}/login", {"valid_until_ms": ends})
+        with SynapseClient(self._socket, str(found["access_token"])) as them:
+            try:
+                yield them
+            finally:
+                with suppress(SamseshError):  # what was done is done, and the token ends by itself
+                    them.request("POST", "/_matrix/client/v3/logout", {})
 
     def devices(self, user_id: str) -> list[Json]:
         return list(self.request("GET", _user(user_id) + "/devices")["devices"])
 
     def delete_devices(self, user_id: str, devices: list[str]) -> None:
         self.request("POST", _user(user_id) + "/delete_devices", {"devices": devices})
+
+    def rooms(self) -> Iterator[Json]:
+        """All rooms that somebody of this server is or was in, page by page; a new one is there after a moment."""
+        start = 0
+        while True:
+            query = {"from": str(start), "limit": str(PAGE), "order_by": "name"}
+            page = self.request("GET", f"{ADMIN}/v1/rooms", query=query)
+            yield from page["rooms"]
+            if "next_batch" not in page:
+                return
+            start = int(page["next_batch"])
+
+    def room(self, room: str) -> Json | None:
+        """One room as in the list, by its ID or alias; None where there is none."""
+        try:
+            if room.startswith("#"):
+                room = self.request("GET", f"/_matrix/client/v3/directory/room/{_quoted(room)}")["room_id"]
+            return self.request("GET", f"{ADMIN}/v1/rooms/{_quoted(room)}")
+        except ApiError as error:
+            if error.status in (400, 404):
+                return None
+            raise
+
+    def room_members(self, room_id: str) -> list[str]:
+        """Who has joined."""
+        return list(self.request("GET", f"{ADMIN}/v1/rooms/{_quoted(room_id)}/members")["members"])
+
+    def room_state(self, room_id: str, kind: str) -> Json | None:
+        """The state event of that type with an empty key, whole, or None."""
+        query = {"type": kind}
+        found = self.request("GET", f"{ADMIN}/v1/rooms/{_quoted(room_id)}/state", query=query)["state"]
+        return next((event for event in found if event["state_key"] == ""), None)
+
+    def set_room_state(self, room_id: str, kind: str, content: Json) -> None:
+        """Send that state event with an empty key."""
+        self.request("PUT", f"/_matrix/client/v3/rooms/{_quoted(room_id)}/state/{_quoted(kind)}/", content)
 
     def registration_tokens(self) -> list[Json]:
         return list(self.request("GET", f"{ADMIN}/v1/registration_tokens")["registration_tokens"])
@@ -154,7 +204,7 @@ class SynapseClient:
     def delete_registration_token(self, token: str) -> bool:
         """False where there is no such token."""
         try:
-            self.request("DELETE", f"{ADMIN}/v1/registration_tokens/{quote(token, safe='')}")
+            self.request("DELETE", f"{ADMIN}/v1/registration_tokens/{_quoted(token)}")
         except ApiError as error:
             if error.status == 404:
                 return False
@@ -173,7 +223,11 @@ def _check_listening(path: Path) -> None:
 
 
 def _user(user_id: str) -> str:
-    return f"{ADMIN}/v2/users/{quote(user_id, safe='')}"
+    return f"{ADMIN}/v2/users/{_quoted(user_id)}"
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
 
 
 def _object(answer: httpx2.Response) -> Json:

@@ -1,15 +1,18 @@
-"""Somebody else's PostgreSQL: whether Synapse can use it, asked before anything is started."""
+"""Asking Synapse's database; somebody else's PostgreSQL is asked before anything is started."""
 
-from contextlib import closing
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
 
 from samsesh import names
 from samsesh.errors import SamseshError
+from samsesh.model import Database
 
 if TYPE_CHECKING:
     from samsesh.ops.server import Server
 
 SECONDS = 10
+LOOK_SECONDS = 6
 NEEDED = ("UTF8", "C", "C")  # Synapse's manual: Using Postgres
 LOCALE = (
     "SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database"
@@ -42,3 +45,13 @@ def check(server: "Server") -> None:
             f"make it anew: CREATE DATABASE {wanted['dbname']} TEMPLATE template0"
             " ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'",
         )
+
+
+@contextmanager
+def connected(database: Database) -> Iterator[Any]:
+    """A connection (psycopg2) as Synapse makes it, for a short look; psycopg2.Error is raised as it is."""
+    import psycopg2
+
+    where = {**database.parameters, "passfile": str(database.passfile.path), "connect_timeout": LOOK_SECONDS}
+    with closing(psycopg2.connect(**where, options="-c statement_timeout=5000")) as link:
+        yield link

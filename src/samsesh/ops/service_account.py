@@ -91,12 +91,19 @@ def first_admin(server: "Server") -> tuple[str, str | None] | None:
         if synapse.user(admin) is None:
             synapse.put_user(admin, password=chosen or generated, admin=True)
             made = True
+        reserve(synapse, f"@{names.DOCTOR_ACCOUNT}:{server.settings.server.name}")
     server.home.remember(first_admin=admin)
     secrets.forget(server.home, secrets.FIRST_ADMIN)
     if not made:
         return None
     server.home.audit("first admin", target=admin)
     return admin, generated
+
+
+def reserve(synapse: SynapseClient, user_id: str) -> None:
+    """Take a name for ourselves before somebody else can; nobody can log in to it yet."""
+    if synapse.user(user_id) is None:
+        synapse.put_user(user_id, admin=False, user_type=USER_TYPE)
 
 
 def readable_password(shortest: int) -> str:

@@ -90,7 +90,7 @@ class App:
             status, found = refused.status, self._error(path, refused)
         except RefusedError as refused:
             status, found = refused.status, self._error(path, refused)
-        except (GoneError, asyncio.CancelledError):
+        except GoneError:
             raise
         except Exception as error:  # noqa: BLE001 - a defect of ours must still be an answer that a page can read
             self._log.error("defect", route=path, failure=failure(error))

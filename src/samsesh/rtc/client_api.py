@@ -5,7 +5,7 @@ from yarl import URL
 
 from samsesh.rtc.config import Config
 from samsesh.rtc.discovery import Discovery
-from samsesh.rtc.fetch import FAILURES, forwarded, read_at_most, socket_path
+from samsesh.rtc.fetch import FAILURES, forwarded, read_at_most, socket_path, why
 from samsesh.rtc.leave import Answer, retry_after
 
 ANSWER_SIZE = 64 * 1024
@@ -51,13 +51,13 @@ class ClientApi:
                     answer.status, retry_after(answer.headers, await read_at_most(answer, ANSWER_SIZE))
                 )
         except FAILURES as error:
-            raise UnreachableError(type(error).__name__) from None
+            raise UnreachableError(why(error)) from None
 
     def _session(self, base: str) -> ClientSession:
         if base == self._config.homeserver_url:
             return self._own
+        if socket_path(base):
+            raise ValueError("a socket that is not our homeserver's, or no longer")
         if base in {url.rstrip("/") for url in self._config.overrides.values()}:
             return self._named
-        if socket_path(base):
-            raise ValueError("a socket that the settings no longer name")
         return self._strangers

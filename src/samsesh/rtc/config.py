@@ -140,8 +140,8 @@ def _overrides(text: str) -> dict[str, str]:
 def _homeserver(environ: Mapping[str, str]) -> tuple[str, str]:
     name, url = environ.get("SAMSESH_RTC_HOMESERVER", ""), environ.get("SAMSESH_RTC_HOMESERVER_URL", "")
     if bool(name) != bool(url):
-        missing = "SAMSESH_RTC_HOMESERVER_URL" if name else "SAMSESH_RTC_HOMESERVER"
-        raise _wrong(missing, "is not set, though the other of the two is")
+        given, missing = ("", "_URL") if name else ("_URL", "")
+        raise _wrong(f"SAMSESH_RTC_HOMESERVER{given}", f"is set without SAMSESH_RTC_HOMESERVER{missing}")
     if url and not (url.startswith("unix:/") or _is_http(url)):
         raise _wrong("SAMSESH_RTC_HOMESERVER_URL", "is no http://, https:// or unix:/path URL")
     return name, url.rstrip("/")

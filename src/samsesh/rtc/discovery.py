@@ -9,15 +9,12 @@ import time
 from dataclasses import dataclass
 from ipaddress import ip_address
 from random import random
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from aiohttp import ClientSession
 from yarl import URL
 
 from samsesh.rtc.fetch import FAILURES, get_following
-
-if TYPE_CHECKING:
-    from dns.asyncresolver import Resolver
 
 WELL_KNOWN_SIZE = 50 * 1024  # bytes; the spec's advice
 CACHE_SECONDS = 600
@@ -72,7 +69,6 @@ class Discovery:
 
     def __init__(self, http: ClientSession) -> None:
         self._http = http
-        self._resolver: Resolver | None = None
         self._servers: Cache[tuple[Target, ...]] = Cache()
         self._clients: Cache[str] = Cache()
 
@@ -120,23 +116,17 @@ class Discovery:
         return ()
 
     async def _srv(self, question: str) -> list[tuple[str, int]]:
-        import dns.exception
+        import dns.exception  # most servers need no SRV record, and it is not small
+        from dns.asyncresolver import Resolver
 
         try:
-            answer = await self._dns().resolve(question, "SRV", lifetime=DNS_SECONDS)
+            answer = await Resolver().resolve(question, "SRV", lifetime=DNS_SECONDS)
         except (dns.exception.DNSException, OSError, ValueError):
             return []
         # The lowest priority first; within one, heavier ones more often (RFC 2782).
         records = sorted(answer, key=lambda record: (record.priority, -random() * (record.weight + 1)))  # noqa: S311
         named = [(record.target.to_text(omit_final_dot=True), record.port) for record in records]
         return [(name, port) for name, port in named if parse(name) and port]
-
-    def _dns(self) -> "Resolver":
-        if self._resolver is None:
-            from dns.asyncresolver import Resolver
-
-            self._resolver = Resolver()
-        return self._resolver
 
     async def client(self, server: str) -> str | None:
         """Base URL of the client-server API by .well-known/matrix/client; None where there is none."""

@@ -1,5 +1,6 @@
 """HTTP as a client: sessions for strangers (guarded) and for our own servers, and reading that knows when to stop."""
 
+import os
 import ssl
 from collections.abc import Mapping
 
@@ -8,7 +9,7 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, 
 from yarl import URL
 
 from samsesh.rtc.config import Config
-from samsesh.rtc.guard import Guard, StrangersResolver
+from samsesh.rtc.guard import PRIVATE, Guard, StrangersResolver
 
 TOTAL_SECONDS = 30
 DIAL_SECONDS = 5
@@ -22,6 +23,21 @@ HEADERS = {"User-Agent": "samsesh-rtc-auth", "Accept-Encoding": "identity"}
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
 
+def why(error: BaseException) -> str:
+    """One of FAILURES for people. Never its own words, which may quote a URL with a token in it."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError) and PRIVATE in str(error.os_error):
+        return PRIVATE
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name is not known"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "its certificate is not right"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return type(error).__name__
+
+
 def tls(config: Config) -> ssl.SSLContext:
     """Certificates are checked, unless upstream's variable says otherwise."""
     context = ssl.create_default_context()
@@ -31,13 +47,13 @@ def tls(config: Config) -> ssl.SSLContext:
     return context
 
 
-def session_for_strangers(config: Config) -> ClientSession:
+def session_for_strangers(config: Config, context: ssl.SSLContext) -> ClientSession:
     """For servers that somebody named in a request: only where the guard lets us."""
     guard = Guard(config)
     connector = TCPConnector(
         resolver=StrangersResolver(guard),
         socket_factory=guard.open_socket,
-        ssl=tls(config),
+        ssl=context,
         limit=STRANGERS,
         limit_per_host=EACH,
         keepalive_timeout=KEEP_SECONDS,
@@ -46,13 +62,11 @@ def session_for_strangers(config: Config) -> ClientSession:
     return _session(connector)
 
 
-def own_session(config: Config, socket_path: str = "") -> ClientSession:
+def own_session(context: ssl.SSLContext, socket_path: str = "") -> ClientSession:
     """For servers that the operator named: LiveKit, our homeserver, perhaps on a unix socket."""
     if socket_path:
         return _session(UnixConnector(socket_path, limit=EACH, keepalive_timeout=KEEP_SECONDS))
-    return _session(
-        TCPConnector(ssl=tls(config), limit=0, limit_per_host=EACH, keepalive_timeout=KEEP_SECONDS)
-    )
+    return _session(TCPConnector(ssl=context, limit=0, limit_per_host=EACH, keepalive_timeout=KEEP_SECONDS))
 
 
 def _session(connector: aiohttp.BaseConnector) -> ClientSession:

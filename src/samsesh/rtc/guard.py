@@ -4,6 +4,7 @@ The one place that decides is where a socket is about to connect: names, literal
 DNS answers all come past it, and what was checked is what is connected to.
 """
 
+import errno
 import socket
 from asyncio import get_running_loop
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ _PUBLIC_V6 = IPv6Network("2000::/3")
 # Teredo and others, documentation twice, 6to4: the last could hide a private IPv4 address.
 _FORBIDDEN_V6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
 _NAT64 = IPv6Network("64:ff9b::/96")  # how a host without IPv4 reaches it (RFC 6052)
+PRIVATE = "a private address, which SAMSESH_RTC_ALLOW_PRIVATE does not name"
 LOOKUPS = 16  # at a time: a stranger's slow name server must not hold up our own look-ups
 
 
@@ -53,7 +55,7 @@ class Guard:
         """A socket for getaddrinfo's `info`, which is about to be connected to its address."""
         family, kind, protocol, _, address = info
         if not self.permits(address[0]):
-            raise PermissionError("a private address")
+            raise PermissionError(errno.EACCES, PRIVATE)
         return socket.socket(family, kind, protocol)
 
 
@@ -78,7 +80,7 @@ class StrangersResolver(AbstractResolver):
         found = await get_running_loop().run_in_executor(self._threads, _look_up, host, port, family)
         permitted = [entry for entry in found if self._guard.permits(entry["host"])]
         if not permitted:
-            raise OSError(None, "only private addresses")
+            raise PermissionError(errno.EACCES, PRIVATE)
         return permitted
 
     async def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 PER_SECOND = 10.0
@@ -22,12 +22,17 @@ def client_of(scope: Mapping[str, Any]) -> str:
 
 
 def _is_loopback(text: str) -> bool:
+    address = _address(text)
+    return bool(address and address.is_loopback)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """IPv4 as such, also where a socket for both families shows it as IPv6."""
     try:
         address = ip_address(text)
     except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 class Limits:
@@ -48,9 +53,7 @@ class Limits:
 
 
 def _key(client: str) -> str:
-    if ":" not in client:
-        return client
-    try:
-        return str(ip_network(f"{client}/64", strict=False).network_address)
-    except ValueError:
-        return client
+    address = _address(client)
+    if not isinstance(address, IPv6Address):
+        return str(address or client)
+    return str(ip_network((int(address), 64), strict=False).network_address)

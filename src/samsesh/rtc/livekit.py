@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import ClientSession, ClientTimeout
 
 from samsesh.rtc.config import Config
-from samsesh.rtc.fetch import DIAL_SECONDS, FAILURES, read_at_most
+from samsesh.rtc.fetch import DIAL_SECONDS, FAILURES, read_at_most, why
 from samsesh.rtc.tokens import Tokens
 
 TIMEOUT = ClientTimeout(total=10, sock_connect=DIAL_SECONDS)
@@ -77,7 +77,9 @@ class Rooms:
             async with request as answer:
                 status, found = answer.status, await read_at_most(answer, ANSWER_SIZE)
         except FAILURES as error:
-            raise LiveKitError("unreachable", f"LiveKit cannot be reached ({type(error).__name__})") from None
+            raise LiveKitError("unreachable", f"LiveKit cannot be reached: {why(error)}") from None
+        if status == 401:  # said by what stands before Twirp, in plain text
+            raise LiveKitError("unauthenticated", "LiveKit does not take our key and secret")
         if status != 200:
             raise LiveKitError(_code(found), f"LiveKit answered {status} ({_code(found)})")
 

@@ -9,7 +9,7 @@ from yarl import URL
 
 from samsesh.rtc.config import Config
 from samsesh.rtc.discovery import Discovery, Target
-from samsesh.rtc.fetch import FAILURES, TOTAL_SECONDS, forwarded, read_at_most, socket_path
+from samsesh.rtc.fetch import FAILURES, TOTAL_SECONDS, forwarded, read_at_most, socket_path, why
 
 USERINFO = "/_matrix/federation/v1/openid/userinfo"
 ANSWER_SIZE = 64 * 1024
@@ -41,10 +41,8 @@ class OpenId:
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
                 status, body = await self._ask(server, path)
-        except TimeoutError:
-            raise UnverifiedError("the homeserver did not answer in time") from None
         except FAILURES as error:
-            raise UnverifiedError(f"the homeserver could not be asked ({type(error).__name__})") from None
+            raise UnverifiedError(f"the homeserver cannot be reached: {why(error)}") from None
         if status != 200:
             raise UnverifiedError(f"the homeserver answered {status}")
         return _subject(body, server)

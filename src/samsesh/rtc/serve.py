@@ -3,9 +3,11 @@
 import asyncio
 import errno
 import logging
+import resource
 import signal
 import socket
 import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
@@ -13,13 +15,15 @@ from types import FrameType
 
 import uvicorn
 import uvloop
+from jwt import InsecureKeyLengthWarning
 
 from samsesh.errors import SamseshError
 from samsesh.rtc.app import App
 from samsesh.rtc.client_api import ClientApi
 from samsesh.rtc.config import Config
 from samsesh.rtc.discovery import Discovery
-from samsesh.rtc.fetch import own_session, session_for_strangers, socket_path
+from samsesh.rtc.fetch import own_session, session_for_strangers, socket_path, tls
+from samsesh.rtc.http import Protocol
 from samsesh.rtc.leave import Leaves
 from samsesh.rtc.livekit import Rooms
 from samsesh.rtc.log import Libraries, Log
@@ -30,25 +34,31 @@ from samsesh.rtc.store import open_store
 from samsesh.rtc.tokens import Tokens
 
 BACKLOG = 2048
+SECRET_LENGTH = 32
+KEEP_SECONDS = 180  # longer than proxies keep theirs: who closes first loses no request
 DRAIN_SECONDS = 10  # for requests under way at the end
 
 
 def serve(config: Config) -> None:
     """Runs until SIGTERM or SIGINT."""
     log = Log(config.level)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file
     logging.basicConfig(handlers=[Libraries(log)], level=logging.WARNING, force=True)
     logging.getLogger("samsesh").setLevel(config.level)
     logging.captureWarnings(True)
+    warnings.simplefilter("ignore", InsecureKeyLengthWarning)  # we say it ourselves
     with listening(config.bind) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(config, listener, log))
 
 
 async def _run(config: Config, listener: socket.socket, log: Log) -> None:
+    context = tls(config)
     async with AsyncExitStack() as stack:
-        strangers = await stack.enter_async_context(session_for_strangers(config))
-        own = await stack.enter_async_context(own_session(config))
+        strangers = await stack.enter_async_context(session_for_strangers(config, context))
+        own = await stack.enter_async_context(own_session(context))
         path = socket_path(config.homeserver_url)
-        homeserver = await stack.enter_async_context(own_session(config, path)) if path else own
+        homeserver = await stack.enter_async_context(own_session(context, path)) if path else own
         tokens = Tokens(config)
         rooms = Rooms(config, own, tokens)
         discovery = Discovery(strangers)
@@ -69,6 +79,8 @@ async def _run(config: Config, listener: socket.socket, log: Log) -> None:
         log.info(
             "listening", bind=config.bind, strict=config.strict, full_access=" ".join(config.full_access)
         )
+        if len(config.secret) < SECRET_LENGTH:
+            log.warning("the secret is short: LiveKit wants 32 characters", variable="LIVEKIT_SECRET")
         if config.insecure:
             log.warning("certificates and addresses are not checked: LIVEKIT_INSECURE_SKIP_VERIFY_TLS")
         await server.serve(sockets=[listener])
@@ -84,7 +96,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -92,7 +104,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 backlog=BACKLOG,
-                timeout_keep_alive=75,
+                timeout_keep_alive=KEEP_SECONDS,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from samsesh.rtc.bodies import Asked, RefusedError
 from samsesh.rtc.client_api import ClientApi
 from samsesh.rtc.config import Config
-from samsesh.rtc.fetch import FAILURES
+from samsesh.rtc.fetch import FAILURES, why
 from samsesh.rtc.leave import Leave, Leaves
 from samsesh.rtc.livekit import LiveKitError, Rooms
 from samsesh.rtc.log import Log
@@ -139,15 +139,14 @@ class Service:
         try:
             await self._rooms.ping()
         except LiveKitError as error:
-            refused = error.code == "unauthenticated"
-            return "LiveKit does not take our key and secret" if refused else error.reason
+            return error.reason
         return ""
 
     async def _check_homeserver(self) -> str:
         try:
             status, _ = await self._openid.ask_own(f"{USERINFO}?access_token=-")
         except FAILURES as error:
-            return f"the homeserver cannot be reached ({type(error).__name__})"
+            return f"the homeserver cannot be reached: {why(error)}"
         # It does not know this token; 404 would mean that it serves no userinfo there at all.
         return "" if status == 401 else f"the homeserver answered {status} where 401 was right"
 
