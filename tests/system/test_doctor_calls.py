@@ -26,8 +26,7 @@ Checks = Mapping[str, dict[str, Any]]
 Edit = Callable[[Any], Any]
 BY_CALL = {"calls-media-udp", "calls-media-tcp"}
 BY_SFU = {"calls-sfu", *BY_CALL, "calls-media-relay"}
-BY_ROOM = {*BY_SFU, "calls-webhook"}
-BY_SERVICE = {*BY_SFU, "calls-openid", "calls-webhook"}
+BY_ROOM = {*BY_SFU, "calls-openid", "calls-webhook"}
 BY_TURN = {"turn-private-peer", "turn-tls", "calls-media-relay"}
 LOCAL = {"calls-media-relay", "turn-tls"}  # skipped where LiveKit is on loopback, and without a certificate
 
@@ -223,7 +222,7 @@ def test_webhooks_that_lead_nowhere_are_told(caller: Stack) -> None:
     ("unit", "failed", "skipped"),
     [
         ("livekit", {"calls-room"}, BY_ROOM),
-        ("rtc-auth", {"calls-service"}, BY_SERVICE),
+        ("rtc-auth", {"calls-service"}, BY_ROOM),
         ("coturn", {"turn-allocate"}, BY_TURN),
     ],
 )

@@ -8,7 +8,7 @@ from samsesh.clients import sfu
 from samsesh.diagnosis import Patient, Result
 
 TITLE = "LiveKit is reached"
-NEEDS = ("calls-openid", "calls-room")
+NEEDS = ("calls-openid",)
 TOO_OLD = (1, 9, 9)  # livekit-client in Element Call 0.26 wants a newer server
 ADVICE = (
     "see: samsesh logs gateway, samsesh logs livekit; a proxy before the server must pass WebSockets on "

@@ -6,7 +6,7 @@ from samsesh.ops import logs
 
 TITLE = "the relay's configuration"
 LOOKED_AT = 2000  # last lines of the log
-START = "Coturn Version"  # the first lines of a start; what stands before it is of an earlier one
+BANNER = "STUN/TURN Server"  # written once a start, when the configuration has been read
 
 
 async def check(patient: Patient) -> Result:
@@ -21,7 +21,8 @@ async def check(patient: Patient) -> Result:
 
 def judged(lines: list[str], bad_words: str) -> Result:
     """Of the last start in these lines."""
-    start = max((number for number, line in enumerate(lines) if START in line), default=0)
+    banners = [number for number, line in enumerate(lines) if BANNER in line]
+    start = banners[-2] if len(banners) > 1 else 0
     if bad := [line for line in lines[start:] if bad_words in line]:
         return Result(
             "failed",

@@ -14,7 +14,7 @@ from samsesh.errors import SamseshError
 if TYPE_CHECKING:
     from livekit.api.room_service import RoomService
 
-SECONDS = 8.0
+SECONDS = 6.0
 
 
 class SfuError(SamseshError):
@@ -70,7 +70,7 @@ async def _rooms(url: str, key: str, secret: str) -> "AsyncIterator[RoomService]
 
     timeout = aiohttp.ClientTimeout(total=SECONDS)
     try:
-        async with api.LiveKitAPI(http_url(url), key, secret, timeout=timeout) as livekit:
+        async with api.LiveKitAPI(http_url(url), key, secret, timeout=timeout, failover=False) as livekit:
             yield livekit.room
     except api.TwirpError as error:
         kind = MissingRoomError if error.status == 404 else SfuError
