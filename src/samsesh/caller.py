@@ -19,8 +19,11 @@ REACHED = ("gateway", "synapse", "rtc-auth", "livekit")
 
 
 async def unable(patient: Patient, *units: str) -> Result | None:
-    """The result of a check of calls where there are none, or where one of these services does not answer."""
-    return calls_off(patient.server) or await patient.not_running(*units)
+    """The result of a check of calls where there are none; NeedError where one of these services does not answer."""
+    if off := calls_off(patient.server):
+        return off
+    await patient.need(*units)
+    return None
 
 
 def calls_off(server: Server) -> Result | None:

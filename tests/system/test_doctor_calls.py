@@ -294,6 +294,7 @@ def test_a_blocked_media_port_is_named(new_home: Callable[[str], Stack], protoco
             assert f"{protocol.upper()} port {port}" in found[failed]["advice"]
         finally:
             fine(own.cli("down"))
+            own.prefix = ()
 
 
 @pytest.mark.parametrize("provider", ["off", "jitsi"])

@@ -12,9 +12,9 @@ ADVICE = "write it anew: samsesh up; a proxy before the server must pass this ad
 
 async def check(patient: Patient) -> Result:
     server = patient.server
-    unable = await caller.unable(patient, "gateway") or caller.part_off(server, "call-page")
-    if unable:
-        return unable
+    if off := caller.calls_off(server) or caller.part_off(server, "call-page"):
+        return off
+    await patient.need("gateway")
     base, page = server.plan.offer.addresses["call"].rstrip("/"), await caller.browser(patient)
     index = await page.ask("GET", f"{base}/")
     script = SCRIPT.search(index.text)

@@ -7,7 +7,7 @@ import secrets
 
 from samsesh import caller
 from samsesh.clients import sfu
-from samsesh.diagnosis import Patient, Result
+from samsesh.diagnosis import NeedError, Patient, Result
 
 TITLE = "call rooms can be made"
 MOST_SKEW = 30.0  # seconds; tokens are good from their first second on
@@ -46,7 +46,9 @@ def _refused(error: sfu.SfuError) -> Result:
 
 async def _service(patient: Patient) -> Result | None:
     """What the authorization service itself meets at LiveKit; None where all is well, or where nobody can say."""
-    if await patient.not_running("rtc-auth"):
+    try:
+        await patient.need("rtc-auth")
+    except NeedError:
         return None
     told = (await caller.readiness(patient))["livekit"]
     if told.get("ok"):

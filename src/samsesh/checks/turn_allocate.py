@@ -13,8 +13,9 @@ ADVICE = "see: samsesh logs coturn; then: samsesh restart coturn"
 
 async def check(patient: Patient) -> Result:
     server = patient.server
-    if (off := caller.turn_off(server)) or (off := await patient.not_running("gateway", "synapse")):
+    if off := caller.turn_off(server):
         return off
+    await patient.need("gateway", "synapse")
     assert server.plan.offer.turn is not None  # turn_off has seen it
     answer = await (await caller.person(patient)).ask("GET", PATH)
     given, wanted = answer.body.get("uris"), list(server.plan.offer.turn.uris)

@@ -18,8 +18,9 @@ GOOD_FOR = 60  # seconds that the credential is good for
 
 async def check(patient: Patient) -> Result:
     server = patient.server
-    if (off := caller.turn_off(server)) or (off := await patient.not_running("coturn")):
+    if off := caller.turn_off(server):
         return off
+    await patient.need("coturn")
     offered = server.plan.offer.turn
     assert offered is not None  # turn_off has seen it
     login = turn.credential(offered.secret.reveal(), "doctor", int(time.time()) + GOOD_FOR)

@@ -15,8 +15,9 @@ ADVICE = "give another: samsesh config set turn.certificate PATH, turn.certifica
 
 async def check(patient: Patient) -> Result:
     server = patient.server
-    if (off := caller.turn_off(server)) or (off := await patient.not_running("coturn")):
+    if off := caller.turn_off(server):
         return off
+    await patient.need("coturn")
     offered = server.plan.offer.turn
     if offered is None or offered.tls_port is None:
         return Result("skipped", "there is no certificate for it: turn.certificate is empty")
