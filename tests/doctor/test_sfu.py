@@ -1,6 +1,7 @@
 """LiveKit's own doors, against a real LiveKit."""
 
 import asyncio
+import socket
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -69,3 +70,17 @@ def test_a_clock_that_is_wrong_is_seen() -> None:
     now = time.time()
     assert sfu.skew(formatdate(now + 300, usegmt=True), now) == pytest.approx(300, abs=1)
     assert sfu.skew("", now) == sfu.skew("yesterday", now) == 0
+
+
+def test_a_livekit_that_hangs_is_told_in_time() -> None:
+    """It takes connections and says nothing: every question ends, within the bound."""
+
+    async def course(url: str) -> None:
+        asked = (sfu.validate(url, "a"), sfu.signal(url, "a"), sfu.make_room(url, KEY, SECRET, "test"))
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(answer, sfu.SfuError) and "did not answer" in str(answer) for answer in answers)
+
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asyncio.run(course(f"ws://127.0.0.1:{silent.getsockname()[1]}"))
+    assert time.monotonic() - began < sfu.SECONDS + 2

@@ -68,9 +68,11 @@ class MissingRoomError(SfuError):
 async def _rooms(url: str, key: str, secret: str) -> "AsyncIterator[RoomService]":
     from livekit import api
 
-    timeout = aiohttp.ClientTimeout(total=SECONDS)
     try:
-        async with api.LiveKitAPI(http_url(url), key, secret, timeout=timeout, failover=False) as livekit:
+        async with (
+            asyncio.timeout(SECONDS),  # its own is for each of several tries
+            api.LiveKitAPI(http_url(url), key, secret, failover=False) as livekit,
+        ):
             yield livekit.room
     except api.TwirpError as error:
         kind = MissingRoomError if error.status == 404 else SfuError
