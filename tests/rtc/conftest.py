@@ -1,8 +1,6 @@
 """The running service, and what it talks to."""
 
 import json
-import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ import pytest
 import trustme
 from hypothesis import settings
 
+from programs import livekit_server
 from rtc.homeservers import Homeservers
 from rtc.running import KEY, SECRET, Authority, Local, Rtc, Run, free_port, wait_for
 
@@ -20,10 +19,7 @@ settings.load_profile("repeat")
 
 def livekit_binary() -> str:
     """The livekit-server to test with; skips the test where there is none."""
-    found = os.environ.get("SAMSESH_TEST_LIVEKIT") or shutil.which("livekit-server")
-    if not found:
-        pytest.skip("no livekit-server here")
-    return found
+    return str(livekit_server())
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -107,6 +108,16 @@ def test_limits(run: Run) -> None:
         for n in range(int(BURST) + 60)
     ]
     assert {answer.status for answer in mapped} == {400}  # these are many, of IPv4
+
+
+def test_limits_behind_a_socket(run: Run, tmp_path: Path) -> None:
+    """Behind our gateway's unix socket clients are told apart by what the gateway says."""
+    rtc = run(SAMSESH_RTC_STRICT="yes", LIVEKIT_JWT_BIND=f"unix:{tmp_path}/rtc.sock")
+    first = [
+        rtc.post("/get_token", b"{}", {"X-Forwarded-For": "203.0.113.1"}) for _ in range(int(BURST) + 60)
+    ]
+    assert first[-1].status == 429
+    assert rtc.post("/get_token", b"{}", {"X-Forwarded-For": "203.0.113.2"}).status == 400
 
 
 def test_a_drop_in_has_no_limits(rtc: Rtc) -> None:
