@@ -1,5 +1,6 @@
 """`samsesh doctor calls` and `turn` on a real server: all well, and then one hop broken at a time."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 
-from conftest import Stack
-from doctor.parts import namespace
+from conftest import Stack, give_to_service_user
+from doctor.parts import PUBLIC, namespace
 from programs import livekit_server
 from samsesh.clients import participant
 from system.trouble import fine
@@ -116,10 +118,17 @@ def test_calls_are_proven_on_a_healthy_server(caller: Stack) -> None:
         assert time.monotonic() - began < 20
         only(found, set())
         assert "127.0.0.1:" in found["calls-media-udp"]["summary"]
-    rooms = caller.cli("logs", "livekit").stdout
-    assert "deleting room" in rooms or rooms  # LiveKit itself is asked in tests/doctor
-    joined = _joined_rooms(caller)
-    assert joined == []
+    assert asyncio.run(_livekit_rooms(caller)) == []
+    assert _joined_rooms(caller) == []
+
+
+async def _livekit_rooms(stack: Stack) -> list[str]:
+    from livekit import api
+
+    key, secret = ((stack.home.secrets_dir / f"livekit_{name}").read_text() for name in ("key", "secret"))
+    async with api.LiveKitAPI(stack.url("livekit").replace("ws", "http", 1), key, secret) as livekit:
+        found = await livekit.room.list_rooms(api.ListRoomsRequest())
+        return [room.name for room in found.rooms]
 
 
 def _joined_rooms(stack: Stack) -> list[str]:
@@ -295,6 +304,48 @@ def test_a_blocked_media_port_is_named(new_home: Callable[[str], Stack], protoco
         finally:
             fine(own.cli("down"))
             own.prefix = ()
+
+
+def test_the_relay_carries_calls(new_home: Callable[[str], Stack]) -> None:
+    """Where people reach LiveKit at an address, coturn relays to it; media goes to that address and no other."""
+    with namespace("relay") as inside:
+        own = new_home("relay")
+        own.prefix = tuple(inside.command())
+        fine(own.cli("config", "set", "artifacts.livekit", str(livekit_server())))
+        fine(own.cli("config", "set", "calls.media_addresses", PUBLIC))
+        own.up()
+        try:
+            found = examined(own)
+            told = {id_: f"{check['status']}: {check['summary']}" for id_, check in found.items()}
+            assert {id_ for id_, check in found.items() if check["status"] != "ok"} == {"turn-tls"}, told
+            assert f"{PUBLIC}:" in found["calls-media-relay"]["summary"]
+            assert f"{PUBLIC}:" in found["calls-media-udp"]["summary"]
+        finally:
+            fine(own.cli("down"))
+            own.prefix = ()
+
+
+def test_the_relay_over_tls(new_home: Callable[[str], Stack]) -> None:
+    """With a certificate of an authority that this machine trusts TLS is proven; where it does not, that is told."""
+    own = new_home("tls")
+    authority = trustme.CA()
+    made = authority.issue_cert("localhost")
+    fine(own.cli("config", "set", "turn.certificate", "turn.pem"))
+    fine(own.cli("config", "set", "turn.certificate_key", "turn.key"))
+    authority.cert_pem.write_to_path(own.path / "ca.pem")
+    made.cert_chain_pems[0].write_to_path(own.path / "turn.pem")
+    made.private_key_pem.write_to_path(own.path / "turn.key")
+    (own.path / "turn.key").chmod(0o600)
+    give_to_service_user(own.path)
+    own.up()
+    found = json.loads(own.cli("doctor", "--only", "turn-tls", "--json").stdout)["checks"]
+    tls = next(check for check in found if check["id"] == "turn-tls")
+    assert tls["status"] == "failed" and "does not count" in tls["summary"]
+    assert "turn.certificate" in tls["advice"]
+    own.environ = {"SSL_CERT_FILE": str(own.path / "ca.pem")}
+    found = json.loads(own.cli("doctor", "--only", "turn-tls", "--json").stdout)["checks"]
+    tls = next(check for check in found if check["id"] == "turn-tls")
+    assert tls["status"] == "ok" and tls["summary"].startswith("TLSv1."), tls
 
 
 @pytest.mark.parametrize("provider", ["off", "jitsi"])
