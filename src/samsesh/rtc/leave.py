@@ -70,6 +70,10 @@ class Leaves:
     def count(self) -> int:
         return len(self._jobs)
 
+    def going_on(self, room: str) -> bool:
+        """Whether somebody is in a call there, or about to be."""
+        return any(job.leave.room == room and job.state is not State.LEAVING for job in self._jobs.values())
+
     async def start(self) -> None:
         """Take up what was kept, and go on with it."""
         await self._load()
