@@ -122,7 +122,9 @@ def test_somebody_with_many_rooms(caller: Callers, stack: Stack) -> None:
     api = stack.url("homeserver")
     with httpx2.Client(base_url=f"{api}/_matrix/client/v3", timeout=60) as http:
         who = {"type": "m.id.user", "user": "busy"}
-        answer = http.post("/login", json={"type": "m.login.password", "identifier": who, "password": PASSWORD})
+        answer = http.post(
+            "/login", json={"type": "m.login.password", "identifier": who, "password": PASSWORD}
+        )
         http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
         def make(number: int) -> int:
