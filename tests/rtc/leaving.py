@@ -67,6 +67,7 @@ class World:
         self.there: set[str] = set()
         self.livekit = True
         self.homeserver = True
+        self.slow = 0.0  # seconds that each answer takes
         self.answers: list[Answer] = []  # given before anything else
         self.timers: dict[str, tuple[float, float]] = {}  # delay ID: timeout, when it runs out
         self.said: list[tuple[float, str, str]] = []  # seconds from the beginning; what; delay ID or identity
@@ -85,6 +86,7 @@ class World:
 
     async def participants(self, room: str, identity: str) -> bool:
         self.said.append((self.now(), "ask", identity))
+        await asyncio.sleep(self.slow)
         if not self.livekit:
             raise OSError("LiveKit is away")
         return identity in self.there
@@ -92,6 +94,7 @@ class World:
     async def post(self, cs_api_url: str, path: str) -> Answer:
         *_, delay_id, action = path.split("/")
         self.said.append((self.now(), action, delay_id))
+        await asyncio.sleep(self.slow)
         if self.answers:
             return self.answers.pop(0)
         if not self.homeserver:

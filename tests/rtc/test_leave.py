@@ -232,6 +232,49 @@ def test_replaced() -> None:
     ]
 
 
+def test_replaced_in_the_middle_of_sending() -> None:
+    """Who comes back while their old leave is on its way is not put out of the call by it, where that can be helped."""
+
+    async def story(world: World) -> None:
+        await world.add(delay_id="old")
+        await world.event(JOINED)
+        world.slow = 2
+        await world.event(LEFT)
+        await asyncio.sleep(1)
+        await world.add(delay_id="new")
+        await asyncio.sleep(5)
+
+    assert not play(story).sent
+
+
+def test_left_in_the_middle_of_a_restart() -> None:
+    """Who leaves while their timer is being restarted is told to have left right after."""
+
+    async def story(world: World) -> None:
+        await world.add()
+        world.slow = 2
+        await world.event(JOINED)
+        await asyncio.sleep(1)
+        await world.event(LEFT)
+        await asyncio.sleep(5)
+
+    world = play(story)
+    assert world.what() == [(0, "restart"), (2, "send")] and len(world.sent) == 1
+
+
+def test_joined_in_the_middle_of_a_question() -> None:
+    """A webhook counts more than LiveKit's older answer."""
+
+    async def story(world: World) -> None:
+        await world.add()
+        world.slow = 2
+        await asyncio.sleep(1.5)
+        await world.event(JOINED)
+        await asyncio.sleep(3)
+
+    assert play(story).what() == [(3, "restart")]
+
+
 def test_lost_webhook() -> None:
     """A leave that LiveKit's webhook did not tell about is found when the timer would be restarted."""
 

@@ -50,12 +50,13 @@ async def happen(world: World, told: Told, what: str, name: str) -> None:
         await world.restart()
 
 
-@settings(deadline=None, derandomize=True, database=None, max_examples=400)
-@given(story=STORIES)
-def test_sequences(story: list[tuple[float, tuple[str, str]]]) -> None:
+@settings(deadline=None, derandomize=True, database=None, max_examples=200)
+@given(story=STORIES, slow=st.sampled_from([0, 0.5, 4]))
+def test_sequences(story: list[tuple[float, tuple[str, str]]], slow: float) -> None:
     """No send before connecting but for the time limit; one send a leave; nothing of a replaced job; all jobs end."""
     world, told = World(), Told()
     seen: dict[str, bool] = {}
+    world.slow = slow
 
     async def main() -> None:
         await world.leaves.start()
@@ -98,11 +99,13 @@ def test_sequences(story: list[tuple[float, tuple[str, str]]]) -> None:
             st.sampled_from(["livekit", "homeserver blinks", "service restarts", JOINED]),
         ),
         max_size=25,
-    )
+    ),
+    slow=st.sampled_from([0, 4]),
 )
-def test_who_is_there_stays(story: list[tuple[float, str]]) -> None:
+def test_who_is_there_stays(story: list[tuple[float, str]], slow: float) -> None:
     """Somebody in the call is never told to have left, whatever restarts or is away around them."""
     world = World()
+    world.slow = slow
 
     async def main() -> None:
         await world.leaves.start()
