@@ -103,6 +103,7 @@ class Route:
     listener: str  # name of a port setting: "web", "api", "admin", ...
     paths: tuple[str, ...] = ()  # Caddy path patterns; none: every path
     upstream: Endpoint | None = None
+    before: tuple[Endpoint, str] | None = None  # asked first, at this path: what is not 2xx is the answer
     root: Path | None = None
     rewrite: Mapping[str, str] = field(default_factory=dict)  # path -> file below root
     strip: str = ""  # what to leave out at the beginning of a path

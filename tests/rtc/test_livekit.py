@@ -2,9 +2,11 @@
 
 import asyncio
 
+import jwt
 import pytest
+from livekit import api
 
-from rtc.running import Local, Rtc, Run, current, free_port, legacy, wait_for
+from rtc.running import KEY, SECRET, Local, Rtc, Run, current, free_port, legacy, wait_for
 
 DELAYED = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
 
@@ -104,9 +106,46 @@ def test_a_leave_is_delegated(wired: Rtc, homeserver: Local, path: str) -> None:
     asyncio.run(call())
 
 
+def test_a_forgotten_room_is_made_again(wired: Rtc, homeserver: Local, livekit: str) -> None:
+    """LiveKit, started anew, knows no rooms: that of a call which goes on is made before somebody comes back to it.
+
+    No other is, and only the token of a participant makes one.
+    """
+    from livekit import rtc as sdk
+
+    asked = current(homeserver.name, room_id="!forgotten:example.org")
+    with_delay = {**asked, "delay_id": "forgotten", "delay_timeout": 600_000}
+    alone = wired.post("/get_token", current(homeserver.name, room_id="!over:example.org")).json
+    going_on = wired.post("/get_token", with_delay).json
+    for answer in (going_on, alone):
+        asyncio.run(forget(livekit, answer["jwt"]))
+        with pytest.raises(sdk.ConnectError):
+            asyncio.run(join(answer["url"], answer["jwt"]))
+    service = {"iss": KEY, "exp": 1 << 33, "video": {"roomCreate": True}}
+    for token in ("", "no", going_on["jwt"][:-3], jwt.encode(service, SECRET), alone["jwt"]):
+        assert wired.ask("GET", f"/rejoin?access_token={token}").status == 200
+        with pytest.raises(sdk.ConnectError):
+            asyncio.run(join(going_on["url"], going_on["jwt"]))
+    assert wired.ask("GET", f"/rejoin?access_token={going_on['jwt']}&auto_subscribe=1").status == 200
+    asyncio.run(join(going_on["url"], going_on["jwt"]))
+    with pytest.raises(sdk.ConnectError):
+        asyncio.run(join(alone["url"], alone["jwt"]))
+
+
+async def forget(url: str, token: str) -> None:
+    """What a crash of LiveKit does to a room."""
+    room = jwt.decode(token, SECRET, ["HS256"])["video"]["room"]
+    async with api.LiveKitAPI(url.replace("ws", "http"), KEY, SECRET) as livekit:
+        await livekit.room.delete_room(api.DeleteRoomRequest(room=room))
+
+
 def test_livekit_comes_later(run: Run, homeserver: Local) -> None:
     """While LiveKit is down the service goes on trying to prove webhooks, and says so."""
     rtc = run(SAMSESH_RTC_STRICT="yes", LIVEKIT_URL=f"ws://127.0.0.1:{free_port()}")
     wait_for(lambda: "webhooks not proven" in rtc.logged(), "it says so")
     assert "LiveKit cannot be reached" in rtc.logged()
     assert rtc.post("/get_token", current(homeserver.name)).status == 200
+    assert rtc.ask("GET", "/rejoin").status == 200  # nothing to make
+    assert (
+        run().ask("GET", "/rejoin").status == 404
+    )  # with upstream's variables alone it has upstream's routes

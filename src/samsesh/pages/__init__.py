@@ -5,10 +5,12 @@ Names of assets have a hash of the content, so that no page meets an old one.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from samsesh.errors import SettingsError
@@ -66,7 +68,8 @@ class PageFacts:
 def render_web(facts: PageFacts) -> dict[str, bytes]:
     """Path below the web root -> content: the welcome and the sign-up page with their assets."""
     app_link = element_x_link(facts.account_provider)
-    names, files = _assets(facts, (*SHARED, *WEB), {"element-x.svg": qr_svg(app_link)})
+    made = {"element-x.svg": qr_svg(app_link)}
+    names, files = assets((*SHARED, *WEB), facts.logo, facts.logo_type, made)
     more = {
         "app_link": app_link,
         "apps": APPS,
@@ -84,7 +87,7 @@ def render_web(facts: PageFacts) -> dict[str, bytes]:
 
 def render_admin(facts: PageFacts) -> dict[str, bytes]:
     """Path below the admin root -> content."""
-    names, files = _assets(facts, SHARED, {})
+    names, files = assets(SHARED, facts.logo, facts.logo_type)
     return {"index.html": _page("admin.html.j2", facts, names), **files}
 
 
@@ -152,24 +155,26 @@ def _templates() -> "Environment":
     )
 
 
-def _assets(
-    facts: PageFacts, sources: tuple[str, ...], made: dict[str, bytes]
+def assets(
+    sources: tuple[str, ...],
+    logo: bytes | None,
+    logo_type: str,
+    made: Mapping[str, bytes] = MappingProxyType({}),
+    folder: str = "assets",
 ) -> tuple[dict[str, str], dict[str, bytes]]:
     """(asset name -> URL path, path below the root -> content); imports in scripts follow the names."""
-    contents: dict[str, Any] = {name: (HERE / "assets" / name).read_bytes() for name in sources}
+    contents = {name: (HERE / "assets" / name).read_bytes() for name in sources}
     contents |= made
-    ending = "svg"
-    contents["logo"] = (HERE / "assets" / "logo.svg").read_bytes()
-    if facts.logo is not None:
-        if facts.logo_type not in LOGO_ENDINGS:
-            raise SettingsError(f"the logo is of type {facts.logo_type}", "use an svg or png file")
-        contents["logo"], ending = facts.logo, LOGO_ENDINGS[facts.logo_type]
+    if logo_type not in LOGO_ENDINGS:
+        raise SettingsError(f"the logo is of type {logo_type}", "use an svg or png file")
+    contents["logo"] = logo or (HERE / "assets" / "logo.svg").read_bytes()
+    ending = LOGO_ENDINGS[logo_type] if logo else "svg"
     urls: dict[str, str] = {}
     files: dict[str, bytes] = {}
     for name, content in contents.items():
         for known, url in urls.items():
             content = content.replace(f'"./{known}"'.encode(), f'"{url}"'.encode())  # noqa: PLW2901
         stem, _, suffix = name.partition(".")
-        path = f"assets/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{suffix or ending}"
+        path = f"{folder}/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{suffix or ending}"
         urls[name], files[path] = f"/{path}", content
     return urls, files

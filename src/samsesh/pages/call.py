@@ -10,6 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from samsesh import pages
+from samsesh.errors import SettingsError
+
 _TITLE = re.compile(r"<title>.*?</title>", re.DOTALL)
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -27,16 +30,48 @@ class CallFacts:
     call_url: str
     web_url: str
     registration: str  # "closed", "token" or "open"
+    logo: bytes | None = None  # None: our own
+    logo_type: str = "image/svg+xml"
+
+    @property
+    def register_url(self) -> str:
+        """Where people get an account, or read how."""
+        return f"{self.web_url}/register"
 
 
 def page(index: str, facts: CallFacts) -> tuple[bytes, tuple[str, ...]]:
-    """(upstream's index.html under our name, hashes of its inline scripts for the content security policy)."""
-    titled = _TITLE.sub(lambda _: f"<title>{html.escape(facts.brand)}</title>", index, count=1)
+    """(upstream's index.html with what is ours, hashes of its inline scripts for the content security policy)."""
+    head, found = _TITLE.subn(lambda _: _head(facts), index, count=1)
+    if not found:
+        raise SettingsError(
+            "the index.html of Element Call has no title, so it is another page",
+            "correct artifacts.element_call, or leave it out",
+        )
     hashes = [
         base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         for script in _INLINE.findall(index)
     ]
-    return titled.encode(), tuple(f"'sha256-{value}'" for value in hashes)
+    return head.encode(), tuple(f"'sha256-{value}'" for value in hashes)
+
+
+def _head(facts: CallFacts) -> str:
+    """In the place of upstream's title: ours, and our script, which has to run before upstream's."""
+    urls, _ = _assets(facts)
+    told = {
+        "brand": facts.brand,
+        "logo": urls["logo"],
+        "theme": facts.theme,
+        "homeserver": facts.homeserver_url,
+        "registration": facts.registration,
+        "register": facts.register_url,
+    }
+    data = " ".join(f'data-{name}="{html.escape(value)}"' for name, value in told.items())
+    return (
+        f"<title>{html.escape(facts.brand)}</title>"
+        f'<link rel="icon" href="{urls["logo"]}">'
+        f'<link rel="stylesheet" href="{urls["call.css"]}">'
+        f'<script src="{urls["call.js"]}" {data}></script>'
+    )
 
 
 def config(facts: CallFacts) -> dict[str, Any]:
@@ -51,7 +86,11 @@ def config(facts: CallFacts) -> dict[str, Any]:
 
 def assets(facts: CallFacts) -> dict[str, bytes]:
     """Path below the page's root -> content, of what is ours."""
-    return {}
+    return _assets(facts)[1]
+
+
+def _assets(facts: CallFacts) -> tuple[dict[str, str], dict[str, bytes]]:
+    return pages.assets(("call.css", "call.js"), facts.logo, facts.logo_type, folder="samsesh/assets")
 
 
 def headers(facts: CallFacts, scripts: tuple[str, ...]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 from samsesh.rtc.bodies import RefusedError, not_json, read_current, read_delegation, read_legacy
 from samsesh.rtc.config import Config
@@ -126,6 +127,9 @@ class App:
             return await self._webhook(scope, receive, send)
         if self._metrics and path == "/metrics" and method == "GET":
             return await answer(send, 200, PROMETHEUS, self._metrics.page())
+        if self._config.strict and path == "/rejoin" and method == "GET":  # the gateway, before LiveKit
+            token = parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [""])[0]
+            return await answer(send, 200 if await self._service.rejoin(token) else 503)
         if self._metrics and path == "/readyz" and method == "GET":
             ready = await self._service.readiness()
             return await answer(send, 200 if ready["ready"] else 503, JSON, encode(ready))

@@ -109,6 +109,17 @@ class Service:
             self._log.error("room not created", room=room, reason=error.reason)
             raise RefusedError(500, "M_UNKNOWN", "Unable to create room on SFU") from None
 
+    async def rejoin(self, token: str) -> bool:
+        """Makes the room of a call that is going on, if LiveKit was started anew and forgot it. False: it cannot now."""
+        room = self._tokens.room(token)
+        if room and self._jobs.going_on(room):
+            try:
+                await self._rooms.create(room)
+            except LiveKitError as error:
+                self._log.warning("room not made again", room=room, reason=error.reason)
+                return False
+        return True
+
     async def webhook(self, authorization: str, body: bytes) -> None:
         """Takes a webhook; one that LiveKit did not sign is dropped."""
         event = self._tokens.webhook(authorization, body)

@@ -25,12 +25,22 @@ def offer(context: Context) -> Offer:
             Route(
                 "call", ("/room/assets/*",), root=bundle, strip="/room", headers={**headers, **LONG}, order=20
             ),
-            Route("call", ("/config.json", "/samsesh/*"), root=folder, headers=headers, order=20),
+            Route("call", ("/samsesh/*",), root=folder, headers={**headers, **LONG}, order=20),
+            Route("call", ("/config.json",), root=folder, headers=headers, order=20),
+            *_sign_up(facts, headers),
             Route("call", root=folder, rewrite={"*": "/index.html"}, headers=headers, order=90),
         ),
         files=tuple(File(folder / name, content, live=True) for name, content in sorted(files.items())),
         addresses={"call": place.url("call")},
     )
+
+
+def _sign_up(facts: call.CallFacts, headers: dict[str, str]) -> tuple[Route, ...]:
+    """Where not everybody may register, our sign-up page in the place of upstream's form."""
+    if facts.registration == "open":
+        return ()
+    away = {**headers, "Location": facts.register_url}
+    return (Route("call", ("/register",), answer=(302, ""), headers=away, order=20),)
 
 
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
@@ -44,6 +54,9 @@ def _off(context: Context) -> Off:
 
 def _facts(context: Context) -> call.CallFacts:
     settings, url = context.settings, context.place.url
+    logo, logo_type = (
+        context.place.logo(settings.brand.logo) if settings.brand.logo else (None, "image/svg+xml")
+    )
     return call.CallFacts(
         brand=settings.brand.name,
         theme=settings.brand.theme,
@@ -54,4 +67,6 @@ def _facts(context: Context) -> call.CallFacts:
         call_url=url("call"),
         web_url=url("web"),
         registration=settings.registration.mode,
+        logo=logo,
+        logo_type=logo_type,
     )

@@ -105,6 +105,8 @@ def _route(route: Route) -> dict[str, Any]:
     handlers: list[dict[str, Any]] = []
     if route.headers and route.answer is None:
         handlers.append(_headers(route.headers))
+    if route.before is not None:
+        handlers.append(_ask(*route.before))
     if route.upstream is not None:
         handlers.append(_proxy(route.upstream))
     elif route.root is not None:
@@ -141,6 +143,16 @@ def _proxy(upstream: Endpoint) -> dict[str, Any]:
             "protocol": "http",
             "keep_alive": {"idle_timeout": "90s", "max_idle_conns_per_host": 64},
         },
+    }
+
+
+def _ask(upstream: Endpoint, path: str) -> dict[str, Any]:
+    """A question with the request's query before it is passed on (what a Caddyfile calls forward_auth)."""
+    return {
+        **_proxy(upstream),
+        "rewrite": {"method": "GET", "uri": f"{path}?{{http.request.uri.query}}"},
+        "headers": {"request": {"delete": ["Connection", "Upgrade"]}},
+        "handle_response": [{"match": {"status_code": [2]}, "routes": [{"handle": [{"handler": "vars"}]}]}],
     }
 
 

@@ -15,7 +15,17 @@ def offer(context: Context) -> Offer:
     if not context.calls:
         return Offer(off=(context.off("calls", "livekit-server"),))
     return Offer(
-        routes=(Route("livekit", upstream=context.place.inner("livekit_inner")),),
+        routes=(
+            # Rooms are lost when LiveKit is started anew, and who comes back to none is not let in: it is made before.
+            Route(
+                "livekit",
+                ("/rtc", "/rtc/*"),
+                upstream=context.place.inner("livekit_inner"),
+                before=(context.place.inner("rtc_auth_inner"), "/rejoin"),
+                order=20,
+            ),
+            Route("livekit", upstream=context.place.inner("livekit_inner")),
+        ),
         addresses={"livekit": context.place.url("livekit", "ws")},
     )
 
