@@ -5,11 +5,12 @@ A SamseshError of these functions is what the check that asked has found.
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from samsesh.clients import participant, rtc, sfu
-from samsesh.diagnosis import Patient, Result, aside
+from samsesh.diagnosis import NeedError, Patient, Result, aside
 from samsesh.errors import SamseshError
 from samsesh.ops import doctor_account, service_account
 from samsesh.ops.server import Server
@@ -57,12 +58,20 @@ async def person(patient: Patient) -> rtc.Person:
     """The doctor's account, through the public address."""
 
     async def learn() -> rtc.Person:
-        device = await aside(lambda: doctor_account.ensure(patient.server))
+        server = replace(patient.server, say=_held)
+        device = await aside(lambda: doctor_account.ensure(server))
         base = patient.server.plan.offer.addresses["homeserver"]
         return rtc.Person(await browser(patient), base, device.user_id, device.device_id, device.token)
 
     found: rtc.Person = await patient.once("person", learn)
     return found
+
+
+def _held(_: str) -> None:
+    """Called where another command holds the home; the account is made once, so that this is rare."""
+    raise NeedError(
+        "needs the doctor's account, which is made when no other command is at work on this server"
+    )
 
 
 async def room(patient: Patient) -> str:

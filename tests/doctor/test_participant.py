@@ -9,6 +9,8 @@ import pytest
 from doctor.parts import PUBLIC, SECRET, TURN_SECRET, coturn, free_ports, livekit, namespace
 from samsesh.clients import participant
 
+pytestmark = pytest.mark.slow
+
 
 def test_sound_goes_over_udp_and_over_tcp(tmp_path: Path) -> None:
     """Two participants hear each other over the transport that was asked for, and nothing is left or said."""

@@ -72,6 +72,7 @@ def test_a_clock_that_is_wrong_is_seen() -> None:
     assert sfu.skew("", now) == sfu.skew("yesterday", now) == 0
 
 
+@pytest.mark.slow
 def test_a_livekit_that_hangs_is_told_in_time() -> None:
     """It takes connections and says nothing: every question ends, within the bound."""
 
