@@ -1,12 +1,10 @@
 """Calls between real browsers, through the real page, on the real server."""
 
-import json
 import os
 import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2

@@ -172,6 +172,4 @@ def test_livekit_comes_later(run: Run, homeserver: Local) -> None:
     assert "LiveKit cannot be reached" in rtc.logged()
     assert rtc.post("/get_token", current(homeserver.name)).status == 200
     assert rtc.ask("GET", "/rejoin").status == 200  # nothing to make
-    assert (
-        run().ask("GET", "/rejoin").status == 404
-    )  # with upstream's variables alone it has upstream's routes
+    assert run().ask("GET", "/rejoin").status == 404  # upstream's variables alone: upstream's routes
