@@ -20,7 +20,7 @@ LAYERS = (
     ("plan", "registry"),
     ("engines",),
     ("ops",),
-    ("checks", "diagnosis"),
+    ("caller", "checks", "diagnosis"),
     ("cli",),
     ("__main__", "docs"),
 )

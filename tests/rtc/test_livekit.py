@@ -106,6 +106,32 @@ def test_a_leave_is_delegated(wired: Rtc, homeserver: Local, path: str) -> None:
     asyncio.run(call())
 
 
+def test_who_comes_back_does_not_leave(wired: Rtc, homeserver: Local) -> None:
+    """A client that lost its connection joins anew, and LiveKit ends its old session: that is no leave."""
+
+    def told(action: str) -> bool:
+        return any(hit["path"] == f"{DELAYED}/again/{action}" for hit in list(homeserver.stub.hits))
+
+    async def call() -> None:
+        from livekit import rtc as sdk
+
+        rooms = [sdk.Room(), sdk.Room()]
+        delay = {"delay_id": "again", "delay_timeout": 600_000}
+        answer = wired.post("/get_token", {**current(homeserver.name, room_id="!again:example.org"), **delay})
+        await rooms[0].connect(answer.json["url"], answer.json["jwt"])
+        await asyncio.to_thread(wait_for, lambda: told("restart"), "the timer is restarted")
+        gone = asyncio.Event()
+        rooms[0].on("disconnected", lambda reason: gone.set())
+        await rooms[1].connect(answer.json["url"], answer.json["jwt"])
+        await asyncio.wait_for(gone.wait(), 10)
+        with pytest.raises(AssertionError):
+            await asyncio.to_thread(wait_for, lambda: told("send"), "", 3)
+        await rooms[1].disconnect()
+        await asyncio.to_thread(wait_for, lambda: told("send"), "the leave is sent", 10)
+
+    asyncio.run(call())
+
+
 def test_a_forgotten_room_is_made_again(wired: Rtc, homeserver: Local, livekit: str) -> None:
     """LiveKit, started anew, knows no rooms: that of a call which goes on is made before somebody comes back to it.
 

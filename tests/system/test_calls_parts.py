@@ -168,3 +168,18 @@ def test_a_coturn_that_does_not_take_its_configuration(new_home: Callable[[str],
     fine(own.cli("config", "set", "artifacts.turnserver", str(other)))
     done = own.cli("up", "--yes", "--port-offset", str(own.offset))
     refused(done, 1, "relay (coturn) does not take its configuration", "Bad configuration format: no-cli")
+
+
+def test_a_service_that_kept_ending_is_given_a_new_try(new_home: Callable[[str], Stack]) -> None:
+    """What ended again and again before is not held against a start after it was mended (it once was)."""
+    own = new_home("mended")
+    broken = own.path.with_name("broken-turnserver")
+    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && echo 4.6.1\nexit 1\n')
+    broken.chmod(0o755)
+    fine(own.cli("config", "set", "calls.provider", "off"))
+    fine(own.cli("config", "set", "artifacts.turnserver", str(broken)))
+    refused(
+        own.cli("up", "--yes", "--port-offset", str(own.offset)), 1, "relay (coturn) ends again and again"
+    )
+    fine(own.cli("config", "unset", "artifacts.turnserver"))
+    own.up()

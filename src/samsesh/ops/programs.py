@@ -45,9 +45,11 @@ def get(home: Home, looking: Search, module: ModuleType) -> SamseshError | None:
     try:
         found: Artifact = module.obtain(looking)
     except SamseshError as error:
-        home.remember(missing={**home.state().get("missing", {}), module.NAME: (error.message, error.hint)})
+        with home.lock("up", looking.say):
+            home.remember(missing={**home.state().get("missing", {}), module.NAME: (error.message, error.hint)})
         return error
-    remember(home, {found.name: _data(found)})
+    with home.lock("up", looking.say):
+        remember(home, {found.name: _data(found)})
     looking.say(f"{found.name} {found.version}: {found.how}")
     return None
 

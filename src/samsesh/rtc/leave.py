@@ -34,7 +34,7 @@ LOOK = 60.0  # before restarts at least so far apart LiveKit is asked, too: a we
 AGAIN = 5.0  # who is missing may be just coming back
 LIMIT = 30.0  # for one question or request
 STOP = 5.0  # for what is under way when the service stops
-BEAT = 3.0  # between renewals of a lease, see redis_store.py
+RELOAD = 3.0  # between attempts to read what was kept, where nothing has a lease
 
 
 class Leaves:
@@ -253,7 +253,7 @@ class Leaves:
     # What the store has to do with it.
 
     async def _mine(self, job: Job) -> bool:
-        if not self._store.shared or self._kept.fresh(job.key):
+        if not self._store.lease or self._kept.fresh(job.key):
             return True
         try:
             return await self._store.mine(job.key)
@@ -288,8 +288,8 @@ class Leaves:
 
     async def _beat(self) -> None:
         """Renew the lease; without one, go on until what was kept could be read."""
-        while self._store.shared or self._kept.fails("loading"):
-            await asyncio.sleep(BEAT)
+        while self._store.lease or self._kept.fails("loading"):
+            await asyncio.sleep(self._store.lease / 3 or RELOAD)
             await self._load()
 
     async def _hear(self) -> None:

@@ -9,8 +9,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 from redis.asyncio import Redis
@@ -21,7 +20,7 @@ from redis.exceptions import RedisError
 from samsesh.errors import SamseshError
 from samsesh.rtc.store import Loaded, Rows
 
-LEASE = 10.0  # seconds, of which one beat (see leave.py) takes 3
+LEASE = 10.0  # seconds
 PATIENCE = 2.0  # seconds that Redis may take
 MAIL = 60.0  # seconds that news wait for their reader
 PREFIX = "{samsesh-rtc}:"  # the braces keep all keys on one node of a cluster
@@ -98,11 +97,9 @@ end
 class RedisStore:
     """`url` as in LIVEKIT_REDIS_URL: redis://, rediss:// or unix://."""
 
-    shared = True
-
     def __init__(self, url: str, lease: float = LEASE) -> None:
         self._me = secrets.token_hex(8)
-        self._lease = lease
+        self.lease = lease
         self._redis = client(url, PATIENCE)
         self._reader = client(url, MAIL)  # waits in a connection of its own
         self._rows, self._owners, self._leases, mail = (
@@ -113,18 +110,18 @@ class RedisStore:
         self._beat = self._redis.register_script(BEAT)
         self._write = self._redis.register_script(WRITE)
         self._tell = self._redis.register_script(TELL)
+        self._asked: set[asyncio.Future[Any]] = set()
         self._begun = False
         self._claim_from = 0.0  # after an outage others get a lease's time to come back, too
 
     async def load(self) -> Loaded:
         claim = "claim" if time.monotonic() >= self._claim_from else "beat"
         how = claim if self._begun else "first"
-        with explained():
-            keys = [self._rows, self._owners, self._leases]
-            held, *found = await self._beat(keys, [self._me, int(self._lease * 1000), how])
+        keys = [self._rows, self._owners, self._leases]
+        held, *found = await self._answer(self._beat(keys, [self._me, int(self.lease * 1000), how]))
         lapsed = self._begun and not held
         if lapsed:
-            self._claim_from = time.monotonic() + self._lease
+            self._claim_from = time.monotonic() + self.lease
         self._begun = True
         return Loaded(dict(zip(found[::2], found[1::2], strict=True)), lapsed)
 
@@ -132,25 +129,18 @@ class RedisStore:
         args: list[str | int] = [*self._post]
         for key, row in rows.items():
             args += [key, "fresh" if key in fresh else "", row or ""]
-        with explained():
-            return set(await self._write([self._rows, self._owners], args))
+        return set(await self._answer(self._write([self._rows, self._owners], args)))
 
     async def mine(self, key: str) -> bool:
-        with explained():
-            answer: Any = self._redis.hget(self._owners, key)
-            owner = await answer
-        return owner is None or owner == self._me
+        return await self._answer(self._redis.hget(self._owners, key)) in (None, self._me)
 
     async def tell(self, key: str, what: str) -> None:
-        with explained():
-            await self._tell([self._owners], [*self._post, key, what])
+        await self._answer(self._tell([self._owners], [*self._post, key, what]))
 
     async def news(self) -> AsyncIterator[tuple[str, str]]:
         while True:
             try:
-                with explained():
-                    answer: Any = self._reader.blpop([self._mail], timeout=MAIL / 4)
-                    found = await answer
+                found = await self._answer(self._reader.blpop([self._mail], timeout=MAIL / 4))
             except SamseshError:  # the beat says so; here it is only waited until Redis is back
                 await asyncio.sleep(1)
                 continue
@@ -160,12 +150,27 @@ class RedisStore:
 
     async def close(self) -> None:
         try:
-            with explained():
-                freed: Any = self._redis.zrem(self._leases, self._me)
-                await freed
+            await self._answer(self._redis.zrem(self._leases, self._me))
         finally:
             await self._redis.aclose()
             await self._reader.aclose()
+            await asyncio.gather(*self._asked, return_exceptions=True)
+
+    async def _answer(self, command: Any) -> Any:
+        """What Redis says to a command; what goes wrong is an error of ours.
+
+        redis-py swallows a cancellation that reaches it while it connects: a task of its own keeps it from ours.
+        """
+        task = asyncio.ensure_future(command)
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())  # it has been seen
+        try:
+            return await asyncio.shield(task)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise SamseshError(
+                f"Redis does not serve: {error}", "start it, or correct LIVEKIT_REDIS_URL"
+            ) from error
 
 
 def client(url: str, patience: float) -> Redis:
@@ -182,14 +187,3 @@ def client(url: str, patience: float) -> Redis:
             "LIVEKIT_REDIS_URL is not the address of a Redis",
             "write it as redis://[user:password@]host:6379/0",
         ) from None
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """What goes wrong with Redis, as an error of ours."""
-    try:
-        yield
-    except (RedisError, OSError, TimeoutError) as error:
-        raise SamseshError(
-            f"Redis does not serve: {error}", "start it, or correct LIVEKIT_REDIS_URL"
-        ) from error

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 UNAUTHORIZED = "The request could not be authorised."
 ONLY_FULL_ACCESS = "Delegation of delayed events is only supported for full access users"
+# Why a session of LiveKit's ended whose participant is still there, by another session (livekit_models.proto).
+CAME_BACK = ("DUPLICATE_IDENTITY", "MIGRATION")
 PARTICIPANT_EVENTS = ("participant_joined", "participant_left", "participant_connection_aborted")
 
 
@@ -133,6 +135,8 @@ class Service:
         )
         self._log.debug("webhook", kind=kind, room=room)
         if self._proof and self._proof.event(room):
+            return
+        if _text(_part(event, "participant").get("disconnectReason")) in CAME_BACK:
             return
         if kind in PARTICIPANT_EVENTS:
             await self._jobs.event(kind, room, identity)

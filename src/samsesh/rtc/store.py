@@ -29,7 +29,7 @@ class Loaded:
 
 
 class Store(Protocol):
-    shared: bool  # by several processes: `load` renews our lease, and takes over the rows of the dead
+    lease: float  # seconds that others leave our rows alone after a `load`; 0: nobody shares this store
 
     async def load(self) -> Loaded:
         """Take the rows that nobody owns."""
@@ -53,7 +53,7 @@ class Store(Protocol):
 class MemoryStore:
     """Keeps nothing: the engine has its jobs in memory anyway."""
 
-    shared = False
+    lease = 0.0
 
     async def load(self) -> Loaded:
         return Loaded()

@@ -16,7 +16,7 @@ DENIED = [
     *("192.168.0.0-192.168.255.255", "198.18.0.0-198.19.255.255", "198.51.100.0-198.51.100.255"),
     *("203.0.113.0-203.0.113.255", "224.0.0.0-239.255.255.255", "240.0.0.0-255.255.255.255"),
     *(
-        "::-::ffff:ffff:ffff",
+        "::1-::ffff:ffff:ffff",  # coturn 4.6 takes `::` as the beginning of a range for every address there is
         "64:ff9b::-64:ff9b::ffff:ffff",
         "64:ff9b:1::-64:ff9b:1:ffff:ffff:ffff:ffff:ffff",
     ),

@@ -220,7 +220,7 @@ class NativeEngine:
 
     def _wait_ready(self, plan: Plan, say: Say) -> None:
         """Until every probe answers; a program that ends again and again fails the start at once."""
-        began = time.monotonic()
+        began, since = time.monotonic(), time.time()
         waiting = list(plan.units)
         told = ""
         while waiting:
@@ -232,7 +232,7 @@ class NativeEngine:
                 say(line)
                 told = line
             for unit in waiting:
-                self._check_waiting(unit, time.monotonic() - began)
+                self._check_waiting(unit, time.monotonic() - began, since)
             if waiting:
                 time.sleep(0.05)
 
@@ -256,9 +256,10 @@ class NativeEngine:
                 detail="\n".join(lines),
             )
 
-    def _check_waiting(self, unit: Unit, seconds: float) -> None:
+    def _check_waiting(self, unit: Unit, seconds: float, since: float) -> None:
         starts = self.home.runtime_dir() / f"{unit.name}.starts"
-        ended = len(starts.read_text().split()) > 3 if starts.exists() else False
+        moments = map(float, starts.read_text().split()) if starts.exists() else ()
+        ended = sum(moment > since for moment in moments) > 3  # those before are of an earlier try
         if not ended and seconds < unit.probe.seconds:
             return
         reason = answers(files.probe_data(unit.title, unit.probe))[1]

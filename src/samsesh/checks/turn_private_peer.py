@@ -1,0 +1,49 @@
+"""The relay must not lead into private networks: every private peer is refused, a public one is not."""
+
+import time
+
+from samsesh import caller
+from samsesh.clients import turn
+from samsesh.diagnosis import Patient, Result
+
+TITLE = "the relay leads to nothing private"
+NEEDS = ("turn-allocate",)
+PUBLIC = "9.9.9.9"  # only permission is asked for; nothing is sent there
+PRIVATE = (
+    *("10.0.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.168.0.1", "100.64.0.1", "0.0.0.0"),  # noqa: S104
+    *("::1", "fd00::1", "fe80::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::a00:1"),
+)
+GOOD_FOR = 60  # seconds that the credential is good for
+
+
+async def check(patient: Patient) -> Result:
+    server = patient.server
+    if off := caller.turn_off(server):
+        return off
+    await patient.need("coturn")
+    offered = server.plan.offer.turn
+    assert offered is not None  # turn_off has seen it
+    login = turn.credential(offered.secret.reveal(), "doctor", int(time.time()) + GOOD_FOR)
+    async with turn.allocation(turn.parse(offered.uris[0]), login) as relay:
+        answers = {peer: await relay.permit(peer) for peer in (PUBLIC, *PRIVATE)}
+    return judged(answers)
+
+
+def judged(answers: dict[str, int]) -> Result:
+    seen = ", ".join(f"{peer}: {code or 'allowed'}" for peer, code in answers.items())
+    allowed = [peer for peer, code in answers.items() if code not in turn.REFUSED and peer != PUBLIC]
+    if allowed:
+        return Result(
+            "failed",
+            f"whoever may use the relay reaches {', '.join(allowed)} through it",
+            seen,
+            "stop it now: samsesh config set turn.enabled false, samsesh up; then report this",
+        )
+    if answers[PUBLIC]:
+        return Result(
+            "failed",
+            "the relay leads nowhere: it refuses a public address too",
+            seen,
+            "see: samsesh logs coturn",
+        )
+    return Result("ok", f"all {len(answers) - 1} private addresses are refused", seen)

@@ -1,0 +1,45 @@
+"""TURN over TLS: the certificate is trusted, names the server and lasts; and is none that browsers refuse here."""
+
+import time
+
+from samsesh import caller
+from samsesh.clients import turn
+from samsesh.diagnosis import Patient, Result
+
+TITLE = "the relay over TLS"
+NEEDS = ("turn-allocate",)
+GOOD_FOR = 60  # seconds that the credential is
+SOON = 14 * 86_400  # seconds before its end that a certificate should have been renewed
+ADVICE = "give another: samsesh config set turn.certificate PATH, turn.certificate_key PATH; then: samsesh up"
+
+
+async def check(patient: Patient) -> Result:
+    server = patient.server
+    if off := caller.turn_off(server):
+        return off
+    await patient.need("coturn")
+    offered = server.plan.offer.turn
+    if offered is None or offered.tls_port is None:
+        return Result("skipped", "there is no certificate for it: turn.certificate is empty")
+    login = turn.credential(offered.secret.reveal(), "doctor", int(time.time()) + GOOD_FOR)
+    try:
+        async with turn.allocation(turn.parse(offered.uris[-1]), login) as relay:
+            assert relay.tls is not None  # a turns: address
+            return judged(relay.tls, time.time())
+    except turn.TurnError as error:
+        return Result("failed", error.message, advice=ADVICE)
+
+
+def judged(tls: turn.Tls, now: float) -> Result:
+    days = int((tls.expires - now) // 86_400)
+    seen = f"{tls.version}, {tls.cipher}, certificate by {tls.issuer}, good for {days} days"
+    if tls.expires - now < SOON:
+        return Result("warning", f"its certificate ends in {days} days", seen, ADVICE)
+    if "let's encrypt" in tls.issuer.lower():
+        return Result(
+            "warning",
+            "its certificate is Let's Encrypt's, which Chromium's WebRTC does not take for TURN over TLS",
+            seen,
+            "TURN over UDP and TCP work; for TLS take a certificate of another authority",
+        )
+    return Result("ok", f"{tls.version}, and its certificate counts for {days} days", seen)

@@ -1,0 +1,294 @@
+"""Several services on one Redis: each job has one owner, and none is lost with a process or with Redis itself."""
+
+import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rtc.leaving import ABORTED, JOINED, LEFT, World
+from samsesh.rtc.leave import Answer, Leave, Leaves
+from samsesh.rtc.redis_store import RedisStore
+from samsesh.rtc.store import Store
+
+LEASE = 1.5
+
+# A service with ten jobs, all connected, that prints every request to the homeserver.
+SERVICE = """
+import asyncio, sys
+from samsesh.rtc.leave import Answer, Leave, Leaves
+from samsesh.rtc.redis_store import RedisStore
+
+async def participants(room, identity):
+    return True
+
+async def post(cs_api_url, path):
+    print(path.split("/")[-2:], flush=True)
+    return Answer(200, None)
+
+async def main():
+    leaves = Leaves(RedisStore(sys.argv[1], float(sys.argv[2])), participants, post)
+    await leaves.start()
+    for number in range(10):
+        await leaves.add(Leave("room", f"p{number}", "https://hs", f"d{number}", 5))
+        await leaves.event("participant_joined", "room", f"p{number}")
+    await asyncio.sleep(1)
+    print("ready", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+class Redis:
+    """A redis-server of our own, without persistence unless `keep`."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.folder = folder
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, keep: bool = False) -> None:
+        kept = ["--appendonly", "yes", "--appendfsync", "always"] if keep else ["--appendonly", "no"]
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *kept],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                assert time.monotonic() < deadline and self.process.poll() is None
+                time.sleep(0.02)
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    if not shutil.which("redis-server"):
+        pytest.skip("redis-server is not installed")
+    server = Redis(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+class Node(World):
+    """One of several services that ask the same LiveKit and the same homeserver."""
+
+    def __init__(self, redis: Redis, shared: World | None = None) -> None:
+        store: Store = RedisStore(redis.url, LEASE)
+        super().__init__(store)
+        if shared:
+            self.there, self.timers, self.sent = shared.there, shared.timers, shared.sent
+
+    def clock(self) -> float:
+        return time.time()
+
+    def did(self) -> list[tuple[str, str]]:
+        return [(what, name) for _, what, name in self.said if what != "ask"]
+
+
+async def until(condition: Callable[[], object], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited for in vain"
+        await asyncio.sleep(0.02)
+
+
+def test_news_reach_the_owner(redis: Redis) -> None:
+    """A webhook counts wherever it comes in: exactly the process that owns the job acts on it."""
+
+    async def main() -> None:
+        a = Node(redis)
+        b = Node(redis, a)
+        await a.leaves.start()
+        await b.leaves.start()
+        await a.add("alice", "d1")
+        await a.add("carol", "d2")
+        await b.event(JOINED)
+        await until(lambda: ("restart", "d1") in a.did())
+        await b.event(LEFT)
+        await b.event(ABORTED, "carol")
+        await until(lambda: a.leaves.count() == 0)
+        assert a.did() == [("restart", "d1"), ("send", "d1")] and not b.did()
+        assert not a.leaves.trouble and not b.leaves.trouble
+        await a.leaves.stop()
+        await b.leaves.stop()
+
+    asyncio.run(main())
+
+
+def test_replaced_at_another(redis: Redis) -> None:
+    """A new request at another process replaces the job: the old one does nothing any more."""
+
+    async def main() -> None:
+        a = Node(redis)
+        b = Node(redis, a)
+        await a.leaves.start()
+        await b.leaves.start()
+        for number in range(30):
+            old, new = (a, b) if number % 2 else (b, a)
+            await old.add("alice", f"old{number}")
+            await new.add("alice", f"new{number}")
+            await until(lambda: a.leaves.count() + b.leaves.count() == 1, 3)
+            assert new.leaves.count() == 1
+        await b.event(JOINED)
+        await a.event(LEFT)
+        await until(lambda: a.leaves.count() + b.leaves.count() == 0)
+        posted = {name for _, name in a.did() + b.did()}
+        assert posted == {"new29"} and [name for _, name in a.sent] == ["new29"]
+        await a.leaves.stop()
+        await b.leaves.stop()
+
+    asyncio.run(main())
+
+
+def test_stopped_in_good_order(redis: Redis) -> None:
+    """Who stops hands its jobs on; who starts later finds them."""
+
+    async def main() -> None:
+        a = Node(redis)
+        b = Node(redis, a)
+        a.there.add("alice")
+        await a.leaves.start()
+        await b.leaves.start()
+        await a.add(timeout=3600)
+        await a.event(JOINED)
+        await a.leaves.stop()
+        await until(lambda: b.leaves.count() == 1, LEASE)
+        await b.leaves.stop()
+        c = Node(redis, a)
+        await c.leaves.start()
+        assert c.leaves.count() == 1
+        await until(lambda: c.what("ask"))
+        a.there.clear()
+        await c.event(LEFT)
+        await until(lambda: a.sent)
+        await c.leaves.stop()
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_an_owner_that_is_gone(redis: Redis, how: signal.Signals) -> None:
+    """The jobs of a dead or stuck process are another's within a lease, and stay so when it comes back to life."""
+    service = subprocess.Popen(
+        [sys.executable, "-c", SERVICE, redis.url, str(LEASE)], stdout=subprocess.PIPE, text=True
+    )
+    assert service.stdout
+    try:
+        for line in service.stdout:
+            if line == "ready\n":
+                break
+        service.send_signal(how)
+        stopped = time.monotonic()
+
+        async def main() -> None:
+            node = Node(redis)
+            node.there |= {f"p{number}" for number in range(10)}
+            node.timers = {f"d{number}": (5.0, time.time() + 5) for number in range(10)}
+            await node.leaves.start()
+            await until(lambda: node.leaves.count() == 10)
+            assert time.monotonic() - stopped < 2 * LEASE + 1
+            await until(lambda: len(node.what("restart")) >= 10)
+            if how == signal.SIGSTOP:
+                service.send_signal(signal.SIGCONT)
+            await asyncio.sleep(6)
+            await node.event(LEFT, "p3")
+            await until(lambda: [name for _, name in node.sent] == ["d3"])
+            assert node.leaves.count() == 9 and len(node.what("restart")) >= 20
+            await node.leaves.stop()
+
+        asyncio.run(main())
+        service.kill()
+        assert not service.stdout.read(), "the old owner went on"
+    finally:
+        service.kill()
+        service.wait()
+        service.stdout.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keep", [False, True])
+def test_redis_goes_and_comes_back(redis: Redis, keep: bool) -> None:
+    """While Redis is away every service goes on and says so; a Redis that comes back, even empty, is told all again."""
+    redis.kill()
+    redis.start(keep=keep)
+
+    async def main() -> None:
+        a = Node(redis)
+        b = Node(redis, a)
+        await a.leaves.start()
+        await b.leaves.start()
+        for number in range(20):
+            await (a, b)[number % 2].add(f"p{number}", f"d{number}", 3600)
+        redis.kill()
+        await until(lambda: a.leaves.trouble and b.leaves.trouble)
+        begun = time.monotonic()
+        await a.event(JOINED, "p0")
+        await a.event(LEFT, "p0")
+        await a.add("new", "d-new", 3600)
+        await b.event(JOINED, "p0")  # nobody can be told
+        assert time.monotonic() - begun < 2, "Redis being away makes requests wait"
+        await until(lambda: [name for _, name in a.sent] == ["d0"])
+        assert (a.leaves.count(), b.leaves.count()) == (10, 10)
+        await asyncio.sleep(LEASE)
+        redis.start(keep=keep)
+        await until(lambda: not a.leaves.trouble and not b.leaves.trouble, 30)
+        await asyncio.sleep(3 * LEASE)
+        assert (a.leaves.count(), b.leaves.count()) == (10, 10)
+        await b.event(JOINED, "new")
+        await until(lambda: ("restart", "d-new") in a.did())
+        assert await RedisStore.mine(a.store, key("new")) and not await b.store.mine(key("new"))  # type: ignore[arg-type]
+        await a.leaves.stop()
+        await until(lambda: b.leaves.count() == 20)
+        await b.leaves.stop()
+
+    asyncio.run(main())
+
+
+def key(identity: str) -> str:
+    return f'["room", "{identity}"]'
+
+
+def test_started_without_redis(tmp_path: Path) -> None:
+    """A service starts without its Redis, and says what is wrong."""
+
+    async def participants(room: str, identity: str) -> bool:
+        return True
+
+    posted: list[str] = []
+
+    async def post(cs_api_url: str, path: str) -> Answer:
+        posted.append(path)
+        return Answer(200, None)
+
+    async def main() -> None:
+        leaves = Leaves(RedisStore("redis://:geheim@127.0.0.1:1/0"), participants, post)
+        await leaves.start()
+        begun = time.monotonic()
+        await leaves.add(Leave("room", "alice", "https://hs", "d", 100))
+        assert time.monotonic() - begun < 4
+        await until(lambda: posted)
+        assert "Redis does not serve" in leaves.trouble and "geheim" not in leaves.trouble
+        await leaves.stop()
+
+    asyncio.run(main())
