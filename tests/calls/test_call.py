@@ -90,12 +90,28 @@ def test_a_reload_keeps_the_call(caller: Callers) -> None:
     expect(ada.tiles).to_have_count(2)
 
 
-def test_who_dies_disappears(caller: Callers, playwright: Playwright, chromium_path: str) -> None:
-    """When a browser is killed, the others soon see that this person is gone, without anybody's doing."""
+def kill(stack: Stack, unit: str) -> None:
+    """The worst end of a service."""
+    services = {service["name"]: service for service in stack.status()["services"]}
+    os.kill(services[unit]["pid"], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("service", ["", "rtc-auth"])
+def test_who_dies_disappears(
+    caller: Callers, stack: Stack, playwright: Playwright, chromium_path: str, service: str
+) -> None:
+    """When a browser is killed, the others soon see that this person is gone, without anybody's doing.
+
+    Also when the service that saw them come has been started again meanwhile.
+    """
     with chromium(playwright, chromium_path) as doomed:
         ada, ben = caller("ada"), caller("ben", other=doomed)
         ben.join(started(ada))
         ada.sees()
+        if service:
+            kill(stack, service)
+            stack.up()  # waits until it is there again
+            ada.sees()
         os.kill(process_of(doomed), signal.SIGKILL)
         began = time.monotonic()
         expect(ada.tiles).to_have_count(1, timeout=GONE_SECONDS * 1000)
@@ -105,8 +121,7 @@ def test_who_dies_disappears(caller: Callers, playwright: Playwright, chromium_p
 def test_the_call_comes_back(caller: Callers, stack: Stack) -> None:
     """When LiveKit dies, the server starts it again and the browsers find back into their call by themselves."""
     ada, ben, _ = talking(caller)
-    services = {service["name"]: service for service in stack.status()["services"]}
-    os.kill(services["livekit"]["pid"], signal.SIGKILL)
+    kill(stack, "livekit")
     began = time.monotonic()
     ada.page.wait_for_timeout(1000)  # what was on its way is counted, too
     for one in (ada, ben):
