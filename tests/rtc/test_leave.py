@@ -276,7 +276,7 @@ def test_joined_in_the_middle_of_a_question() -> None:
 
 
 def test_lost_webhook() -> None:
-    """A leave that LiveKit's webhook did not tell about is found when the timer would be restarted."""
+    """A leave that no webhook told about, as when LiveKit crashes, is found in about a minute, not with the timer."""
 
     async def story(world: World) -> None:
         world.there.add("alice")
@@ -287,7 +287,7 @@ def test_lost_webhook() -> None:
         await asyncio.sleep(3000)
         assert world.leaves.count() == 0
 
-    assert [at for at, _ in play(story).sent] == pytest.approx([2885], abs=1)
+    assert [at for at, _ in play(story).sent] == pytest.approx([65], abs=1)
 
 
 def test_taken_up_after_a_restart() -> None:

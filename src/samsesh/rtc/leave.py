@@ -30,7 +30,7 @@ LIVEKIT = ""  # its lane beside those of the homeservers
 CONNECT = 3600.0  # who is not there by then does not come
 AT = 0.8  # of the timeout: when a timer is restarted
 SHORTEST = 0.5  # never restarted more often, whatever timeout a client names
-LOOK = 60.0  # before restarts at least so far apart LiveKit is asked, too: a webhook may get lost
+LOOK = 60.0  # between looks whether they are still there: a webhook may get lost, and LiveKit may crash
 AGAIN = 5.0  # who is missing may be just coming back
 LIMIT = 30.0  # for one question or request
 STOP = 5.0  # for what is under way when the service stops
@@ -186,8 +186,7 @@ class Leaves:
     def _checked(self, job: Job, there: bool | None, now: float) -> None:
         if there:
             job.missed, job.pause = False, FIRST
-            job.look = job.restart - now >= LOOK
-            self._turns.at(job, max(job.restart, now))
+            self._look_or_restart(job, now)
         elif there is None:  # nothing is concluded; the timer must not run out over it
             job.look = now < job.restart
             self._turns.at(job, min(now + job.lengthen(), job.restart) if job.look else now)
@@ -231,10 +230,14 @@ class Leaves:
         job.deadline, job.restart, job.pause = begun + job.leave.timeout, begun + pause, FIRST
         self._kept.put(job.key, job.row())
         if job.state is State.CONNECTED:
-            job.look = pause >= LOOK
-            self._turns.at(job, job.restart)
+            self._look_or_restart(job, begun)
         else:
             self._turns.at(job, job.due)
+
+    def _look_or_restart(self, job: Job, now: float) -> None:
+        """The next turn of somebody who is there."""
+        job.look = job.restart - now >= LOOK
+        self._turns.at(job, now + LOOK if job.look else max(job.restart, now))
 
     def _failed(self, job: Job, action: str, answer: Answer) -> None:
         now = self._clock()

@@ -178,6 +178,7 @@ def _rates(settings: Settings) -> dict[str, Any]:
         "rc_login": {"address": login, "account": {"per_second": 0.1, "burst_count": 10}},
         "rc_registration": rate("auto", "auto", (0.17, 3), (1.0, 20)),
         "rc_registration_token_validity": {"per_second": 0.5, "burst_count": 20},
+        "rc_room_creation": rate("auto", "auto", (0.016, 10), (0.1, 30)),  # starting a call makes a room, too
         "rc_invites": {"per_user": invite, "per_issuer": {"per_second": 0.5, "burst_count": 50}},
         "rc_delayed_event_mgmt": {"per_second": 1, "burst_count": 20},
     }
