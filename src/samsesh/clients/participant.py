@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
+from samsesh import names
 from samsesh.errors import SamseshError
 from samsesh.run import run
 
@@ -291,8 +292,7 @@ def selected_pair(stats: Iterable[Any]) -> Pair | None:
 
 
 def _address(candidate: Any) -> str:
-    host = f"[{candidate.address}]" if ":" in candidate.address else candidate.address
-    return f"{host}:{candidate.port}"
+    return f"{names.in_url(candidate.address)}:{candidate.port}"
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:

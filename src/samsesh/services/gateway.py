@@ -97,8 +97,7 @@ def _error_answer() -> dict[str, Any]:
 
 
 def _address(endpoint: Endpoint) -> str:
-    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    return f"tcp/{host}:{endpoint.port}"
+    return f"tcp/{names.in_url(endpoint.host)}:{endpoint.port}"
 
 
 def _route(route: Route) -> dict[str, Any]:
