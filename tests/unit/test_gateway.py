@@ -42,14 +42,16 @@ def test_no_token_of_an_address_is_logged(tmp_path: Path) -> None:
         }
         (tmp_path / "caddy.json").write_text(json.dumps(config))
         threading.Thread(target=cut_off, args=(backend,), daemon=True).start()
-        command = [CADDY, "run", "--config", tmp_path / "caddy.json"]
+        command = [CADDY, "run", "--config", str(tmp_path / "caddy.json")]
         env = {"HOME": str(tmp_path)}
         with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as caddy:
             try:
                 transport = httpx2.HTTPTransport(retries=5)  # until it listens
-                with closing(httpx2.Client(transport=transport, trust_env=False)) as client:
-                    with pytest.raises(httpx2.RemoteProtocolError):
-                        client.get(f"http://127.0.0.1:{port}/rtc/validate?access_token=a-token")
+                with (
+                    closing(httpx2.Client(transport=transport, trust_env=False)) as client,
+                    pytest.raises(httpx2.RemoteProtocolError),
+                ):
+                    client.get(f"http://127.0.0.1:{port}/rtc/validate?access_token=a-token")
             finally:
                 caddy.terminate()
             assert caddy.stderr

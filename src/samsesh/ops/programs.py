@@ -46,7 +46,9 @@ def get(home: Home, looking: Search, module: ModuleType) -> SamseshError | None:
         found: Artifact = module.obtain(looking)
     except SamseshError as error:
         with home.lock("up", looking.say):
-            home.remember(missing={**home.state().get("missing", {}), module.NAME: (error.message, error.hint)})
+            home.remember(
+                missing={**home.state().get("missing", {}), module.NAME: (error.message, error.hint)}
+            )
         return error
     with home.lock("up", looking.say):
         remember(home, {found.name: _data(found)})
