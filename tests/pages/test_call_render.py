@@ -64,7 +64,7 @@ def test_names_of_assets_follow_their_content() -> None:
 
 
 def test_the_policy() -> None:
-    """Scripts are files of ours or upstream's own inline ones, by hash; only our parts are asked; frames: the web client."""
+    """Scripts are ours or upstream's own inline ones, by hash; only our parts are asked; the web client frames it."""
     _, scripts = call.page(UPSTREAM, FACTS)
     headers = call.headers(FACTS, scripts)
     policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))

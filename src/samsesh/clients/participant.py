@@ -101,7 +101,7 @@ def apart(url: str, tokens: tuple[str, str], transport: Transport, seconds: floa
     """`call` in a process of its own, waited for here. The tokens go by stdin: nobody sees them among the arguments."""
     asked = {"url": url, "tokens": tokens, "transport": transport, "seconds": seconds}
     done = run(
-        [sys.executable, "-m", "samsesh.clients.participant"],
+        [sys.executable, "-I", "-m", "samsesh.clients.participant"],
         stdin=json.dumps(asked).encode(),
         timeout=seconds + 3 * LEAVING,
         what="the call",
