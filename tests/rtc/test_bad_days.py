@@ -201,6 +201,16 @@ def test_port_taken(rtc: Rtc) -> None:
     assert "Traceback" not in again.stderr
 
 
+@pytest.mark.parametrize("host", ["a..b", "nowhere.invalid"])
+def test_a_host_that_is_none(host: str) -> None:
+    """A name that is none or is not known: one sentence, what to do, exit code 1."""
+    command = [sys.executable, "-m", "samsesh", "rtc-auth"]
+    environ = {**clean_environ(), **GOOD, "LIVEKIT_JWT_BIND": f"{host}:8080"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and f"cannot listen on {host}:8080" in done.stderr
+    assert "LIVEKIT_JWT_BIND" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_every_address_by_default(run: Run) -> None:
     """`:port` means every address of both families."""
     port = free_port()
