@@ -127,6 +127,7 @@ def test_errors_in_logs() -> None:
         ("synapse", f"{at(5)},123 - synapse.access - 42 - INFO - GET-1 - agent: x - ERROR spotted"),
         ("synapse", f"{at(700)},123 - synapse.http - 42 - ERROR - GET-1 - long ago"),
         ("postgres", f"{at(5)}.12 [77] FATAL:  the database system is starting up"),
+        ("postgres", f"{at(5)}.12 [77] ERROR:  could not serialize access due to concurrent update"),
         ("synapse", "Traceback - ERROR - "),
     ]
     found = logs.errors(lines, NOW)

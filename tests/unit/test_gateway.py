@@ -58,3 +58,4 @@ def test_no_token_of_an_address_is_logged(tmp_path: Path) -> None:
             logged = caddy.stderr.read()
     assert "incomplete response" in logged and "/rtc/validate" in logged
     assert "a-token" not in logged
+    assert "\tWARN\t" in logged  # as the doctor looks for errors: without colours

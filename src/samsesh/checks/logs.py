@@ -13,9 +13,10 @@ LOOKED_AT = 2000  # last lines of each log
 SHOWN = 5
 # The level, where Synapse (" - ERROR - "), PostgreSQL ("] ERROR:") and Caddy and LiveKit (tabs) write it.
 ERROR = re.compile(r"(?:\t| - |\] )(?:ERROR|CRITICAL|FATAL|PANIC)(?:\t| - |:)")
-# What every start and stop writes, though nothing is wrong.
+# What every start and stop writes, and what Synapse takes for a reason to try again, though nothing is wrong.
 HARMLESS = re.compile(
     r"the database system is (?:starting up|shutting down)|terminating connection due to administrator command"
+    r"|could not serialize access due to concurrent (?:update|delete)"
     r"|Metric named \S+ already registered"
 )
 

@@ -65,7 +65,7 @@ def _listeners(offer: Offer) -> list[str]:
 def _encoder() -> dict[str, Any]:
     """UTC, as every log of ours begins with. Without queries: browsers can send LiveKit's tokens in nothing else."""
     query = {"filter": "regexp", "regexp": r"\?.*", "value": "?..."}
-    console = {"format": "console", "time_format": "2006-01-02 15:04:05.000"}
+    console = {"format": "console", "time_format": "2006-01-02 15:04:05.000", "level_format": "upper"}
     return {"format": "filter", "wrap": console, "fields": {"request>uri": query}}
 
 
