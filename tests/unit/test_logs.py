@@ -13,7 +13,7 @@ def test_every_service_says_when(tmp_path: Path) -> None:
     home.logs_dir.mkdir()
     (tmp_path / "samsesh.toml").touch()
     written = {
-        "synapse": "2026-01-31 12:00:01,123 - root - INFO - one\nTraceback\n2026-01-31 12:00:05,123 - root - INFO - five\n",
+        "synapse": "2026-01-31 12:00:01,123 - INFO - one\nTraceback\n2026-01-31 12:00:05,123 - INFO - five\n",
         "livekit": "2026-01-31T12:00:02.123Z\tINFO\tlivekit\ttwo\n",
         "rtc-auth": '{"time": "2026-01-31T12:00:03.123+00:00", "level": "info", "event": "three"}\n',
         "gateway": "2026-01-31 12:00:04.123\tWARN\tfour\n",
