@@ -91,6 +91,8 @@ def first(search: Search, steps: Sequence[Step], otherwise: SamseshError) -> Art
             if error.hint:  # else it was to be expected: not on PATH, not in the cache
                 search.say(reason)
             reasons += ["- " + reason, *("    " + line for line in error.detail.splitlines())]
+        except OSError as error:  # a full disk, a package without what it should hold: the next way may work
+            reasons.append(f"- {error}")
     raise SamseshError(otherwise.message, otherwise.hint, detail="\n".join(reasons))
 
 
@@ -108,12 +110,7 @@ def at_once(search: Search, steps: Sequence[Step]) -> Artifact | None:
 def held(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the cache: one command fetches or builds at a time, and the next finds what it made."""
     make_dir(cache, OPEN)
-    found = cache.stat()
-    if found.st_mode & 0o022 or (os.geteuid() and found.st_uid not in (0, os.geteuid())):
-        raise SamseshError(
-            f"others may write to the cache {cache}",
-            "make it yours alone, or choose another with SAMSESH_CACHE",
-        )
+    _check_owner(cache)
     with explained(cache):
         descriptor = os.open(cache, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -124,6 +121,16 @@ def held(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _check_owner(cache: Path) -> None:
+    """Nothing is run from where others may put things: the checksums would be theirs, too."""
+    found = cache.stat()
+    if found.st_mode & 0o022 or (os.geteuid() and found.st_uid not in (0, os.geteuid())):
+        raise SamseshError(
+            f"others may write to the cache {cache}",
+            "make it yours alone, or choose another with SAMSESH_CACHE",
+        )
 
 
 def _wait_for(descriptor: int, cache: Path, say: Callable[[str], None]) -> None:
@@ -166,6 +173,8 @@ def keeping(folder: Path) -> Iterator[Path]:
 
 def check_kept(folder: Path, what: str) -> None:
     """Raises SamseshError where there is no such folder, or it is not as it was when it was kept."""
+    if folder.is_dir():
+        _check_owner(folder.parent)
     try:
         recorded = _sums_file(folder).read_text()
         same = folder.is_dir() and recorded == _sums(folder)

@@ -14,7 +14,6 @@ from samsesh.write import explained, growing
 PAUSES = (0.0, 1.0, 4.0)  # before each try
 TIMEOUT = httpx2.Timeout(30, connect=10)
 LONGEST = 1800  # s for one file, however steadily it trickles
-PIECE = 1024 * 1024
 HINT = (
     "check the connection (behind a proxy, set HTTPS_PROXY), or name a mirror: "
     "samsesh config set artifacts.mirror URL"
@@ -27,6 +26,8 @@ Progress = Callable[[str, int, int], None]  # what, bytes that have come, bytes 
 def fetch_text(url: str, limit: int) -> str:
     """A small text file. Raises SamseshError where it cannot be had or is larger than `limit` bytes."""
 
+    end = time.monotonic() + LONGEST
+
     def read() -> str:
         with httpx2.stream("GET", url, timeout=TIMEOUT, follow_redirects=True) as response:
             _accept(response, url)
@@ -34,6 +35,7 @@ def fetch_text(url: str, limit: int) -> str:
             for piece in response.iter_bytes():
                 content += piece
                 _within(url, len(content), limit)
+                _in_time(url, end)
         return content.decode(errors="replace")
 
     return _trying(url, read)
@@ -90,12 +92,11 @@ def _receive(url: str, part: Path, limit: int, progress: Progress, end: float) -
         total = have + int(response.headers.get("content-length", 0))
         _within(url, total, limit)
         with growing(part) as out:
-            for piece in response.iter_raw(PIECE):
+            for piece in response.iter_raw():  # as it comes: nothing is lost with a connection that breaks
                 have += out.write(piece)
                 _within(url, have, limit)
                 progress(url.rpartition("/")[2], have, total if total >= have else 0)
-                if time.monotonic() > end:
-                    raise SamseshError(f"{url} did not come within {LONGEST // 60} minutes", HINT)
+                _in_time(url, end)
 
 
 def _accept(response: httpx2.Response, url: str) -> None:
@@ -108,6 +109,11 @@ def _accept(response: httpx2.Response, url: str) -> None:
 def _within(url: str, size: int, limit: int) -> None:
     if size > limit:
         raise SamseshError(f"{url} is larger than {limit // 1_000_000} MB, which it never was", HINT)
+
+
+def _in_time(url: str, end: float) -> None:
+    if time.monotonic() > end:
+        raise SamseshError(f"{url} did not come within {LONGEST / 60:.0f} minutes", HINT)
 
 
 def _trying(url: str, attempt: Callable[[], T]) -> T:

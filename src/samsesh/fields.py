@@ -35,6 +35,12 @@ def _database_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _one_of_a_family(value: list[str]) -> list[str]:
+    if len({":" in address for address in value}) < len(value):
+        raise ValueError("one IPv4 and one IPv6 address at most: LiveKit takes no more")
+    return value
+
+
 def _not_owned(value: dict[str, Any]) -> dict[str, Any]:
     if owned := sorted(OWNED & value.keys()):
         raise ValueError(f"{owned[0]} is decided by Samsesh; remove it from [extra.synapse]")
@@ -47,7 +53,9 @@ Url = Annotated[str, AfterValidator(_http_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 SynapseKeys = Annotated[dict[str, Any], AfterValidator(names.plain_data), AfterValidator(_not_owned)]
 RoomAlias = Annotated[str, AfterValidator(names.room_alias)]
-IpAddress = Annotated[str, AfterValidator(names.ip_address)]
+MediaAddresses = Annotated[
+    list[Annotated[str, AfterValidator(names.ip_address)]], AfterValidator(_one_of_a_family)
+]
 # Keys of homeserver.yaml that an operator's [extra.synapse] must not pull from under us.
 OWNED = frozenset(
     {

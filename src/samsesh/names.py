@@ -66,6 +66,11 @@ def ip_address(value: str) -> str:
         raise ValueError("an address is wanted, such as '203.0.113.7' or '2001:db8::7'") from None
 
 
+def in_url(host: str) -> str:
+    """A name or address as URLs have it: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
 def version(value: str) -> tuple[int, ...]:
     """'4.6.1' or 'v1.13.5' -> (4, 6, 1); what comes behind the numbers is left out."""
     match = re.match(r"v?(\d+(?:\.\d+)*)", value.strip())

@@ -12,7 +12,7 @@ from samsesh import names
 from samsesh.fields import (
     DatabaseUrl,
     Duration,
-    IpAddress,
+    MediaAddresses,
     Person,
     Port,
     PortRange,
@@ -247,7 +247,7 @@ class Calls(Section):
     """`element-call`: on this server, with LiveKit. `jitsi`: on another server. `off`: one-to-one calls only."""
     jitsi_domain: ServerName = "meet.element.io"
     """The Jitsi server, where the provider is `jitsi`."""
-    media_addresses: list[IpAddress] = []
+    media_addresses: MediaAddresses = []
     """Addresses of this machine that clients send media to, one IPv4 and one IPv6 at most. Empty: by `server.access`."""
     public_stun: bool = False
     """Let LiveKit and its clients ask public STUN servers for their addresses. They see who calls when."""

@@ -4,6 +4,7 @@ import hashlib
 import io
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,6 +65,18 @@ def cut(handler: Any, content: bytes) -> None:
     handler.send_header("Content-Length", str(len(content)))
     handler.end_headers()
     handler.wfile.write(content[: len(content) // 2])
+    handler.close_connection = True
+
+
+def trickle(handler: Any, content: bytes) -> None:
+    """A few bytes now and then, for ever."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    for at in range(0, 600, 10):
+        handler.wfile.write(content[at : at + 10])
+        handler.wfile.flush()
+        time.sleep(0.05)
     handler.close_connection = True
 
 

@@ -14,6 +14,7 @@ import samsesh
 from artifacts.conftest import MakeSearch, program
 from artifacts.releases import (
     ARCHIVE,
+    FOLDER,
     PADDING,
     PROGRAM,
     Releases,
@@ -22,8 +23,10 @@ from artifacts.releases import (
     cut,
     elsewhere,
     tar,
+    trickle,
 )
 from programs import livekit_server
+from samsesh import download
 from samsesh.artifacts import livekit
 from samsesh.cache import Search
 from samsesh.errors import SamseshError
@@ -94,6 +97,21 @@ def test_a_server_that_keeps_breaking_is_given_up(search: MakeSearch, releases: 
     looking = search()
     assert "could not be fetched: the answer was 503" in detail(looking)
     assert left(looking.cache) == {f"{ARCHIVE}.part"}  # to go on with
+
+
+@pytest.mark.parametrize("name", ["checksums.txt", ARCHIVE])
+def test_a_server_that_trickles_is_given_up(
+    search: MakeSearch, releases: Releases, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A file that comes in drops has an end, however few bytes have come by then."""
+    monkeypatch.setattr(download, "LONGEST", 0.3)
+    releases.publish(GOOD)
+    if name != ARCHIVE:
+        releases.files[f"{FOLDER}/{name}"] += b"\n" * 2000
+    releases.trouble = [(name, trickle)]
+    began = time.monotonic()
+    assert "did not come within" in detail(search())
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(
@@ -263,6 +281,7 @@ def test_building_can_be_forbidden(search: MakeSearch, tmp_path: Path) -> None:
 OBTAIN = """
 import sys
 from pathlib import Path
+from samsesh import download
 from samsesh.artifacts import livekit
 from samsesh.cache import Search
 from samsesh.settings import Artifacts
@@ -350,6 +369,19 @@ def test_a_cache_that_others_may_write_to_is_refused(search: MakeSearch, release
     looking.cache.chmod(0o777)
     with pytest.raises(SamseshError, match="others may write to the cache"):
         livekit.obtain(looking)
+    looking.cache.chmod(0o755)
+    livekit.obtain(looking)
+    looking.cache.chmod(0o777)
+    assert livekit.at_hand(looking) is None  # what was kept there before is not taken either
+
+
+def test_a_way_that_the_disk_breaks_is_no_end(search: MakeSearch, releases: Releases) -> None:
+    """What the system says against one way is told, and the next is tried."""
+    releases.publish(GOOD)
+    looking = search()
+    (looking.cache / f"{ARCHIVE}.sha256").mkdir(parents=True)
+    assert "Is a directory" in detail(looking)
+    assert "no Go" in detail(looking)
 
 
 @pytest.mark.slow

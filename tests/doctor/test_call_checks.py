@@ -123,11 +123,18 @@ def test_certificates_for_turn() -> None:
 
 def test_only_the_last_start_of_coturn_counts() -> None:
     """An option that was not taken is a failure until coturn has started without it."""
-    bad, banner = "0: : Bad configuration format: no-such-option", "RFC 3489/5389 STUN/TURN Server"
-    assert turn_log.judged([bad, banner, "more"], "Bad configuration format").status == "failed"
-    assert turn_log.judged([banner, "more", bad, banner], "Bad configuration format").status == "failed"
-    assert turn_log.judged([bad, banner, "more", banner], "Bad configuration format").status == "ok"
-    assert turn_log.judged([], "Bad configuration format").status == "ok"
+    bad, started = "0: : Bad configuration format: no-such-option", "Relay ports initialization done"
+    for once in ([started], [started, started]):  # 4.5 writes each line twice
+
+        def judged(*parts: list[str]) -> str:
+            return turn_log.judged(
+                [line for part in parts for line in part], "Bad configuration format"
+            ).status
+
+        assert judged([bad], once, ["more"]) == "failed"
+        assert judged(once, ["more"], [bad], once) == "failed"
+        assert judged([bad], once, ["more"], once) == "ok"
+        assert judged([]) == "ok"
 
 
 def test_one_private_peer_let_through_is_a_failure() -> None:

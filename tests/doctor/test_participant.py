@@ -71,6 +71,14 @@ def test_a_wrong_key_and_a_wrong_address_are_told_apart(tmp_path: Path) -> None:
     assert nobody.joined is None and nobody.error
 
 
+def test_where_one_stands_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call's own process loads nothing from the folder in which somebody asks the doctor."""
+    (tmp_path / "json.py").write_text("raise SystemExit('loaded from here')\n")
+    monkeypatch.chdir(tmp_path)
+    nobody = participant.apart(f"ws://127.0.0.1:{free_ports(1)[0]}", ("a", "b"), "udp")
+    assert nobody.joined is None and nobody.error
+
+
 def test_a_cancelled_call_ends() -> None:
     """Ctrl-C in the middle leaves no task behind."""
 

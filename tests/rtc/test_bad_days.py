@@ -157,7 +157,7 @@ def test_own_homeserver(run: Run, authority: Authority, tmp_path: Path) -> None:
 
 
 def test_own_homeserver_gets_the_leaves(run: Run, tmp_path: Path) -> None:
-    """Leaves of our own users are sent over the same socket."""
+    """Leaves of our own users are sent over the same socket; no log tells their ID, by which anybody could."""
     stub = Homeservers(None)
     stub.listen(str(tmp_path / "hs.sock"))
     rtc = run(
@@ -165,10 +165,14 @@ def test_own_homeserver_gets_the_leaves(run: Run, tmp_path: Path) -> None:
         SAMSESH_RTC_HOMESERVER_URL=f"unix:{tmp_path}/hs.sock",
         LIVEKIT_FULL_ACCESS_HOMESERVERS="ours.example",
         SAMSESH_RTC_STATE=str(tmp_path / "state.db"),
+        LIVEKIT_LOG_LEVEL="debug",
     )
-    body = current("ours.example", delay_id="x", delay_timeout=300)
+    body = current("ours.example", delay_id="syd_known_to_few", delay_timeout=300)
     assert rtc.post("/delegate_delayed_leave", body).status == 200
-    wait_for(lambda: stub.hits[-1]["path"].endswith("/delayed_events/x/send"), "the leave is sent")
+    sent = "/delayed_events/syd_known_to_few/send"
+    wait_for(lambda: stub.hits[-1]["path"].endswith(sent), "the leave is sent")
+    wait_for(lambda: "sent" in rtc.logged(), "the log says so")
+    assert "waiting" in rtc.logged() and "syd_known_to_few" not in rtc.logged()
     assert stub.hits[-1]["forwarded"] == "127.0.0.1"
     stub.stop()
 
@@ -195,6 +199,16 @@ def test_port_taken(rtc: Rtc) -> None:
     assert again.returncode == 1
     assert "cannot listen on 127.0.0.1" in again.stderr and "LIVEKIT_JWT_BIND" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+@pytest.mark.parametrize("host", ["a..b", "nowhere.invalid"])
+def test_a_host_that_is_none(host: str) -> None:
+    """A name that is none or is not known: one sentence, what to do, exit code 1."""
+    command = [sys.executable, "-m", "samsesh", "rtc-auth"]
+    environ = {**clean_environ(), **GOOD, "LIVEKIT_JWT_BIND": f"{host}:8080"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and f"cannot listen on {host}:8080" in done.stderr
+    assert "LIVEKIT_JWT_BIND" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_every_address_by_default(run: Run) -> None:

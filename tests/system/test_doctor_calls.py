@@ -199,6 +199,15 @@ def test_another_key_at_livekit_is_told(caller: Stack) -> None:
     assert "samsesh" in found["calls-room"]["advice"] and "restart livekit" in found["calls-room"]["advice"]
 
 
+def test_a_service_that_does_not_reach_livekit_is_told(caller: Stack) -> None:
+    """LiveKit is there, and the authorization service asks elsewhere: its own words say so."""
+    edit = put("env", "SAMSESH_RTC_LIVEKIT_API_URL", value="http://127.0.0.1:9")
+    with edited(caller, {"units/rtc-auth.json": edit}, "rtc-auth"):
+        found = examined(caller)
+    only(found, {"calls-room"}, BY_ROOM)
+    assert found["calls-room"]["seen"] == "LiveKit cannot be reached: connection refused"
+
+
 def test_a_service_that_sends_people_elsewhere_is_told(caller: Stack) -> None:
     """The authorization service with a wrong LIVEKIT_URL: tokens are given, for an address where nobody is."""
     edit = put("env", "LIVEKIT_URL", value="ws://localhost:9")
@@ -215,6 +224,7 @@ def test_a_service_that_does_not_reach_the_homeserver_is_told(caller: Stack) -> 
         found = examined(caller)
     only(found, {"calls-openid"}, BY_SFU)
     assert "real OpenID token" in found["calls-openid"]["summary"]
+    assert "the service on the homeserver: the homeserver cannot be reached" in found["calls-openid"]["seen"]
     assert "logs rtc-auth" in found["calls-openid"]["advice"]
 
 

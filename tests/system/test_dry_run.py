@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from conftest import Stack
+from conftest import SERVICES, Stack
 from system.trouble import fine
 
 
@@ -23,7 +23,7 @@ def preview(own: Stack) -> tuple[set[str], set[str]]:
 def test_the_dry_run_through_a_servers_life(new_home: Callable[[str], Stack]) -> None:
     """Everything in an empty home, nothing while the server runs, and the starts alone once it is stopped."""
     own = new_home('dry run\'s "Büro" 50% $x\\;#')  # characters that need care in every syntax, and work
-    units = {"postgres", "synapse", "gateway"}
+    units = set(SERVICES)
     acting, written = preview(own)
     assert acting == units
     assert {"homeserver.yaml", "caddy.json", "postgresql.conf", "pgpass", "supervisord.conf"} <= written

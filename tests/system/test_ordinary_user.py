@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Stack, free_offset
+from samsesh.cache import MACHINE_CACHE
 from system.trouble import NOBODY, ROOT, fine, processes, refused, started, wait_for
 
 pytestmark = pytest.mark.slow
@@ -28,7 +29,10 @@ def own(homes: Path) -> Iterator[Stack]:
     if ROOT:
         os.chown(folder, 65534, 65534)
     began = time.time()
-    stack = Stack(home, free_offset(), environ={"HOME": str(folder)}, prefix=NOBODY if ROOT else ())
+    environ = {"HOME": str(folder)}
+    if ROOT:  # else this user's own
+        environ["SAMSESH_CACHE"] = str(MACHINE_CACHE)  # what calls need is there, and only read
+    stack = Stack(home, free_offset(), environ=environ, prefix=NOBODY if ROOT else ())
     fine(stack.cli("up", "--yes", "--port-offset", str(stack.offset)))
     if ROOT:
         made = made_since(began)

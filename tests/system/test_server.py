@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Stack
+from conftest import SERVICES, Stack
 from samsesh import names
 from system.trouble import wait_for
 
@@ -23,7 +23,6 @@ SECRET_FILES = {
     "turn_secret",
     "turnserver.conf",
 }  # what programs read them from
-SERVICES = {"postgres", "synapse", "gateway", "livekit", "rtc-auth", "coturn"}
 BACK_SECONDS = 10
 
 

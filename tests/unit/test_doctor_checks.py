@@ -127,10 +127,19 @@ def test_errors_in_logs() -> None:
         ("synapse", f"{at(5)},123 - synapse.access - 42 - INFO - GET-1 - agent: x - ERROR spotted"),
         ("synapse", f"{at(700)},123 - synapse.http - 42 - ERROR - GET-1 - long ago"),
         ("postgres", f"{at(5)}.12 [77] FATAL:  the database system is starting up"),
+        ("postgres", f"{at(5)}.12 [77] ERROR:  could not serialize access due to concurrent update"),
+        ("livekit", f"{at(5).replace(' ', 'T')}.123Z\tERROR\tlivekit\tit broke"),
+        ("livekit", f"{at(700).replace(' ', 'T')}.123Z\tERROR\tlivekit\tlong ago"),
+        ("rtc-auth", f'{{"time": "{at(5).replace(" ", "T")}.1+00:00", "level": "error", "event": "defect"}}'),
+        (
+            "rtc-auth",
+            f'{{"time": "{at(700).replace(" ", "T")}.1+00:00", "level": "error", "event": "defect"}}',
+        ),
+        ("rtc-auth", f'{{"time": "{at(5).replace(" ", "T")}.1+00:00", "level": "info", "event": "error"}}'),
         ("synapse", "Traceback - ERROR - "),
     ]
     found = logs.errors(lines, NOW)
-    assert [name for name, _ in found] == ["synapse", "postgres", "gateway"]
+    assert [name for name, _ in found] == ["synapse", "postgres", "gateway", "livekit", "rtc-auth"]
     assert logs.judged([]).status == "ok"
     told = logs.judged(found)
     assert told.status == "warning" and "--since 10m" in told.advice

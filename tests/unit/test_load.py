@@ -219,6 +219,11 @@ def test_a_password_in_a_database_url_is_never_shown() -> None:
         ("synapse.cache_factor", [0.1, 10], [0, -1.0]),
         ("ports.turn_relay", ["50000-50100"], ["5", "2-1", "0-5", "1-70000", "8000-9000"]),
         (
+            "calls.media_addresses",
+            [[], ["203.0.113.7"], ["2001:DB8::7", "203.0.113.7"]],
+            [["chat.example"], ["203.0.113.7", "198.51.100.7"], ["::1", "2001:db8::7"]],
+        ),
+        (
             "brand.footer_links",
             [[], [{"text": "a", "url": "mailto:a@b"}]],
             [[{"text": "a"}], [{"text": "", "url": "http://"}]],

@@ -25,7 +25,7 @@ async def check(patient: Patient) -> Result:
     if real.status == 200:
         return Result("ok", "a real OpenID token is taken, a bogus one refused", seen=seen)
     told = (await caller.readiness(patient)).get("homeserver", {})
-    reason = f"; the service on the homeserver: {told.get('error')}" if told.get("error") else ""
+    reason = f"; the service on the homeserver: {told['reason']}" if told.get("reason") else ""
     if real.status == 401:
         return Result(
             "failed",

@@ -53,7 +53,7 @@ async def _service(patient: Patient) -> Result | None:
     told = (await caller.readiness(patient))["livekit"]
     if told.get("ok"):
         return None
-    reason = str(told.get("error") or told)
+    reason = str(told.get("reason", ""))
     return Result("failed", "the authorization service cannot make rooms on LiveKit", reason, KEY_ADVICE)
 
 

@@ -11,11 +11,14 @@ TITLE = "errors in the logs"
 MINUTES = 10
 LOOKED_AT = 2000  # last lines of each log
 SHOWN = 5
-# The level, where Synapse (" - ERROR - "), PostgreSQL ("] ERROR:") and Caddy and LiveKit (tabs) write it.
-ERROR = re.compile(r"(?:\t| - |\] )(?:ERROR|CRITICAL|FATAL|PANIC)(?:\t| - |:)")
-# What every start and stop writes, though nothing is wrong.
+# The level, where Synapse (" - ERROR - "), PostgreSQL ("] ERROR:"), Caddy and LiveKit (tabs) and we (JSON) write it.
+ERROR = re.compile(
+    r'(?:\t| - |\] )(?:ERROR|CRITICAL|FATAL|PANIC)(?:\t| - |:)|^\{"time": "[^"]+", "level": "(?:error|critical)"'
+)
+# What every start and stop writes, and what Synapse takes for a reason to try again, though nothing is wrong.
 HARMLESS = re.compile(
     r"the database system is (?:starting up|shutting down)|terminating connection due to administrator command"
+    r"|could not serialize access due to concurrent (?:update|delete)"
     r"|Metric named \S+ already registered"
 )
 
@@ -34,10 +37,7 @@ def errors(lines: Iterable[tuple[str, str]], now: float) -> list[tuple[str, str]
     return [
         (name, line)
         for name, line in lines
-        if line[:4].isdigit()
-        and line[: logs.STAMP] >= start
-        and ERROR.search(line[:400])
-        and not HARMLESS.search(line)
+        if logs.stamp_of(line) >= start and ERROR.search(line[:400]) and not HARMLESS.search(line)
     ]
 
 

@@ -6,7 +6,9 @@ from samsesh.ops import logs
 
 TITLE = "the relay's configuration"
 LOOKED_AT = 2000  # last lines of the log
-BANNER = "STUN/TURN Server"  # written once a start, when the configuration has been read
+STARTED = (
+    "Relay ports initialization done"  # when the configuration has been read; 4.5 writes each line twice
+)
 
 
 async def check(patient: Patient) -> Result:
@@ -21,8 +23,12 @@ async def check(patient: Patient) -> Result:
 
 def judged(lines: list[str], bad_words: str) -> Result:
     """Of the last start in these lines."""
-    banners = [number for number, line in enumerate(lines) if BANNER in line]
-    start = banners[-2] if len(banners) > 1 else 0
+    starts = [
+        number
+        for number, line in enumerate(lines)
+        if STARTED in line and not (number and STARTED in lines[number - 1])
+    ]
+    start = starts[-2] if len(starts) > 1 else 0
     if bad := [line for line in lines[start:] if bad_words in line]:
         return Result(
             "failed",

@@ -20,7 +20,7 @@ async def check(patient: Patient) -> Result:
     await patient.need("coturn")
     offered = server.plan.offer.turn
     if offered is None or offered.tls_port is None:
-        return Result("skipped", "there is no certificate for it: turn.certificate is empty")
+        return Result("skipped", "it wants both turn.certificate and turn.certificate_key")
     login = turn.credential(offered.secret.reveal(), "doctor", int(time.time()) + GOOD_FOR)
     try:
         async with turn.allocation(turn.parse(offered.uris[-1]), login) as relay:

@@ -31,7 +31,9 @@ def doctor(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Examine the server: what is wrong, what was seen, what to do. Changes nothing. Exit code 0 when nothing failed.
+    """Examine the server: what is wrong, what was seen, what to do. Exit code 0 when nothing failed.
+
+    To try calls it makes a room, and takes it away again.
 
     Examples: `samsesh doctor`, `samsesh doctor calls`, `samsesh doctor --only disk --json`.
     """

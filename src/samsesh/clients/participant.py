@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
+from samsesh import names
 from samsesh.errors import SamseshError
 from samsesh.run import run
 
@@ -100,7 +101,7 @@ def apart(url: str, tokens: tuple[str, str], transport: Transport, seconds: floa
     """`call` in a process of its own, waited for here. The tokens go by stdin: nobody sees them among the arguments."""
     asked = {"url": url, "tokens": tokens, "transport": transport, "seconds": seconds}
     done = run(
-        [sys.executable, "-m", "samsesh.clients.participant"],
+        [sys.executable, "-I", "-m", "samsesh.clients.participant"],
         stdin=json.dumps(asked).encode(),
         timeout=seconds + 3 * LEAVING,
         what="the call",
@@ -291,8 +292,7 @@ def selected_pair(stats: Iterable[Any]) -> Pair | None:
 
 
 def _address(candidate: Any) -> str:
-    host = f"[{candidate.address}]" if ":" in candidate.address else candidate.address
-    return f"{host}:{candidate.port}"
+    return f"{names.in_url(candidate.address)}:{candidate.port}"
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -1,6 +1,7 @@
 """Reading the services' logs: the last lines, those since a time, or on and on."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,8 @@ from samsesh.errors import SettingsError
 from samsesh.home import Home
 
 TAIL_BYTES = 256 * 1024
-STAMP = len("2026-01-01 00:00:00")
+# How lines begin: those of most services, LiveKit's (with a T), the authorization service's (JSON).
+STAMP = re.compile(r'(?:\{"time": ")?(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)')
 POLL_SECONDS = 0.3
 
 
@@ -50,8 +52,7 @@ def lines(home: Home, services: list[str], count: int, since: datetime | None) -
         stamp = ""
         mine = []
         for line in _read(path, since is not None):
-            if line[:4].isdigit() and line[4:5] == "-":
-                stamp = line[:STAMP].replace("T", " ")  # LiveKit's
+            stamp = stamp_of(line) or stamp
             mine.append((stamp, name, line))
         if since is not None:
             start = since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
@@ -59,6 +60,12 @@ def lines(home: Home, services: list[str], count: int, since: datetime | None) -
         found.extend(mine if since is not None else mine[-count:])
     found.sort(key=lambda entry: entry[0])  # stable: lines of one moment stay in their file's order
     return [(name, line) for _, name, line in (found if since is not None else found[-count:])]
+
+
+def stamp_of(line: str) -> str:
+    """When a line was written (UTC), as `2026-01-31 12:00:00`; empty where it does not say."""
+    found = STAMP.match(line)
+    return f"{found[1]} {found[2]}" if found else ""
 
 
 def _read(path: Path, whole: bool) -> list[str]:

@@ -97,7 +97,7 @@ class Leaves:
         self._jobs[key] = job
         self._kept.put(key, job.row(), fresh=True)
         self._turns.at(job, min(now + FIRST, job.until))
-        log.debug("delayed leave %s of %r: waiting", leave.delay_id, leave.identity)
+        log.debug("delayed leave of %r: waiting", leave.identity)
         await self._kept.settled(key)
 
     async def event(self, kind: str, room: str, identity: str) -> None:
@@ -213,7 +213,7 @@ class Leaves:
                 path = f"{API}/{escaped(job.leave.delay_id)}/{action}"
                 answer = await self._post(job.leave.cs_api_url, path)
         except Exception as error:  # noqa: BLE001 - whatever a client of homeservers raises
-            log.debug("delayed leave %s: %s fails: %s", job.leave.delay_id, action, error)
+            log.debug("delayed leave of %r: %s fails: %s", job.leave.identity, action, error)
             answer = Answer(0, None)
         done = 200 <= answer.status < 300
         if answer.status == 404:

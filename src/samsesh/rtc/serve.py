@@ -154,7 +154,10 @@ def _tcp(bind: str) -> socket.socket:
                 ("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG
             )
     host = host.strip("[]") or "0.0.0.0"  # noqa: S104 - upstream's default is every address
-    info = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    try:
+        info = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except UnicodeError:  # a label that is empty or too long
+        raise OSError(None, "not a name") from None
     return socket.create_server(info[4][:2], family=info[0], backlog=BACKLOG)
 
 

@@ -26,8 +26,11 @@ DENIED = [
     "ff00::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
 ]
 LOOPBACK = ("127.0.0.1", "::1")
+# What each version knows, as Debian's 4.5.2, 4.6.1 and 4.18.0 were seen to take it; elsewhere an option is "bad".
+HARDENED_SINCE = (4, 6)  # before it there are no switches against answers that help to flood others
 CANONICAL_SINCE = (4, 13, 1)  # before it, IPv4 addresses within IPv6 ones pass the ranges above
-TLS_DEFAULTS_SINCE = (4, 7)  # the switches against old TLS are gone: it has none
+DEFAULTS_SINCE = (4, 7)  # these switches, and those against old TLS, are gone: it is as they made it
+CLOSED_SINCE = (4, 18)  # so are those against DTLS and the command line
 
 
 def _turn(context: Context) -> Turn | None:
@@ -36,7 +39,7 @@ def _turn(context: Context) -> Turn | None:
         return None
     loopback = all(address in LOOPBACK for address in media)
     return Turn(
-        host=settings.turn.host or ("localhost" if loopback else media[0]),
+        host=names.in_url(settings.turn.host or ("localhost" if loopback else media[0])),
         port=settings.ports.of("turn"),
         tls_port=settings.ports.of("turns") if _tls(context) else None,
         secret=context.secrets.turn_shared_secret,
@@ -111,15 +114,15 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
     place, settings = context.place, context.settings
     version = _version(context)
     low, high = settings.ports.relay()
-    own = [address for address in place.media() if place.own(address)]
+    outer = [address for address in place.media() if not place.own(address)]
     v4_only = version < CANONICAL_SINCE
-    relays = [address for address in own if not (v4_only and ":" in address)]
-    outer = [] if own else [address for address in place.media() if ":" not in address]
+    relays = [] if outer else [address for address in place.media() if not (v4_only and ":" in address)]
+    hardened = HARDENED_SINCE <= version < DEFAULTS_SINCE
     conf: dict[str, str | int | bool | list[str]] = {
         "listening-ip": _listening(context),
         "listening-port": turn.port,
         "relay-ip": relays,
-        "external-ip": outer,
+        "external-ip": [address for address in outer if ":" not in address],
         "min-port": low,
         "max-port": high,
         "realm": settings.server.name,
@@ -130,12 +133,14 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
         "user-quota": 12,
         "total-quota": 1200,
         "max-bps": 0,
-        "no-cli": True,
+        "no-cli": version < CLOSED_SINCE,
         "no-tcp-relay": True,
         "no-multicast-peers": True,
-        "no-rfc5780": True,
-        "no-stun-backward-compatibility": version < TLS_DEFAULTS_SINCE,
-        "response-origin-only-with-rfc5780": True,
+        "no-rfc5780": hardened,
+        "no-stun-backward-compatibility": hardened,
+        "response-origin-only-with-rfc5780": hardened,
+        # Else it listens beside it, too, for RFC 5780.
+        "alt-listening-port": turn.port if version < HARDENED_SINCE else False,
         "no-software-attribute": True,
         "log-file": "stdout",
         "simple-log": True,
@@ -154,10 +159,11 @@ def _tls_conf(
     context: Context, turn: Turn, version: tuple[int, ...]
 ) -> dict[str, str | int | bool | list[str]]:
     if turn.tls_port is None:
-        return {"no-tls": True, "no-dtls": True}
-    old = version < TLS_DEFAULTS_SINCE
+        return {"no-tls": True, "no-dtls": version < CLOSED_SINCE}
+    old = version < DEFAULTS_SINCE
     return {
         "tls-listening-port": turn.tls_port,
+        "alt-tls-listening-port": turn.tls_port if version < HARDENED_SINCE else False,
         "cert": str(context.place.operator_file(context.settings.turn.certificate)),
         "pkey": str(context.place.operator_file(context.settings.turn.certificate_key)),
         "no-tlsv1": old,

@@ -62,8 +62,11 @@ def _listeners(offer: Offer) -> list[str]:
     return [name for name in LISTENERS if name in used]
 
 
-def _encoder() -> dict[str, str]:  # UTC, as every log of ours begins with
-    return {"format": "console", "time_format": "2006-01-02 15:04:05.000"}
+def _encoder() -> dict[str, Any]:
+    """UTC, as every log of ours begins with. Without queries: browsers can send LiveKit's tokens in nothing else."""
+    query = {"filter": "regexp", "regexp": r"\?.*", "value": "?..."}
+    console = {"format": "console", "time_format": "2006-01-02 15:04:05.000", "level_format": "upper"}
+    return {"format": "filter", "wrap": console, "fields": {"request>uri": query}}
 
 
 def _server(context: Context, listener: str, routes: tuple[Route, ...]) -> dict[str, Any]:
@@ -97,8 +100,7 @@ def _error_answer() -> dict[str, Any]:
 
 
 def _address(endpoint: Endpoint) -> str:
-    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    return f"tcp/{host}:{endpoint.port}"
+    return f"tcp/{names.in_url(endpoint.host)}:{endpoint.port}"
 
 
 def _route(route: Route) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Names and meanings: LiveKit's config-sample.yaml and its config package; an unkn
 
 from typing import Any
 
+from samsesh import names
 from samsesh.formats import to_yaml
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Turn, Unit
 
@@ -99,7 +100,7 @@ def _rtc(context: Context, turn: Turn | None, relay_secret: File | None) -> dict
         rtc["turn_servers"] = _turn_servers(turn, str(relay_secret.path))
     if not calls.public_stun:
         # With neither TURN nor STUN servers named, it sends clients to Google's and Twilio's.
-        host = turn.host if turn else media[0]
+        host = turn.host if turn else names.in_url(media[0])
         rtc["stun_servers"] = [f"{host}:{ports.of('turn')}"]
     return rtc
 

@@ -1,12 +1,17 @@
 """Whether the ports of a plan can be had, and who holds those that cannot."""
 
+import os
 import socket
+import time
 from pathlib import Path
 
 from samsesh.errors import SamseshError
 from samsesh.facts import Facts
 from samsesh.home import user_name
 from samsesh.model import Endpoint, Unit
+
+
+ENDING_SECONDS = 3.0  # a program that has just ended may keep its ports for a moment
 
 
 def check(units: list[Unit], facts: Facts) -> None:
@@ -26,6 +31,16 @@ def check(units: list[Unit], facts: Facts) -> None:
 
 
 def _problem(endpoint: Endpoint) -> str:
+    """Why we cannot listen there; a port that no program can be seen to hold is waited for."""
+    end = time.monotonic() + ENDING_SECONDS
+    while not _free(endpoint):
+        if (holder := _holder(endpoint)) or time.monotonic() > end:
+            return f"is in use{holder or ' by another program'}"
+        time.sleep(0.05)
+    return ""
+
+
+def _free(endpoint: Endpoint) -> bool:
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     kind = socket.SOCK_DGRAM if endpoint.protocol == "udp" else socket.SOCK_STREAM
     with socket.socket(family, kind) as probe:
@@ -36,14 +51,17 @@ def _problem(endpoint: Endpoint) -> str:
         try:
             probe.bind((endpoint.host, endpoint.port))
         except PermissionError:
-            return ""  # lowest_port said we may have it: the unit gets the right that we lack
+            return True  # lowest_port said we may have it: the unit gets the right that we lack
         except OSError:
-            return f"is in use{_holder(endpoint)}"
-    return ""
+            return False
+    return True
 
 
 def _holder(endpoint: Endpoint) -> str:
-    """` by NAME (process N)`, which Linux shows for our own processes; for those of others ` by a program of USER`."""
+    """` by NAME (process N)`, which Linux shows for our own processes; for those of others ` by a program of USER`.
+
+    Empty where none is to be seen, or only that it was ours.
+    """
     inodes, owner = set(), ""
     bound = (
         "07" if endpoint.protocol == "udp" else "0A"
@@ -53,7 +71,7 @@ def _holder(endpoint: Endpoint) -> str:
             words = line.split()
             if int(words[1].rpartition(":")[2], 16) == endpoint.port and words[3] == bound:
                 inodes.add(f"socket:[{words[9]}]")
-                owner = user_name(int(words[7]))
+                owner = "" if int(words[7]) == os.geteuid() else user_name(int(words[7]))
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -61,4 +79,4 @@ def _holder(endpoint: Endpoint) -> str:
                     return f" by {(entry / 'comm').read_text().strip()} (process {entry.name})"
             except OSError:
                 continue
-    return f" by a program of {owner}" if owner else " by another program"
+    return f" by a program of {owner}" if owner else ""

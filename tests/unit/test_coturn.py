@@ -1,0 +1,105 @@
+"""coturn's configuration: what each version knows, and the addresses that it listens on, relays from and tells of."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samsesh.engines.native.placement import NativePlacement
+from samsesh.facts import gather
+from samsesh.home import Home
+from samsesh.load import validate
+from samsesh.model import Context, Turn
+from samsesh.secrets import preview
+from samsesh.services import coturn, livekit
+
+OLD_TLS = {"no-tlsv1", "no-tlsv1_1"}
+FLOODS = {"no-rfc5780", "no-stun-backward-compatibility", "response-origin-only-with-rfc5780"}
+CERTIFICATE = {"certificate": "chain.pem", "certificate_key": "key.pem"}
+
+
+@dataclass(frozen=True)
+class Placed(NativePlacement):
+    """On a machine with these addresses."""
+
+    mine: tuple[str, ...] = ()
+
+    def own(self, address: str) -> bool:
+        return address in self.mine
+
+
+def context(
+    tmp_path: Path, version: str, media: list[str], mine: tuple[str, ...] = (), turn: Any = None
+) -> Context:
+    home = Home(tmp_path)
+    settings = validate({"calls": {"media_addresses": media}, "turn": turn or {}}, home)
+    facts = replace(
+        gather(), programs={"turnserver": "/usr/bin/turnserver"}, versions={"turnserver": version}
+    )
+    return Context(settings, preview(home), facts, Placed(home, settings, facts, mine=mine))
+
+
+def configured(context: Context) -> tuple[Turn, dict[str, Any]]:
+    offered = coturn.offer(context).turn
+    assert offered
+    conf = coturn.turnserver_conf(context, offered)
+    return offered, {name: value for name, value in conf.items() if value not in (False, [])}
+
+
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [
+        ("4.5.2", {"no-cli", "no-dtls", "no-tls", "alt-listening-port", *OLD_TLS, "alt-tls-listening-port"}),
+        ("4.6.1", {"no-cli", "no-dtls", "no-tls", *OLD_TLS, *FLOODS}),
+        ("4.17.0", {"no-cli", "no-dtls", "no-tls"}),
+        ("4.18.0", {"no-tls"}),
+    ],
+)
+def test_each_version_is_told_what_it_knows(tmp_path: Path, version: str, known: set[str]) -> None:
+    """One switch that a version lacks fails the whole start: 4.5.2 (Ubuntu 22.04) and 4.18 once did."""
+    for name in CERTIFICATE.values():
+        (tmp_path / name).touch()
+    _, plain = configured(context(tmp_path, version, []))
+    _, with_tls = configured(context(tmp_path, version, [], turn=CERTIFICATE))
+    changing = {
+        "no-cli",
+        "no-dtls",
+        "no-tls",
+        "alt-listening-port",
+        "alt-tls-listening-port",
+        *OLD_TLS,
+        *FLOODS,
+    }
+    assert (plain.keys() | with_tls.keys()) & changing == known
+    if version == "4.5.2":  # it would listen at the next port, too
+        assert plain["alt-listening-port"] == plain["listening-port"]
+
+
+def test_ipv6_is_written_as_urls_have_it(tmp_path: Path) -> None:
+    """A server with nothing but an IPv6 address hands out addresses that clients can read."""
+    at = context(tmp_path, "4.18.0", ["2001:db8::7"], ("2001:db8::7",))
+    turn, conf = configured(at)
+    assert turn.uris == ("turn:[2001:db8::7]:3478?transport=udp", "turn:[2001:db8::7]:3478?transport=tcp")
+    assert (conf["relay-ip"], conf["allowed-peer-ip"]) == (["2001:db8::7"], ["2001:db8::7"])
+    without = replace(at, facts=replace(at.facts, programs={}))
+    assert livekit._rtc(without, None, None)["stun_servers"] == ["[2001:db8::7]:3478"]
+
+
+def test_ipv4_behind_a_router_beside_ipv6_of_ones_own(tmp_path: Path) -> None:
+    """As at home: relays are told by the router's IPv4 address, though an IPv6 one is this machine's."""
+    at = context(tmp_path, "4.18.0", ["203.0.113.7", "2001:db8::7"], ("2001:db8::7",))
+    _, conf = configured(at)
+    assert conf["listening-ip"] == ["0.0.0.0"]
+    assert conf["external-ip"] == ["203.0.113.7"]
+    assert "relay-ip" not in conf  # all that it listens on
+    assert "allowed-peer-ip" not in conf
+
+
+def test_an_old_version_relays_no_ipv6(tmp_path: Path) -> None:
+    """Before 4.13.1 an IPv4 address within an IPv6 one would get past the denied ranges."""
+    both = ["198.51.100.7", "2001:db8::7"]
+    for version, relays in (("4.6.1", both[:1]), ("4.18.0", both)):
+        _, conf = configured(context(tmp_path, version, both, tuple(both)))
+        assert conf["listening-ip"] == both
+        assert conf["relay-ip"] == conf["allowed-peer-ip"] == relays
