@@ -103,9 +103,16 @@ def give_to_service_user(path: Path) -> None:
             shutil.chown(part, SERVICE_USER, SERVICE_USER)
 
 
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_offsets = iter(range(2000 + 10_500 * _worker, 12_400 + 10_500 * _worker, 17))
+
+
 def free_offset() -> int:
-    """A port offset at which nothing listens on this machine."""
-    for offset in range(2000 + os.getpid() % 500 * 10, 40_000, 100):
+    """A port offset at which nothing listens on this machine, another one each time.
+
+    No two of our ports are a few times 17 apart, so that homes never meet, running or not.
+    """
+    for offset in _offsets:
         try:
             for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                 for port in PORTS:
@@ -139,11 +146,7 @@ def _made(homes: Path) -> Iterator[list[Stack]]:
 @pytest.fixture(scope="session")
 def session_home(homes: Path, _made: list[Stack]) -> Callable[[str], Stack]:
     def make(name: str) -> Stack:
-        taken = {stack.offset for stack in _made}
-        offset = free_offset()
-        while offset in taken:
-            offset += 100
-        stack = Stack(homes / name, offset)
+        stack = Stack(homes / name, free_offset())
         _made.append(stack)
         return stack
 

@@ -85,6 +85,7 @@ class Unit:
     version: str = ""
     address: str = ""  # where people reach it, or where it listens
     bad_words: str = ""  # what must not stand in its log behind a start
+    spare: bool = False  # the chat goes on without it: its failure is told, and stops nothing
 
 
 @dataclass(frozen=True)

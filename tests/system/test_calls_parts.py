@@ -11,7 +11,7 @@ from artifacts.releases import serving, tar
 from conftest import Stack
 from programs import livekit_server
 from system.test_server import fetch
-from system.trouble import fine, refused
+from system.trouble import Done, fine, processes, refused, started
 
 pytestmark = pytest.mark.slow
 TRANSPORTS = "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports"
@@ -115,11 +115,19 @@ def test_a_named_program_that_is_none_is_refused(new_home: Callable[[str], Stack
     refused(own.cli("up", "--yes"), 1, "artifacts.livekit cannot be used", "/bin/true")
 
 
-@pytest.mark.parametrize("setting", ["livekit_tcp", "livekit_udp", "turn", "rtc_auth_inner"])
+def assert_chat_runs(own: Stack, done: Done) -> None:
+    """What failed could be spared: somebody can log in, and the first administrator was told."""
+    assert "is ready" in done.stdout and "(shown only now)" in done.stdout
+    states = {service["name"]: service["state"] for service in own.status()["services"]}
+    assert {states[name] for name in ("postgres", "synapse", "gateway")} == {"running"}
+    assert fetch(f"{own.url('homeserver')}/_matrix/client/versions")[0] == 200
+
+
+@pytest.mark.parametrize("setting", ["livekit_tcp", "turn"])
 def test_a_taken_port_of_calls_is_told(new_home: Callable[[str], Stack], setting: str) -> None:
-    """TCP and UDP alike: which setting, which port, by which program."""
+    """TCP and UDP alike: which setting, which port, by which program. The chat comes up all the same."""
     own = new_home(f"taken-{setting}")
-    kind = socket.SOCK_DGRAM if setting in ("livekit_udp", "turn") else socket.SOCK_STREAM
+    kind = socket.SOCK_DGRAM if setting == "turn" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as taken:
         taken.bind(("127.0.0.1", 0))
         if kind == socket.SOCK_STREAM:
@@ -128,6 +136,7 @@ def test_a_taken_port_of_calls_is_told(new_home: Callable[[str], Stack], setting
         fine(own.cli("config", "set", f"ports.{setting}", str(port)))
         done = own.cli("up", "--yes", "--port-offset", str(own.offset))
         refused(done, 1, f"port {port} (ports.{setting}) is in use")
+        assert_chat_runs(own, done)
 
 
 def test_jitsi_and_off(new_home: Callable[[str], Stack]) -> None:
@@ -153,7 +162,7 @@ def test_jitsi_and_off(new_home: Callable[[str], Stack]) -> None:
 
 
 def test_a_coturn_that_does_not_take_its_configuration(new_home: Callable[[str], Stack]) -> None:
-    """coturn only logs an option that it does not know, and starts without it: `up` says so and fails."""
+    """coturn only logs an option that it does not know, and starts without it: `up` says so, and the chat runs."""
     own = new_home("coturn")
     own.path.mkdir(mode=0o755, exist_ok=True)
     other = own.path.with_name("other-turnserver")
@@ -168,6 +177,7 @@ def test_a_coturn_that_does_not_take_its_configuration(new_home: Callable[[str],
     fine(own.cli("config", "set", "artifacts.turnserver", str(other)))
     done = own.cli("up", "--yes", "--port-offset", str(own.offset))
     refused(done, 1, "relay (coturn) does not take its configuration", "Bad configuration format: no-cli")
+    assert_chat_runs(own, done)
 
 
 def test_a_service_that_kept_ending_is_given_a_new_try(new_home: Callable[[str], Stack]) -> None:
@@ -183,3 +193,19 @@ def test_a_service_that_kept_ending_is_given_a_new_try(new_home: Callable[[str],
     )
     fine(own.cli("config", "unset", "artifacts.turnserver"))
     own.up()
+
+
+def test_a_part_that_fails_in_the_foreground(new_home: Callable[[str], Stack]) -> None:
+    """As systemd runs it, too: the chat goes on, the failure is told, and the end is in good order."""
+    own = new_home("spare")
+    broken = own.path.with_name("ending-turnserver")
+    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && echo 4.6.1\nexit 1\n')
+    broken.chmod(0o755)
+    fine(own.cli("config", "set", "calls.provider", "off"))
+    fine(own.cli("config", "set", "artifacts.turnserver", str(broken)))
+    with started(own, "up", "--foreground", "--yes", "--port-offset", str(own.offset)) as running:
+        running.wait_told("relay (coturn) ends again and again", 90)
+        assert fetch(f"{own.url('homeserver')}/_matrix/client/versions")[0] == 200
+        running.process.terminate()
+        assert running.process.wait(60) == 0
+    assert processes(own) == []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samsesh.errors import FAILED, SamseshError
 from samsesh.home import Home
 
 if TYPE_CHECKING:
@@ -53,19 +54,31 @@ def run_up(home: Home, *, yes: bool, flags: dict[str, Any] | None = None, foregr
     signal.signal(signal.SIGTERM, _terminated)
     report = deploy.up(home, os.environ, flags=flags, say=say, foreground=foreground)
     _tell(report)
+    failed = report.failed
     try:
         if report.to_get:
-            _get_programs(home, report)
+            failed = _get_programs(home, report)
     except BaseException:
         if report.manager:
             report.server.engine.stop(say)
             report.manager.wait()
         raise
+    _tell_failed(failed, stays=bool(report.manager))
     if report.manager:
         _stay(report)
 
 
-def _get_programs(home: Home, report: "Report") -> None:
+def _tell_failed(failed: "tuple[SamseshError, ...]", *, stays: bool) -> None:
+    """The chat runs, and something that it can spare does not: told last, and by the exit code unless we stay."""
+    from samsesh.cli.output import print_error
+
+    for error in failed:
+        print_error(error)
+    if failed and not stays:
+        raise typer.Exit(FAILED)
+
+
+def _get_programs(home: Home, report: "Report") -> "tuple[SamseshError, ...]":
     """The chat runs; now what calls need is got, which may take minutes."""
     from samsesh.cli.output import console, errors, say, warn
     from samsesh.cli.programs import shown
@@ -83,8 +96,10 @@ def _get_programs(home: Home, report: "Report") -> None:
         warn(f"{error.message}; {error.hint}")
         if error.detail:
             errors.print(error.detail, style="dim", markup=False)
-    if more:
-        _tell_addresses(more)
+    if more is None:
+        return report.failed
+    _tell_addresses(more)
+    return more.failed
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

@@ -26,6 +26,7 @@ class Report:
     files: list[str] = field(default_factory=list)  # written, or with a dry run: would be
     first_admin: tuple[str, str | None] | None = None
     backup: str = ""
+    failed: tuple[SamseshError, ...] = ()  # what could be spared and does not run
     manager: Process | None = None  # the process manager, where it runs in the foreground
     to_get: list[str] = field(default_factory=list)  # programs that are not at hand: see `get_programs`
 
@@ -75,7 +76,8 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
         report.backup = str(backup.create(server, reason=reason, say=say).path)
         say(f"the backup is {report.backup}")
         home.remember(backup_for=reason)
-    report.manager = server.engine.apply(server.plan, say, foreground=foreground)
+    applied = server.engine.apply(server.plan, say, foreground=foreground)
+    report.manager, report.failed = applied.manager, applied.failed
     versions = dict(server.facts.versions)
     home.remember(server_name=server.settings.server.name, versions=versions, backup_for="")
     if report.changed:

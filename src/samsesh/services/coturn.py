@@ -87,6 +87,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 for host in listening
                 for protocol in ("udp", "tcp")
             ),
+            spare=True,
             stop_seconds=10,
             version=context.facts.versions.get("turnserver", ""),
             address=f"turn:{turn.host}:{turn.port}",

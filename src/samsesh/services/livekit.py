@@ -59,6 +59,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             files=(config, keys, *([secret] if secret else [])),
             folders=(place.data("livekit"),),
             binds=_binds(context),
+            spare=True,
             stop_seconds=3,  # on TERM it would wait until every call has ended; clients reconnect by themselves
             version=context.facts.versions.get("livekit-server", ""),
             address=place.url("livekit", "ws"),

@@ -47,6 +47,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             folders=(place.data("rtc-auth"),),
             env=_environment(context, offer, str(keys.path)),
             binds=(("rtc_auth_inner", place.inner("rtc_auth_inner")),),
+            spare=True,
             stop_seconds=15,
             version=__version__,
             address=place.url("rtc_auth"),

@@ -23,6 +23,14 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Applied:
+    """What came of applying a plan: what could be spared and failed, and the process manager if in the foreground."""
+
+    failed: tuple[SamseshError, ...] = ()
+    manager: Process | None = None
+
+
+@dataclass(frozen=True)
 class Change:
     """What applying a plan will do to one unit: "start", "restart", "stop" or "keep", and why."""
 
@@ -62,7 +70,7 @@ class NativeEngine:
         wanted = files.plan_files(self.home, plan, self.facts.python)
         return [file.path for file in wanted if not _there(file.path, file.content)]
 
-    def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> Process | None:
+    def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> Applied:
         """Write, prepare, start what is not running, restart what changed, and wait until all of it answers."""
         changes = self.changes(plan)
         self._check(plan, changes)
@@ -72,7 +80,7 @@ class NativeEngine:
         else:
             acting = {change.unit for change in changes if change.action == "start"}
             starting = [unit for unit in plan.units if unit.name in acting]
-        ports.check(starting, self.facts)
+        failed = ports.check(starting, self.facts)
         self._write(plan)
         before = {unit.name: self._log_size(unit) for unit in plan.units if unit.bad_words}
         for unit in plan.units:
@@ -81,15 +89,13 @@ class NativeEngine:
         manager = self._start_or_update(plan, changes, say, foreground=foreground)
         self._remember(plan)
         try:
-            self._wait_ready(plan, say)
-            for unit in plan.units:
-                self._check_words(unit, before.get(unit.name, 0))
+            failed = self._wait_ready(plan, say, before, failed)
         except BaseException:
             if manager:
                 self.stop(say)
                 manager.wait()
             raise
-        return manager
+        return Applied(tuple(failed.values()), manager)
 
     def stop(self, say: Say) -> None:
         """Stop everything of this home; afterwards no process of it is left."""
@@ -109,7 +115,8 @@ class NativeEngine:
         """Stop and start units by name, and wait until they answer."""
         say("restarting " + ", ".join(names))
         self.supervisor.update(set(names), [unit.name for unit in plan.units])
-        self._wait_ready(plan, say)
+        for error in self._wait_ready(plan, say).values():
+            raise error
 
     def log_file(self, unit: str) -> Path:
         return files.log_path(self.home, unit)
@@ -218,10 +225,21 @@ class NativeEngine:
         }
         write_file(self._applied_file, json.dumps(prints, indent=1))
 
-    def _wait_ready(self, plan: Plan, say: Say) -> None:
-        """Until every probe answers; a program that ends again and again fails the start at once."""
+    def _wait_ready(
+        self,
+        plan: Plan,
+        say: Say,
+        logs: Mapping[str, int] | None = None,
+        failed: Mapping[str, SamseshError] | None = None,
+    ) -> dict[str, SamseshError]:
+        """Until every probe answers; a program that ends again and again fails the start at once.
+
+        `logs`: where in its log the start of a unit begins; `failed`: units that are not waited for. Gives all that can
+        be spared and failed; raises for the others.
+        """
         began, since = time.monotonic(), time.time()
-        waiting = list(plan.units)
+        found = dict(failed or {})
+        waiting = [unit for unit in plan.units if unit.name not in found]
         told = ""
         while waiting:
             ready = [unit for unit in waiting if answers(files.probe_data(unit.title, unit.probe))[0]]
@@ -231,10 +249,20 @@ class NativeEngine:
             if waiting and (line := "waiting for " + ", ".join(unit.title for unit in waiting)) != told:
                 say(line)
                 told = line
-            for unit in waiting:
-                self._check_waiting(unit, time.monotonic() - began, since)
+            for unit in [*ready, *waiting]:
+                try:
+                    if unit in waiting:
+                        self._check_waiting(unit, time.monotonic() - began, since)
+                    else:
+                        self._check_words(unit, (logs or {}).get(unit.name))
+                except SamseshError as error:
+                    if not unit.spare:
+                        raise
+                    found[unit.name] = error
+            waiting = [unit for unit in waiting if unit.name not in found]
             if waiting:
                 time.sleep(0.05)
+        return found
 
     def _log_size(self, unit: Unit) -> int:
         try:
@@ -242,9 +270,9 @@ class NativeEngine:
         except OSError:
             return 0
 
-    def _check_words(self, unit: Unit, start: int) -> None:
+    def _check_words(self, unit: Unit, start: int | None) -> None:
         """A program that starts in spite of a configuration it does not take says so in its log only."""
-        if not unit.bad_words or not self.log_file(unit.name).exists():
+        if start is None or not self.log_file(unit.name).exists():
             return
         with self.log_file(unit.name).open("rb") as log:
             log.seek(start)

@@ -10,24 +10,37 @@ from samsesh.facts import Facts
 from samsesh.home import user_name
 from samsesh.model import Endpoint, Unit
 
-
 ENDING_SECONDS = 3.0  # a program that has just ended may keep its ports for a moment
 
 
-def check(units: list[Unit], facts: Facts) -> None:
-    """Try every address that these units (none of them running) are to listen on."""
+def check(units: list[Unit], facts: Facts) -> dict[str, SamseshError]:
+    """Try every address that these units (none of them running) are to listen on.
+
+    Gives what is wrong with units that can be spared, by name; raises for the others.
+    """
+    failed = {}
     for unit in units:
-        for setting, endpoint in unit.binds:
-            if endpoint.port < facts.lowest_port:
-                raise SamseshError(
-                    f"ports.{setting} is {endpoint.port}: this user may not listen below {facts.lowest_port}",
-                    f"run as root, or choose a higher one: samsesh config set ports.{setting} {endpoint.port + 8000}",
-                )
-            if problem := _problem(endpoint):
-                raise SamseshError(
-                    f"port {endpoint.port} (ports.{setting}) {problem}",
-                    f"stop that program, or move: samsesh config set ports.{setting} NUMBER, or up --port-offset 1000",
-                )
+        try:
+            _check_unit(unit, facts)
+        except SamseshError as error:
+            if not unit.spare:
+                raise
+            failed[unit.name] = error
+    return failed
+
+
+def _check_unit(unit: Unit, facts: Facts) -> None:
+    for setting, endpoint in unit.binds:
+        if endpoint.port < facts.lowest_port:
+            raise SamseshError(
+                f"ports.{setting} is {endpoint.port}: this user may not listen below {facts.lowest_port}",
+                f"run as root, or choose a higher one: samsesh config set ports.{setting} {endpoint.port + 8000}",
+            )
+        if problem := _problem(endpoint):
+            raise SamseshError(
+                f"port {endpoint.port} (ports.{setting}) {problem}",
+                f"stop that program, or move: samsesh config set ports.{setting} NUMBER, or up --port-offset 1000",
+            )
 
 
 def _problem(endpoint: Endpoint) -> str:
