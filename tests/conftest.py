@@ -104,7 +104,7 @@ def give_to_service_user(path: Path) -> None:
 
 
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_offsets = iter(range(2000 + 10_500 * _worker, 12_400 + 10_500 * _worker, 17))
+_offsets = iter(range(2300 + 10_500 * _worker, 12_700 + 10_500 * _worker, 17))
 
 
 def free_offset() -> int:

@@ -109,6 +109,9 @@ class Ports(Section):
     def _distinct(self) -> "Ports":
         seen: dict[int, str] = {}
         low, high = self.relay()
+        for name in ("web", "api", "admin", "call", "rtc_auth", "livekit"):
+            if self.of(name) in names.BLOCKED_PORTS:
+                raise ValueError(f"{name} is {self.of(name)}, which browsers refuse; give it another port")
         for name in self.numbers():
             port = self.of(name)
             if port > 65_535:

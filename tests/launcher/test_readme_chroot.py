@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import socket
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from conftest import free_offset
 from launcher.chroot import Chroot, unpacked
 from launcher.machine import ROOT, SOURCE, copy_checkout
 
@@ -24,18 +23,6 @@ pytestmark = [
 @pytest.fixture
 def debian(open_folder: Path) -> Iterator[Chroot]:
     yield from unpacked(open_folder)
-
-
-def free_offset() -> int:
-    """A port offset under which the ports of a server are free."""
-    for offset in range(21000, 40000, 1000):
-        taken = 0
-        for port in (7880, 7881, 8008, 8080, 8081, 8082, 8083):
-            with closing(socket.socket()) as probe:
-                taken += probe.connect_ex(("127.0.0.1", port + offset)) == 0
-        if not taken:
-            return offset
-    raise AssertionError("no free ports")
 
 
 def place(debian: Chroot, user: str) -> str:

@@ -158,6 +158,15 @@ def test_a_forgotten_room_is_made_again(wired: Rtc, homeserver: Local, livekit: 
         asyncio.run(join(alone["url"], alone["jwt"]))
 
 
+def test_a_token_in_a_header(wired: Rtc, homeserver: Local, livekit: str) -> None:
+    """Clients that are no browsers send it so, and find their room again, too."""
+    asked = current(homeserver.name, room_id="!header:example.org")
+    answer = wired.post("/get_token", {**asked, "delay_id": "header", "delay_timeout": 600_000}).json
+    asyncio.run(forget(livekit, answer["jwt"]))
+    assert wired.ask("GET", "/rejoin", headers={"Authorization": f"Bearer {answer['jwt']}"}).status == 200
+    asyncio.run(join(answer["url"], answer["jwt"]))
+
+
 async def forget(url: str, token: str) -> None:
     """What a crash of LiveKit does to a room."""
     room = jwt.decode(token, SECRET, ["HS256"])["video"]["room"]

@@ -28,6 +28,7 @@ def home(tmp_path: Path) -> Home:
         ({"admin.name": "Eve"}, "lower-case"),
         ({"ports.web": 8008}, "web and api are both 8008"),
         ({"ports.web": "eighty"}, "integer"),
+        ({"ports.offset": 2000}, "web is 10080, which browsers refuse"),
         ({"ports.offset": 60_000}, "50000"),
         ({"server.name": "example.org", "ports.offset": 1000}, ""),
     ],

@@ -70,7 +70,9 @@ class SynapseClient:
                 reason = f"the homeserver did not answer ({type(error).__name__})"
                 raise SamseshError(reason, "see `samsesh status` and `samsesh logs synapse`") from None
             found = _object(answer)
-            if answer.status_code != 429 or attempt == TRIES - 1:
+            # What changes the same thing at once may end in a conflict that Synapse gives up on; once more is no harm.
+            conflict = answer.status_code == 500 and method != "POST"
+            if not (conflict or answer.status_code == 429) or attempt == TRIES - 1:
                 break
             time.sleep(min(float(found.get("retry_after_ms", 1000)) / 1000, LONGEST_WAIT))
         if answer.is_success:

@@ -128,8 +128,7 @@ class App:
         if self._metrics and path == "/metrics" and method == "GET":
             return await answer(send, 200, PROMETHEUS, self._metrics.page())
         if self._config.strict and path == "/rejoin" and method == "GET":  # the gateway, before LiveKit
-            token = parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [""])[0]
-            return await answer(send, 200 if await self._service.rejoin(token) else 503)
+            return await answer(send, 200 if await self._service.rejoin(bearer(scope)) else 503)
         if self._metrics and path == "/readyz" and method == "GET":
             ready = await self._service.readiness()
             return await answer(send, 200 if ready["ready"] else 503, JSON, encode(ready))
@@ -155,6 +154,13 @@ class LimitedError(RefusedError):
     def __init__(self, seconds: float) -> None:
         super().__init__(429, "M_LIMIT_EXCEEDED", "Too many requests")
         self.milliseconds = int(seconds * 1000) + 1
+
+
+def bearer(scope: Scope) -> str:
+    """The token as LiveKit takes it: from the address, as browsers send it, or the header."""
+    given = parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [""])[0]
+    sent = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    return given or sent.decode("latin-1").removeprefix("Bearer ")
 
 
 def encode(found: Mapping[str, Any]) -> bytes:

@@ -9,6 +9,8 @@ from samsesh import names
 from samsesh.formats import to_yaml
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Turn, Unit
 
+FOLDER = "SAMSESH_LIVEKIT"  # variable with the folder of its files
+
 
 def offer(context: Context) -> Offer:
     if context.settings.calls.provider != "element-call":
@@ -58,6 +60,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             probe=Probe("http", place.inner("livekit_inner"), "/", seconds=60),
             files=(config, keys, *([secret] if secret else [])),
             folders=(place.data("livekit"),),
+            env={FOLDER: str(keys.path.parent)},
             binds=_binds(context),
             spare=True,
             stop_seconds=3,  # on TERM it would wait until every call has ended; clients reconnect by themselves
@@ -77,7 +80,7 @@ def livekit_yaml(
     return {
         "port": inner.port,
         "bind_addresses": [inner.host],
-        "key_file": str(keys.path),
+        "key_file": f"${{{FOLDER}}}/{keys.path.name}",  # it expands variables there: a home may have a $
         "rtc": _rtc(context, offer.turn, relay_secret),
         "room": {"auto_create": False},  # rooms are made by the authorization service alone
         "webhook": {"api_key": key, "urls": [f"http://{webhook}/sfu_webhook"]},
