@@ -33,12 +33,14 @@ def own(homes: Path) -> Iterator[Stack]:
     if ROOT:  # else this user's own
         environ["SAMSESH_CACHE"] = str(MACHINE_CACHE)  # what calls need is there, and only read
     stack = Stack(home, free_offset(), environ=environ, prefix=NOBODY if ROOT else ())
-    fine(stack.cli("up", "--yes", "--port-offset", str(stack.offset)))
-    if ROOT:
-        made = made_since(began)
-        assert made and [path for path in made if not path.startswith(str(folder))] == []
-    yield stack
-    fine(stack.cli("down"))
+    try:
+        fine(stack.cli("up", "--yes", "--port-offset", str(stack.offset)))
+        if ROOT:
+            made = made_since(began)
+            assert made and [path for path in made if not path.startswith(str(folder))] == []
+        yield stack
+    finally:
+        fine(stack.cli("down"))
     assert processes(stack) == []
     shutil.rmtree(folder)
 
