@@ -70,9 +70,12 @@ def _is_ipv4(labels: list[str]) -> bool:
 def ip_address(value: str) -> str:
     """An IPv4 or IPv6 address in its shortest form."""
     try:
-        return str(_ip_address(value))
+        found = _ip_address(value)
     except ValueError:
         raise ValueError("an address is wanted, such as '203.0.113.7' or '2001:db8::7'") from None
+    if found.is_unspecified or found.is_multicast:
+        raise ValueError("an address that one machine has is wanted")
+    return str(found)
 
 
 def in_url(host: str) -> str:

@@ -28,6 +28,11 @@ PASSED_ON = (
 )
 
 
+# What a service gets of it: the same, whoever starts it from wherever, so that nothing is restarted over it.
+FOR_SERVICES = ("HOME", "USER", "LOGNAME", "SSL_CERT_FILE")
+SERVICE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
 Process = subprocess.Popen[bytes]  # what `spawn` gives
 
 
@@ -54,6 +59,12 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment that programs of ours get."""
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return {**kept, **(extra or {})}
+
+
+def service_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of long-running programs: it does not follow the caller's shell."""
+    kept = {name: os.environ[name] for name in FOR_SERVICES if name in os.environ}
+    return {"PATH": SERVICE_PATH, "LANG": "C.UTF-8", **kept, **extra}
 
 
 def run(

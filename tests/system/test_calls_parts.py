@@ -89,7 +89,7 @@ def test_chat_comes_up_without_calls_and_they_join_later(bare: Stack) -> None:
     assert found["ok"] and {"livekit", "rtc-auth"}.isdisjoint(one["name"] for one in found["services"])
     assert {"call", "rtc", "livekit"}.isdisjoint(found["addresses"])
     calls = next(off for off in found["off"] if off["name"] == "calls")
-    assert "LiveKit" in calls["reason"] and "artifacts.livekit" in calls["advice"]
+    assert "LiveKit" in calls["reason"] and calls["advice"].endswith(" up")
     client = json.loads(fetch(f"{found['addresses']['homeserver']}/.well-known/matrix/client")[2])
     assert "org.matrix.msc4143.rtc_foci" not in client
     access = token(bare, "alone")
@@ -109,10 +109,18 @@ def test_chat_comes_up_without_calls_and_they_join_later(bare: Stack) -> None:
 
 
 def test_a_named_program_that_is_none_is_refused(new_home: Callable[[str], Stack]) -> None:
-    """What the settings name is used or refused: never passed over in silence."""
+    """What the settings name is used or told to be of no use, also where another is at hand; the chat goes on."""
     own = new_home("named")
+    own.up()
     fine(own.cli("config", "set", "artifacts.livekit", "/bin/true"))
-    refused(own.cli("up", "--yes"), 1, "artifacts.livekit cannot be used", "/bin/true")
+    done = own.up()
+    assert "artifacts.livekit cannot be used" in done.stderr and "/bin/true" in done.stderr
+    found = own.status()
+    assert found["ok"] and "livekit" not in [service["name"] for service in found["services"]]
+    assert "artifacts.livekit cannot be used" in found["off"][0]["reason"]
+    doctor = json.loads(fine(own.cli("doctor", "calls", "--json")).stdout)["checks"]
+    told = next(check for check in doctor if check["id"] == "calls-transports")
+    assert told["status"] == "warning" and told["advice"].endswith(" up")
 
 
 def assert_chat_runs(own: Stack, done: Done) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from samsesh.errors import SamseshError
-from samsesh.run import follow, run
+from samsesh.run import follow, run, service_environment
 
 
 def test_each_line_is_heard_as_it_comes() -> None:
@@ -47,3 +47,17 @@ def test_what_takes_too_long_is_ended_with_all_it_started(tmp_path: Path, silent
     while child.exists() and " Z " not in child.read_text() and time.monotonic() < end:
         time.sleep(0.02)
     assert not child.exists() or " Z " in child.read_text()
+
+
+def test_services_do_not_follow_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever calls `up` from wherever: the same environment for services, so that nothing is restarted over it."""
+    before = service_environment({"TZ": "UTC"})
+    for name, value in {
+        "PATH": "/root/.pyenv/bin",
+        "LANG": "de_DE.UTF-8",
+        "LC_ALL": "C",
+        "TMPDIR": "/x",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert service_environment({"TZ": "UTC"}) == before
+    assert "/root" not in before["PATH"]

@@ -5,6 +5,7 @@ from samsesh.clients import participant
 from samsesh.diagnosis import Patient, Result
 
 TITLE = "sound over TCP"
+SECONDS = 20  # for two calls, the second where the first was late
 NEEDS = ("calls-sfu",)
 
 

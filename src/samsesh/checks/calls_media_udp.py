@@ -7,6 +7,7 @@ from samsesh.engines.native.placement import NativePlacement
 from samsesh.ops.server import Server
 
 TITLE = "sound over UDP"
+SECONDS = 20  # for two calls, the second where the first was late
 NEEDS = ("calls-sfu",)
 
 

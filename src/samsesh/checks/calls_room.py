@@ -17,6 +17,7 @@ KEY_ADVICE = "give both the same key: samsesh up; then: samsesh restart livekit 
 async def check(patient: Patient) -> Result:
     if off := caller.calls_off(patient.server):
         return off
+    await caller.must_be_started(patient)
     server = patient.server
     url, key = caller.livekit_api(server), caller.livekit_key(server)
     try:

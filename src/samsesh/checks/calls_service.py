@@ -20,6 +20,7 @@ ADVICE = (
 async def check(patient: Patient) -> Result:
     if off := caller.calls_off(patient.server):
         return off
+    await caller.must_be_started(patient)
     base, page = patient.server.plan.offer.rtc_service.rstrip("/"), await caller.browser(patient)
     try:
         health, *flights = await asyncio.gather(

@@ -4,6 +4,7 @@ Failure 1: "MISSING_MATRIX_RTC_TRANSPORT", a call button that does nothing.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from samsesh import caller
@@ -20,7 +21,7 @@ ADVICE = {
 
 async def check(patient: Patient) -> Result:
     if off := caller.calls_off(patient.server):
-        return off
+        return replace(off, status="warning") if off.advice else off  # wanted, and not there
     offer = patient.server.plan.offer
     page, base = await caller.browser(patient), offer.addresses["homeserver"].rstrip("/")
     asked = [

@@ -92,10 +92,14 @@ def missing(wanted: dict[Place, tuple[str, str]], ours: Iterable[Place]) -> list
     """Places of running units where nothing of ours listens; one on all addresses would, and is told elsewhere."""
     listening = set(ours)
     everywhere = {(place.protocol, place.port) for place in listening if place.address.is_unspecified}
+    anywhere = {
+        (place.protocol, place.port) for place in listening
+    }  # a plan for all is met by each in turn, too
     return [
         (f"{unit} does not listen on {place} (ports.{setting})", f"start it again: samsesh restart {unit}")
         for place, (unit, setting) in wanted.items()
-        if place not in listening and (place.protocol, place.port) not in everywhere
+        if place not in listening
+        and (place.protocol, place.port) not in (anywhere if place.address.is_unspecified else everywhere)
     ]
 
 

@@ -52,7 +52,7 @@ def up(
         if keep or not home.settings_file.exists():
             save(home, keep)
         found = programs.at_hand(home, server.settings)
-        programs.remember(home, found)
+        programs.settle(home, server.settings, found)
         server = again(server)
         database.check(server)
         report = preview(server)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ from samsesh.facts import gather
 from samsesh.home import Home
 from samsesh.settings import Settings
 
+WHAT_NOW = "to try again, and to read what is in the way: samsesh up"
 Say = Callable[[str], None]
 
 
@@ -34,10 +36,14 @@ def search(
 
 
 def at_hand(home: Home, settings: Settings) -> dict[str, Any]:
-    """What can be used without network or long work; what the settings name and cannot be used is an error."""
+    """What can be used without network or long work. What the settings name and cannot be used is told by `get`."""
     looking = search(home, settings)
-    found = {name: module.at_hand(looking) for name, module in wanted(settings).items()}
-    return {name: _data(artifact) for name, artifact in found.items() if artifact}
+    found = {}
+    for name, module in wanted(settings).items():
+        with suppress(SamseshError):
+            if artifact := module.at_hand(looking):
+                found[name] = _data(artifact)
+    return found
 
 
 def get(home: Home, looking: Search, module: ModuleType) -> SamseshError | None:
@@ -46,14 +52,21 @@ def get(home: Home, looking: Search, module: ModuleType) -> SamseshError | None:
         found: Artifact = module.obtain(looking)
     except SamseshError as error:
         with home.lock("up", looking.say):
-            home.remember(
-                missing={**home.state().get("missing", {}), module.NAME: (error.message, error.hint)}
-            )
+            home.remember(missing={**home.state().get("missing", {}), module.NAME: (error.message, WHAT_NOW)})
         return error
     with home.lock("up", looking.say):
         remember(home, {found.name: _data(found)})
     looking.say(f"{found.name} {found.version}: {found.how}")
     return None
+
+
+def settle(home: Home, settings: Settings, found: Mapping[str, Any]) -> None:
+    """Remember what is at hand, and no longer what was: nothing that the settings replaced goes on unseen."""
+    kept = home.state().get("artifacts", {})
+    gone = (wanted(settings).keys() - found.keys()) & kept.keys()
+    if gone:
+        home.remember(artifacts={name: about for name, about in kept.items() if name not in gone})
+    remember(home, found)
 
 
 def remember(home: Home, found: Mapping[str, Any]) -> None:

@@ -55,7 +55,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     return (
         Unit(
             name="livekit",
-            title="calls (LiveKit)",
+            title="call server (LiveKit)",
             command=(place.program("livekit-server"), "--config", str(config.path)),
             probe=Probe("http", place.inner("livekit_inner"), "/", seconds=60),
             files=(config, keys, *([secret] if secret else [])),

@@ -9,7 +9,7 @@ from samsesh.engines.native import start
 from samsesh.formats import to_ini, to_json
 from samsesh.home import Home
 from samsesh.model import File, Plan, Probe, Unit
-from samsesh.run import environment
+from samsesh.run import service_environment
 
 LOG_BYTES = 10 * 1024 * 1024
 LOG_FILES = 4
@@ -30,7 +30,7 @@ def specification(home: Home, plan: Plan, unit: Unit) -> dict[str, Any]:
     return {
         "name": unit.name,
         "command": list(unit.command),
-        "env": environment(marked),
+        "env": service_environment(marked),
         "folder": str(unit.folders[0] if unit.folders else home.data_dir),
         "needs": needs,
         "death_signal": unit.stop_signal,
