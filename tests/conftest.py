@@ -84,6 +84,7 @@ class Stack:
         return address
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Who runs beside whom where there are several workers: one has the shared server, another the user nobody's."""
     for item in items:
