@@ -34,9 +34,6 @@ SERVICES = {"postgres", "synapse", "gateway", "livekit", "rtc-auth", "coturn"}
 PORTS = [Ports().of(name) for name in Ports.numbers() if name not in ("http", "https", "federation")]
 
 
-NOBODYS = ("test_ordinary_user", "test_bad_machine")  # each looks for what that user leaves behind
-
-
 @dataclass
 class Stack:
     """A home of the tests: commands on it, as a user would give them, and its addresses."""
@@ -82,18 +79,6 @@ class Stack:
         """One of the addresses that `status --json` tells."""
         address: str = self.status()["addresses"][name]
         return address
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Who runs beside whom where there are several workers: one has the shared server, another the user nobody's."""
-    for item in items:
-        folder, file = item.path.parent.name, item.path.stem
-        if "stack" in getattr(item, "fixturenames", ()):
-            group = "stack"
-        else:
-            group = "nobody" if folder == "artifacts" or file in NOBODYS else f"{folder}/{file}"
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def give_to_service_user(path: Path) -> None:
