@@ -14,9 +14,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1] / "tests")]
-from bench_call import found, people  # noqa: E402
+from bench_call import found, people  # noqa: E402 - found by the line above
 
-from calls.call import Caller, chromium  # noqa: E402
+from calls.call import Caller, chromium  # noqa: E402 - found by the line above
 
 FRAMES = 30  # of a film that Chromium repeats
 PERSON = """

@@ -81,18 +81,22 @@ def cache_dir(environ: Mapping[str, str], home: Path) -> Path:
 
 
 def first(search: Search, steps: Sequence[Step], otherwise: SamseshError) -> Artifact:
-    """What the first step finds that finds something; else `otherwise`, with the reasons of all as its detail."""
+    """What the first step finds that finds something; else `otherwise`, with the reasons of all as its detail.
+
+    The cache is held meanwhile, so that steps find what another command made.
+    """
     reasons = []
-    for step in steps:
-        try:
-            return step(search)
-        except SamseshError as error:
-            reason = "; ".join(filter(None, [error.message, error.hint]))
-            if error.hint:  # else it was to be expected: not on PATH, not in the cache
-                search.say(reason)
-            reasons += ["- " + reason, *("    " + line for line in error.detail.splitlines())]
-        except OSError as error:  # a full disk, a package without what it should hold: the next way may work
-            reasons.append(f"- {error}")
+    with held(search.cache, search.say):
+        for step in steps:
+            try:
+                return step(search)
+            except SamseshError as error:
+                reason = "; ".join(filter(None, [error.message, error.hint]))
+                if error.hint:  # else it was to be expected: not on PATH, not in the cache
+                    search.say(reason)
+                reasons += ["- " + reason, *("    " + line for line in error.detail.splitlines())]
+            except OSError as error:  # a full disk, a package without what it should hold: the next may work
+                reasons.append(f"- {error}")
     raise SamseshError(otherwise.message, otherwise.hint, detail="\n".join(reasons))
 
 

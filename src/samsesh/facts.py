@@ -57,11 +57,16 @@ class Facts:
         return ""
 
 
+def machine() -> str:
+    """The processor, by one name each: "x86_64", "aarch64"."""
+    return {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine(), platform.machine())
+
+
 def gather() -> Facts:
     """Look at this machine; takes a few milliseconds."""
     return Facts(
         system=platform.system(),
-        machine={"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine(), platform.machine()),
+        machine=machine(),
         libc=_libc(),
         python=sys.executable,
         command="./samsesh" if Path(sys.prefix, "complete").exists() else "samsesh",  # the launcher's stamp

@@ -208,6 +208,12 @@ class Context:
         """Whether LiveKit runs: it is wanted, and there."""
         return self.settings.calls.provider == "element-call" and "livekit-server" in self.facts.programs
 
+    @property
+    def logo(self) -> tuple[bytes | None, str]:
+        """The operator's logo and its media type; None: our own."""
+        path = self.settings.brand.logo
+        return self.place.logo(path) if path else (None, "image/svg+xml")
+
     def off(self, name: str, program: str) -> Off:
         """Why a program that is wanted is not there."""
         reason, advice = self.facts.missing.get(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from samsesh import names
 from samsesh.cache import (
     Artifact,
     Search,
@@ -15,7 +16,6 @@ from samsesh.cache import (
     check_kept,
     check_recorded,
     first,
-    held,
     keeping,
     record,
     working,
@@ -64,17 +64,14 @@ def at_hand(search: Search) -> Artifact | None:
 
 
 def obtain(search: Search) -> Artifact:
-    if found := at_hand(search):
-        return found
-    with held(search.cache, search.say):
-        return first(
-            search,
-            (_on_path, _kept, _released, _built),
-            SamseshError(
-                f"LiveKit ({NAME} {VERSION}), which calls need, could not be got",
-                "mend one of the following, or name one of your own: samsesh config set artifacts.livekit PATH",
-            ),
-        )
+    return at_hand(search) or first(
+        search,
+        (_on_path, _kept, _released, _built),
+        SamseshError(
+            f"LiveKit ({NAME} {VERSION}), which calls need, could not be got",
+            "mend one of the following, or name one of your own: samsesh config set artifacts.livekit PATH",
+        ),
+    )
 
 
 def _given(search: Search) -> Artifact:
@@ -99,8 +96,7 @@ def _on_path(search: Search) -> Artifact:
 def _accepted(path: Path) -> str:
     """Its version, where it is one that we can drive."""
     version = _version(path)
-    number = tuple(int(part) for part in version.split("."))
-    if not OLDEST <= number < NEXT:
+    if not OLDEST <= names.version(version) < NEXT:
         raise SamseshError(
             f"{path} is LiveKit {version}",
             f"Samsesh works with {'.'.join(map(str, OLDEST))} and later, before {NEXT[0]}",

@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from samsesh.cache import Artifact, Search, at_once, check_kept, first, held, keeping, working
+from samsesh import names
+from samsesh.cache import Artifact, Search, at_once, check_kept, first, keeping, working
 from samsesh.errors import SamseshError
 from samsesh.run import follow, run
 from samsesh.write import make_dir
@@ -34,17 +35,14 @@ def at_hand(search: Search) -> Artifact | None:
 
 
 def obtain(search: Search) -> Artifact:
-    if found := at_hand(search):
-        return found
-    with held(search.cache, search.say):
-        return first(
-            search,
-            (_installed, _kept, _unpacked),
-            SamseshError(
-                "coturn, which relays calls through firewalls, could not be got",
-                "install it (Debian, Ubuntu: apt install coturn), or do without: samsesh config set turn.enabled no",
-            ),
-        )
+    return at_hand(search) or first(
+        search,
+        (_installed, _kept, _unpacked),
+        SamseshError(
+            "coturn, which relays calls through firewalls, could not be got",
+            "install it (Debian, Ubuntu: apt install coturn), or do without: samsesh config set turn.enabled no",
+        ),
+    )
 
 
 def install(search: Search, ask: Callable[[str], bool]) -> bool:
@@ -125,7 +123,7 @@ def _version(path: Path, env: dict[str, str]) -> str:
         found = re.search(r"Coturn-(\d+\.\d+\.\d+)", path.read_bytes().decode("latin-1"))
     if not found:
         raise SamseshError(f"{path} does not say that it is coturn", detail=said[-1000:])
-    if tuple(int(part) for part in found[1].split(".")) < OLDEST:
+    if names.version(found[1]) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise SamseshError(f"{path} is coturn {found[1]}, older than {oldest} and not safe", "upgrade it")
     return found[1]
@@ -139,10 +137,10 @@ def _unpacked(search: Search) -> Artifact:
             "without root, coturn can be unpacked on Debian and Ubuntu only", "have it installed"
         )
     env = {**search.network(), **APT}
-    names = _missing(env)
-    search.say(f"fetching coturn's packages: {', '.join(names)}")
+    packages = _missing(env)
+    search.say(f"fetching coturn's packages: {', '.join(packages)}")
     with working(search.cache) as work:
-        what, download = "fetching coturn's packages", ["apt-get", "-q", "download", *names]
+        what, download = "fetching coturn's packages", ["apt-get", "-q", "download", *packages]
         try:
             follow(download, what=what, timeout=SECONDS, env=env, cwd=work)
         except SamseshError as error:
@@ -162,19 +160,19 @@ def _missing(env: dict[str, str]) -> list[str]:
     """What installing coturn would bring here, coturn itself first."""
     command = ["apt-get", "-s", "--no-install-recommends", "install", "coturn"]
     done = run(command, env=env, timeout=120, ok=range(256), what="asking apt for coturn")
-    names = re.findall(r"^Inst (\S+)", done.out.decode(errors="replace"), re.MULTILINE)
-    if not done.code and "libc6" in names:
+    packages = re.findall(r"^Inst (\S+)", done.out.decode(errors="replace"), re.MULTILINE)
+    if not done.code and "libc6" in packages:
         raise SamseshError(
             "coturn's package needs a newer C library than this machine has",
             "have root run `apt-get upgrade`, then try again",
         )
-    if done.code or "coturn" not in names:
+    if done.code or "coturn" not in packages:
         raise SamseshError(
             "apt knows no coturn that fits this machine",
             "its lists may be old or not there: have root run `apt-get update`, then try again",
             detail=done.err[-1000:],
         )
-    return sorted(set(names), key=lambda name: (name != "coturn", name))
+    return sorted(set(packages), key=lambda name: (name != "coturn", name))
 
 
 def _copy_libraries(tree: Path, target: Path) -> None:

@@ -1,5 +1,6 @@
 """Every service of the plan runs and answers."""
 
+from functools import partial
 from typing import Any
 
 from samsesh.diagnosis import NeedError, Patient, Result, aside
@@ -21,7 +22,7 @@ async def check(patient: Patient) -> Result:
     if all(service["state"] == "stopped" for service in found["services"]):
         return Result("failed", "the server is stopped", advice="start it: samsesh up")
     names = ", ".join(f"{service['name']} is {service['state']}" for service in bad)
-    seen = [await aside(lambda service=service: _seen(patient, service)) for service in bad]  # type: ignore[misc]
+    seen = [await aside(partial(_seen, patient, service)) for service in bad]
     return Result("failed", names, seen="\n".join(seen), advice="\n".join(map(_advice, bad)))
 
 

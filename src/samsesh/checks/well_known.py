@@ -8,6 +8,7 @@ import httpx2
 
 from samsesh.diagnosis import Patient, Result
 from samsesh.ops.server import Server
+from samsesh.services import gateway
 
 TITLE = "discovery documents"
 GROUPS = ("basics",)
@@ -50,15 +51,13 @@ async def _fetched(http: httpx2.AsyncClient, url: str) -> httpx2.Response | str:
 
 
 def expected(server: Server) -> dict[str, Mapping[str, Any]]:
-    """Each document by name; an empty one is not published. Of `support`, what our settings have in it."""
-    settings, offer = server.settings, server.plan.offer
-    admin = settings.support.matrix_id or f"@{settings.admin.name}:{settings.server.name}"
-    support = {"contacts": [{"role": "m.role.admin", "matrix_id": admin}]} if settings.support.publish else {}
-    if support and settings.support.email:
-        support["contacts"][0]["email_address"] = settings.support.email
-    if support and settings.support.page:
-        support |= {"support_page": settings.support.page}  # type: ignore[dict-item] # a text beside the list
-    return {"client": offer.well_known_client, "server": offer.well_known_server, "support": support}
+    """Each document by name; an empty one is not published."""
+    offer = server.plan.offer
+    return {
+        "client": offer.well_known_client,
+        "server": offer.well_known_server,
+        "support": gateway.support(server.settings),
+    }
 
 
 def problem_of(answer: httpx2.Response, wanted: Mapping[str, Any]) -> str:

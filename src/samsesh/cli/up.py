@@ -87,7 +87,7 @@ def _get_programs(home: Home, report: "Report") -> "tuple[SamseshError, ...]":
     console.print("\nThe chat is ready. Getting what calls need:", markup=False)
     try:
         with shown() as progress:
-            more, failed = deploy.get_programs(home, os.environ, say=say, progress=progress)
+            more, failed = deploy.get_programs(home, os.environ, report.to_get, say=say, progress=progress)
     except KeyboardInterrupt:
         if not report.manager:
             say("the chat goes on; to get what calls need: samsesh up")
@@ -110,7 +110,6 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 def _stay(report: "Report") -> None:
     """Wait for the process manager; TERM and INT stop everything in order first."""
     from samsesh.cli.output import say
-    from samsesh.errors import SamseshError
 
     manager = report.manager
     assert manager is not None

@@ -133,7 +133,7 @@ class SynapseClient:
 
     def lift_message_limit(self, user_id: str) -> None:
         """Let an account send as much as it likes (Synapse's manual: Override ratelimiting for users)."""
-        self.request("POST", f"{ADMIN}/v1/users/{quote(user_id, safe='')}/override_ratelimit", {})
+        self.request("POST", f"{ADMIN}/v1/users/{_quoted(user_id)}/override_ratelimit", {})
 
     def server_version(self) -> str:
         return str(self.request("GET", f"{ADMIN}/v1/server_version")["server_version"])

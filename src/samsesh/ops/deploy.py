@@ -89,16 +89,15 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
 
 
 def get_programs(
-    home: Home, environ: Mapping[str, str], *, say: Say, progress: Progress
+    home: Home, environ: Mapping[str, str], wanted: list[str], *, say: Say, progress: Progress
 ) -> tuple[Report | None, list[SamseshError]]:
     """Get what was not at hand while the chat runs, then start what it is for: (what changed, what could not be had).
 
-    The home is not held while something is fetched or built.
+    `wanted`: names, as in `Report.to_get`. The home is not held while something is fetched or built.
     """
     settings = load(home, environ).settings
     looking = programs.search(home, settings, say, progress)
-    found = programs.at_hand(home, settings)
-    waiting = [module for name, module in programs.wanted(settings).items() if name not in found]
+    waiting = [module for name, module in programs.wanted(settings).items() if name in wanted]
     failed = [error for module in waiting if (error := programs.get(home, looking, module))]
     if len(failed) == len(waiting):
         return None, failed

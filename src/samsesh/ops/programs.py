@@ -10,7 +10,7 @@ from samsesh.artifacts import element_call, livekit, turnserver
 from samsesh.cache import Artifact, Search, cache_dir
 from samsesh.download import Progress
 from samsesh.errors import SamseshError
-from samsesh.facts import gather
+from samsesh.facts import machine
 from samsesh.home import Home
 from samsesh.settings import Settings
 
@@ -31,8 +31,7 @@ def search(
     say: Say = lambda text: None,
     progress: Progress = lambda what, done, total: None,
 ) -> Search:
-    cache, machine = cache_dir(os.environ, home.path), gather().machine
-    return Search(settings.artifacts, cache, machine, os.environ, say, progress)
+    return Search(settings.artifacts, cache_dir(os.environ, home.path), machine(), os.environ, say, progress)
 
 
 def at_hand(home: Home, settings: Settings) -> dict[str, Any]:

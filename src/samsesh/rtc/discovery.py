@@ -124,7 +124,7 @@ class Discovery:
         except (dns.exception.DNSException, OSError, ValueError):
             return []
         # The lowest priority first; within one, heavier ones more often (RFC 2782).
-        records = sorted(answer, key=lambda record: (record.priority, -random() * (record.weight + 1)))  # noqa: S311
+        records = sorted(answer, key=lambda record: (record.priority, -random() * (record.weight + 1)))  # noqa: S311 - no secret
         named = [(record.target.to_text(omit_final_dot=True), record.port) for record in records]
         return [(name, port) for name, port in named if parse(name) and port]
 

@@ -61,7 +61,7 @@ def offer(context: Context) -> Offer:
 
 
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
-    turn = _turn(context)
+    turn = offer.turn
     if turn is None:
         return ()
     place = context.place

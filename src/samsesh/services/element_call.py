@@ -54,9 +54,7 @@ def _off(context: Context) -> Off:
 
 def _facts(context: Context) -> call.CallFacts:
     settings, url = context.settings, context.place.url
-    logo, logo_type = (
-        context.place.logo(settings.brand.logo) if settings.brand.logo else (None, "image/svg+xml")
-    )
+    logo, logo_type = context.logo
     return call.CallFacts(
         brand=settings.brand.name,
         theme=settings.brand.theme,

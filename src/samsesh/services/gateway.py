@@ -9,6 +9,7 @@ from typing import Any
 from samsesh import names
 from samsesh.formats import to_json
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Unit
+from samsesh.settings import Settings
 
 LISTENERS = ("web", "api", "admin", "call", "rtc_auth", "livekit")  # those without a route are not opened
 SMALLEST_LIMIT = 200 * 65_536  # Synapse takes as much for a transaction of federation
@@ -174,7 +175,7 @@ def _well_known(context: Context, offer: Offer) -> tuple[Route, ...]:
     documents = {
         "client": offer.well_known_client,
         "server": offer.well_known_server,
-        "support": _support(context),
+        "support": support(context.settings),
     }
     headers = {
         "Access-Control-Allow-Origin": "*",
@@ -197,13 +198,13 @@ def _well_known(context: Context, offer: Offer) -> tuple[Route, ...]:
     return tuple(routes)
 
 
-def _support(context: Context) -> dict[str, Any]:
-    """MSC1929 (spec v1.10): whom to ask for help."""
-    support = context.settings.support
-    if not support.publish:
+def support(settings: Settings) -> dict[str, Any]:
+    """MSC1929 (spec v1.10): whom to ask for help; empty where it is not published."""
+    wanted = settings.support
+    if not wanted.publish:
         return {}
-    admin = f"@{context.settings.admin.name}:{context.settings.server.name}"
-    contact = {"role": "m.role.admin", "matrix_id": support.matrix_id or admin}
-    if support.email:
-        contact["email_address"] = support.email
-    return {"contacts": [contact], **({"support_page": support.page} if support.page else {})}
+    admin = f"@{settings.admin.name}:{settings.server.name}"
+    contact = {"role": "m.role.admin", "matrix_id": wanted.matrix_id or admin}
+    if wanted.email:
+        contact["email_address"] = wanted.email
+    return {"contacts": [contact], **({"support_page": wanted.page} if wanted.page else {})}

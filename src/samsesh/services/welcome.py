@@ -31,9 +31,7 @@ def _files(folder: Path, rendered: dict[str, bytes]) -> tuple[File, ...]:
 
 def _facts(context: Context) -> PageFacts:
     settings, url = context.settings, context.place.url
-    logo, logo_type = (
-        context.place.logo(settings.brand.logo) if settings.brand.logo else (None, "image/svg+xml")
-    )
+    logo, logo_type = context.logo
     return PageFacts(
         brand=settings.brand.name,
         theme=settings.brand.theme,

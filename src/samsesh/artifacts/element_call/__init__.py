@@ -16,7 +16,6 @@ from samsesh.cache import (
     check_kept,
     check_recorded,
     first,
-    held,
     keeping,
     record,
     working,
@@ -49,17 +48,14 @@ def at_hand(search: Search) -> Artifact | None:
 
 
 def obtain(search: Search) -> Artifact:
-    if found := at_hand(search):
-        return found
-    with held(search.cache, search.say):
-        return first(
-            search,
-            (_kept, _from_npm, _released),
-            SamseshError(
-                f"Element Call {version()}, the page for calls, could not be got",
-                "mend one of the following, or name one of your own: samsesh config set artifacts.element_call FOLDER",
-            ),
-        )
+    return at_hand(search) or first(
+        search,
+        (_kept, _from_npm, _released),
+        SamseshError(
+            f"Element Call {version()}, the page for calls, could not be got",
+            "mend one of the following, or name one of your own: samsesh config set artifacts.element_call FOLDER",
+        ),
+    )
 
 
 def _given(search: Search) -> Artifact:

@@ -115,7 +115,7 @@ class NativeEngine:
         """Stop and start units by name, and wait until they answer."""
         say("restarting " + ", ".join(names))
         self.supervisor.update(set(names), [unit.name for unit in plan.units])
-        for error in self._wait_ready(plan, say).values():
+        for error in self._wait_ready(plan, say, {}, {}).values():
             raise error
 
     def log_file(self, unit: str) -> Path:
@@ -229,8 +229,8 @@ class NativeEngine:
         self,
         plan: Plan,
         say: Say,
-        logs: Mapping[str, int] | None = None,
-        failed: Mapping[str, SamseshError] | None = None,
+        logs: Mapping[str, int],
+        failed: Mapping[str, SamseshError],
     ) -> dict[str, SamseshError]:
         """Until every probe answers; a program that ends again and again fails the start at once.
 
@@ -238,7 +238,7 @@ class NativeEngine:
         be spared and failed; raises for the others.
         """
         began, since = time.monotonic(), time.time()
-        found = dict(failed or {})
+        found = dict(failed)
         waiting = [unit for unit in plan.units if unit.name not in found]
         told = ""
         while waiting:
@@ -254,7 +254,7 @@ class NativeEngine:
                     if unit in waiting:
                         self._check_waiting(unit, time.monotonic() - began, since)
                     else:
-                        self._check_words(unit, (logs or {}).get(unit.name))
+                        self._check_words(unit, logs.get(unit.name))
                 except SamseshError as error:
                     if not unit.spare:
                         raise
