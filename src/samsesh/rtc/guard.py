@@ -13,19 +13,11 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from samsesh.networks import SPECIAL_V4
 from samsesh.rtc.config import Config
 
-# IANA's special-purpose registries (RFC 6890 and later), and a cloud's metadata service on a public address.
-_FORBIDDEN_V4 = tuple(
-    map(
-        IPv4Network,
-        (
-            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
-            *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
-            *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32"),
-        ),
-    )
-)
+METADATA = "168.63.129.16/32"  # a cloud's, on a public address
+_FORBIDDEN_V4 = tuple(map(IPv4Network, (*SPECIAL_V4, METADATA)))
 _PUBLIC_V6 = IPv6Network("2000::/3")
 # Teredo and others, documentation twice, 6to4: the last could hide a private IPv4 address.
 _FORBIDDEN_V6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))

@@ -3,18 +3,16 @@
 Names and meanings: coturn's turnserver.conf. An option that it does not know is only logged, so the log is read too.
 """
 
+from ipaddress import IPv4Network
+
 from samsesh import names
 from samsesh.formats import to_turnserver_conf
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Turn, Unit
+from samsesh.networks import SPECIAL_V4
 
 BAD_WORDS = "Bad configuration format"
 # Nobody reaches what is not the public internet through us: a relay would be a door into the network behind it.
-DENIED = [
-    *("0.0.0.0-0.255.255.255", "10.0.0.0-10.255.255.255", "100.64.0.0-100.127.255.255"),
-    *("127.0.0.0-127.255.255.255", "169.254.0.0-169.254.255.255", "172.16.0.0-172.31.255.255"),
-    *("192.0.0.0-192.0.0.255", "192.0.2.0-192.0.2.255", "192.88.99.0-192.88.99.255"),
-    *("192.168.0.0-192.168.255.255", "198.18.0.0-198.19.255.255", "198.51.100.0-198.51.100.255"),
-    *("203.0.113.0-203.0.113.255", "224.0.0.0-239.255.255.255", "240.0.0.0-255.255.255.255"),
+DENIED_V6 = [
     *(
         "::1-::ffff:ffff:ffff",  # coturn 4.6 takes `::` as the beginning of a range for every address there is
         "64:ff9b::-64:ff9b::ffff:ffff",
@@ -149,11 +147,17 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
         "new-log-timestamp-format": "%Y-%m-%d %H:%M:%S",
         "pidfile": str(place.data("coturn") / "turnserver.pid"),
         "userdb": str(place.data("coturn") / "turndb"),
-        "denied-peer-ip": DENIED,
+        "denied-peer-ip": [*map(_range, SPECIAL_V4), *DENIED_V6],
         "allowed-peer-ip": [address for address in relays if address not in LOOPBACK],
         **_tls_conf(context, turn, version),
     }
     return conf
+
+
+def _range(network: str) -> str:
+    """`10.0.0.0/8` as coturn writes it: its first and its last address."""
+    found = IPv4Network(network)
+    return f"{found[0]}-{found[-1]}"
 
 
 def _tls_conf(

@@ -7,6 +7,7 @@ from typing import Any
 
 from samsesh import names
 from samsesh.model import Context, Endpoint, File, Offer, Turn
+from samsesh.networks import SPECIAL_V4
 from samsesh.settings import Settings
 
 MB = 1024 * 1024
@@ -14,10 +15,18 @@ LOG_BYTES = 20 * MB
 LOG_FILES = 5
 # Everything that is not the public internet: never fetched for previews, pushes or federation.
 PRIVATE_RANGES = [
-    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
-    *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24"),
-    *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "::/128", "::1/128", "64:ff9b::/96", "2001:db8::/32"),
-    *("2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+    *SPECIAL_V4,
+    *(
+        "::/128",
+        "::1/128",
+        "64:ff9b::/96",
+        "2001:db8::/32",
+        "2002::/16",
+        "fc00::/7",
+        "fe80::/10",
+        "fec0::/10",
+        "ff00::/8",
+    ),
 ]
 
 
