@@ -11,6 +11,10 @@ PortRange = Annotated[str, AfterValidator(lambda value: "{}-{}".format(*names.po
 ServerName = Annotated[str, AfterValidator(names.server_name)]
 Timezone = Annotated[str, AfterValidator(names.timezone)]
 Person = Annotated[str, AfterValidator(names.person)]
+HostName = Annotated[str, AfterValidator(names.host_name)]
+HostAddress = Annotated[str, AfterValidator(names.host_address)]
+BindAddress = Annotated[str, AfterValidator(names.bind_address)]
+Network = Annotated[str, AfterValidator(names.network)]
 
 
 def _size(value: str) -> str:

@@ -3,6 +3,7 @@
 import re
 from ipaddress import IPv6Address
 from ipaddress import ip_address as _ip_address
+from ipaddress import ip_network
 from math import isfinite
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -25,6 +26,10 @@ BLOCKED_PORTS = frozenset({
     6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
 })
 # fmt: on
+# Top-level names that are nobody's (RFC 2606, 6761, 6762, and ICANN's .internal), or commonly used so at home.
+NOWHERE = frozenset(
+    {"test", "example", "invalid", "localhost", "local", "internal", "lan", "home", "corp", "intranet", "private"}
+)
 DEEPEST = 20  # tables within tables of [extra]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
@@ -76,6 +81,62 @@ def ip_address(value: str) -> str:
     if found.is_unspecified or found.is_multicast:
         raise ValueError("an address that one machine has is wanted")
     return str(found)
+
+
+def host_name(value: str) -> str:
+    """A host name of DNS in lower case, without a port."""
+    if value != server_name(value) or ":" in value or value.replace(".", "").isdigit():
+        raise ValueError("a host name is wanted, such as 'chat.example.org'")
+    return value
+
+
+def host_address(value: str) -> str:
+    """A host name or an address, as `ip_address` has it."""
+    return ip_address(value) if ":" in value or value.replace(".", "").isdigit() else host_name(value)
+
+
+def bind_address(value: str) -> str:
+    """An address to listen on; `0.0.0.0` and `::` are all there are."""
+    return value if value in ("0.0.0.0", "::") else ip_address(value)  # noqa: S104 - the operator's choice
+
+
+def network(value: str) -> str:
+    """'10.1.0.0/16' or '10.1.2.3' -> the network in its usual form."""
+    try:
+        return str(ip_network(value))
+    except ValueError as error:
+        raise ValueError(f"a network is written as '10.1.0.0/16' or '2001:db8::/32': {error}") from None
+
+
+def split_name(name: str) -> tuple[str, int | None]:
+    """A server name -> (host, an IPv6 address without brackets; port if it has one)."""
+    match = re.fullmatch(r"(\[[^]]*\]|[^:]*)(?::(\d+))?", name)
+    assert match is not None  # it is a server name
+    return match[1].strip("[]"), int(match[2]) if match[2] else None
+
+
+def access_problem(name: str, access: str, *, trial: bool) -> str:
+    """Why a server of that name cannot be reached as `server.access` says; empty where it can, or is a trial."""
+    host, _ = split_name(name)
+    is_address = ":" in host or host.replace(".", "").isdigit()
+    if access == "domain" and is_address:
+        return f"server.access is domain, and server.name {name} is an address: take a domain, or access ip"
+    if access not in ("ip", "domain") or trial:
+        return ""
+    if is_address:
+        found = _ip_address(host)
+        reason = "" if found.is_global else "is an address that only its own network knows"
+    elif "." not in host:
+        reason = "is no domain"
+    else:
+        reason = (
+            f"ends in .{host.rpartition('.')[2]}, which no DNS has"
+            if host.rpartition(".")[2] in NOWHERE or host.endswith(".home.arpa")
+            else ""
+        )
+    if not reason:
+        return ""
+    return f"server.name {name} {reason}, so other servers could never reach it; if this is a trial: server.trial"
 
 
 def in_url(host: str) -> str:

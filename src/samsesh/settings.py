@@ -10,9 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from samsesh import names
 from samsesh.fields import (
+    BindAddress,
     DatabaseUrl,
     Duration,
+    HostAddress,
+    HostName,
     MediaAddresses,
+    Network,
     Person,
     Port,
     PortRange,
@@ -39,8 +43,14 @@ class Server(Section):
 
     name: ServerName = "localhost"
     """The Matrix server name, the part behind the colon of every user ID. Permanent once the server has started."""
-    access: Literal["local"] = "local"
-    """Who can reach the server. `local`: this machine only, without TLS, as a trial. Further modes are in the making."""
+    access: Literal["local", "lan", "ip", "domain"] = "local"
+    """Who can reach the server. `local`: this machine, without TLS, as a trial. `lan`: the network it is in, with a
+    certificate of its own. `ip`: the internet, by its address. `domain`: the internet, under a domain."""
+    address: HostAddress | Literal[""] = ""
+    """Address (or name, with `lan`) by which people reach the server with `lan` and `ip`; the public one behind NAT with
+    `domain`. Empty: found."""
+    trial: bool = False
+    """Take a server name with which the server can never talk to others, such as one that no DNS knows."""
     timezone: Timezone = "UTC"
     """Time zone of what people see, such as `Europe/Berlin`. Logs are always in UTC."""
     report_stats: bool = False
@@ -56,6 +66,58 @@ def _port(description: str, protocol: str, service: str, *, public: bool = True)
         description=description,
         json_schema_extra={"protocol": protocol, "service": service, "public": public},
     )
+
+
+class Hosts(Section):
+    """Names of the services under a domain (`server.access = "domain"`); each needs an A or AAAA record."""
+
+    single: HostName | Literal[""] = ""
+    """One host for all: web client, API and calls share it by path. Empty: a host for each."""
+    web: HostName | Literal[""] = ""
+    """Host of the web client. Empty: `chat.` and the server name."""
+    api: HostName | Literal[""] = ""
+    """Host of the Matrix API. Empty: `matrix.` and the server name."""
+    call: HostName | Literal[""] = ""
+    """Host of Element Call. Empty: `call.` and the server name; with a single host, that one at `ports.call`."""
+    rtc: HostName | Literal[""] = ""
+    """Host of the authorization service and LiveKit's signalling. Empty: `rtc.` and the server name."""
+    admin: HostName | Literal[""] = ""
+    """Host at which the admin panel is published. Empty: it is not, and answers on this machine only."""
+    delegation: Literal["here", "elsewhere"] = "here"
+    """Who answers /.well-known/matrix/ at the server name itself. `here`: this server, so its name leads here, too.
+    `elsewhere`: your own web server; `samsesh proxy-config well-known` prints what it has to serve."""
+
+
+class Tls(Section):
+    """https: where certificates come from."""
+
+    mode: Literal["auto", "acme", "internal", "files", "proxy"] = "auto"
+    """`acme`: from Let's Encrypt or another authority. `internal`: of this server's own authority. `files`: your own.
+    `proxy`: a web server of yours in front of this one has them. `auto`: `acme` with `ip` and `domain`, `internal`
+    with `lan`."""
+    email: str = ""
+    """Your address for the certificate authority."""
+    directory: Url | Literal[""] = ""
+    """Address of the ACME directory. Empty: Let's Encrypt."""
+    directory_ca: str = ""
+    """Path of a certificate (PEM) with which a directory of your own is checked."""
+    staging: bool = False
+    """Try with Let's Encrypt's staging server, whose certificates nobody trusts, and whose limits are generous."""
+    certificate: str = ""
+    """With `files`: path of the certificate chain (PEM); relative to the home folder. Read again when it changes."""
+    certificate_key: str = ""
+    """With `files`: path of its private key (PEM)."""
+    hsts: bool = True
+    """With `domain`: tell browsers to come by https only, for a year."""
+
+
+class Proxy(Section):
+    """A web server of yours in front of this one (`tls.mode = "proxy"`)."""
+
+    bind: BindAddress = "127.0.0.1"
+    """Address of this machine at which it is listened to."""
+    trusted: list[Network] = ["127.0.0.1/32", "::1/128"]
+    """Addresses and networks of proxies whose X-Forwarded-For counts. Nobody else's does."""
 
 
 class Ports(Section):
@@ -183,6 +245,12 @@ class Federation(Section):
     """If set, only these servers."""
     deny: list[ServerName] = []
     """Never these servers."""
+    port: Literal["https", "federation"] = "https"
+    """The port that other servers are told: `ports.https` or `ports.federation`."""
+    ca: str = ""
+    """Path of certificates (PEM) of a private authority that other servers may have; beside those of the system."""
+    networks: list[Network] = []
+    """Private networks in which other servers are. Without them, no private address is ever asked."""
 
 
 class RateLimits(Section):
@@ -328,6 +396,9 @@ class Settings(Section):
     """Everything in samsesh.toml."""
 
     server: Server = Server()
+    hosts: Hosts = Hosts()
+    tls: Tls = Tls()
+    proxy: Proxy = Proxy()
     ports: Ports = Field(default_factory=Ports)
     brand: Brand = Field(default_factory=Brand)
     registration: Registration = Registration()
@@ -344,3 +415,11 @@ class Settings(Section):
     synapse: Synapse = Synapse()
     artifacts: Artifacts = Artifacts()
     extra: Extra = Extra()
+
+    @model_validator(mode="after")
+    def _reachable(self) -> "Settings":
+        if problem := names.access_problem(self.server.name, self.server.access, trial=self.server.trial):
+            raise ValueError(problem)
+        if self.tls.mode == "files" and not (self.tls.certificate and self.tls.certificate_key):
+            raise ValueError("tls.mode is files: tls.certificate and tls.certificate_key name them")
+        return self
