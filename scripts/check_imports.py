@@ -12,8 +12,8 @@ LAYERS = (
     ("__init__", "errors", "formats", "names", "networks"),
     ("run", "write"),
     ("home",),
-    ("environment", "facts", "fields", "load", "secrets", "settings"),
-    ("cache", "download"),
+    ("environment", "facts", "fields", "load", "secrets", "settings", "settings_server"),
+    ("access", "cache", "download"),
     ("model",),
     ("artifacts", "clients", "pages", "rtc", "synapse_module"),
     ("services",),
@@ -30,7 +30,7 @@ RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 SIBLINGS = ("services", "engines", "clients", "artifacts", "checks")
 
 # What is pure may not even reach for the machine.
-PURE = ("fields", "model", "plan", "services", "settings")
+PURE = ("access", "fields", "model", "plan", "services", "settings", "settings_server")
 MACHINE = (
     "samsesh.run",
     "samsesh.write",

@@ -17,7 +17,7 @@ import pytest
 from programs import get_programs
 from samsesh.home import SERVICE_USER, Home
 from samsesh.ops.privileges import service_user
-from samsesh.settings import Ports
+from samsesh.settings_server import Ports
 
 NOT_PASSED = (
     "SYNAPSE_",

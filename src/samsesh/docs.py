@@ -7,7 +7,8 @@ from samsesh.environment import DOCUMENT, SECRET_VARIABLES, keys, variable_of
 from samsesh.errors import FAILED
 from samsesh.load import plain
 from samsesh.ops.config import sample, value_of
-from samsesh.settings import Ports, Settings
+from samsesh.settings import Settings
+from samsesh.settings_server import Ports
 from samsesh.write import write_file
 
 MADE = "<!-- Made by `python -m samsesh.docs` from the settings model; do not edit. -->\n\n"

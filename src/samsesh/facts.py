@@ -6,6 +6,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.util import find_spec
@@ -27,6 +28,7 @@ class Facts:
     cores: int
     uid: int
     loopback: tuple[str, ...]  # addresses of this machine's loopback interface
+    addresses: tuple[str, ...]  # by which others reach this machine: one of a family, IPv4 first
     lowest_port: int  # the lowest port this user may bind
     jemalloc: str  # path of the library, "" where there is none
     programs: Mapping[str, str] = field(default_factory=dict)  # name -> path
@@ -74,6 +76,7 @@ def gather() -> Facts:
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1),
         uid=os.geteuid(),
         loopback=_loopback(),
+        addresses=_addresses(),
         lowest_port=_lowest_port(),
         jemalloc=_jemalloc(),
         programs=_programs(),
@@ -125,6 +128,18 @@ def _loopback() -> tuple[str, ...]:
             found.append("::1")
         except OSError:
             pass
+    return tuple(found)
+
+
+def _addresses() -> tuple[str, ...]:
+    """Addresses that this machine has on its way to the internet; nothing is sent. Where no way leads: none."""
+    found = []
+    for family, somewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((somewhere, 9))
+            address = probe.getsockname()[0]
+            if not address.startswith("fe80:"):
+                found.append(address)
     return tuple(found)
 
 

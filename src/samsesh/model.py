@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from samsesh.access import Access
 from samsesh.facts import Facts
 from samsesh.secrets import Secret, Secrets
 from samsesh.settings import Settings
@@ -85,6 +86,7 @@ class Unit:
     version: str = ""
     address: str = ""  # where people reach it, or where it listens
     bad_words: str = ""  # what must not stand in its log behind a start
+    shared: tuple[Path, ...] = ()  # data folders of other units that it works in, too
     spare: bool = False  # the chat goes on without it: its failure is told, and stops nothing
 
 
@@ -173,7 +175,11 @@ def merge(offers: list[Offer]) -> Offer:
 
 
 class Placement(Protocol):
-    """What an engine decides: where files are, where units listen, how they and people reach them."""
+    """What an engine decides: where files are, where units listen, how they reach each other.
+
+    Names of private endpoints: "postgres", "synapse", "synapse-admin" (which also this program reaches), "caddy",
+    "livekit", "rtc-auth". `public`: how a unit listens so that these addresses of the machine reach it.
+    """
 
     def config(self, unit: str) -> Path: ...  # folder of the unit's rendered files
     def data(self, unit: str) -> Path: ...  # folder of what the unit keeps
@@ -181,14 +187,10 @@ class Placement(Protocol):
     def logs(self, unit: str) -> Path: ...  # folder of log files that the unit writes itself
     def operator_file(self, path: str) -> Path: ...  # a file named in the settings
     def logo(self, path: str) -> tuple[bytes, str]: ...  # content and media type of the operator's logo
-    def socket(self, name: str) -> Endpoint: ...  # a private endpoint for units of this server
-    def inner(
-        self, port: str
-    ) -> Endpoint: ...  # where a unit behind the gateway listens, and others reach it
-    def media(self) -> tuple[str, ...]: ...  # addresses that clients send media to
+    def listen(self, name: str) -> Endpoint: ...  # where a unit listens for others of this server
+    def reach(self, name: str) -> Endpoint: ...  # where these others find it
     def own(self, address: str) -> bool: ...  # whether a unit can listen on that address
-    def public(self, port: str) -> tuple[Endpoint, ...]: ...  # where the gateway binds a port of the table
-    def url(self, port: str, scheme: str = "http") -> str: ...  # how people reach a port of the table
+    def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]: ...
     def program(self, name: str) -> str: ...  # path of a program
     def bundle(self, name: str) -> Path | None: ...  # folder of a web bundle, where it is there
     def bundle_page(self, name: str) -> str: ...  # its index.html
@@ -202,6 +204,10 @@ class Context:
     secrets: Secrets
     facts: Facts
     place: Placement
+
+    @property
+    def access(self) -> Access:
+        return Access(self.settings, self.facts.addresses)
 
     @property
     def calls(self) -> bool:

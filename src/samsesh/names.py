@@ -1,9 +1,8 @@
 """Grammars of the names, sizes and times that settings and commands take. Pure functions; errors are ValueError."""
 
 import re
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_network
 from ipaddress import ip_address as _ip_address
-from ipaddress import ip_network
 from math import isfinite
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -28,7 +27,19 @@ BLOCKED_PORTS = frozenset({
 # fmt: on
 # Top-level names that are nobody's (RFC 2606, 6761, 6762, and ICANN's .internal), or commonly used so at home.
 NOWHERE = frozenset(
-    {"test", "example", "invalid", "localhost", "local", "internal", "lan", "home", "corp", "intranet", "private"}
+    {
+        "test",
+        "example",
+        "invalid",
+        "localhost",
+        "local",
+        "internal",
+        "lan",
+        "home",
+        "corp",
+        "intranet",
+        "private",
+    }
 )
 DEEPEST = 20  # tables within tables of [extra]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
@@ -85,14 +96,19 @@ def ip_address(value: str) -> str:
 
 def host_name(value: str) -> str:
     """A host name of DNS in lower case, without a port."""
-    if value != server_name(value) or ":" in value or value.replace(".", "").isdigit():
+    if ":" in server_name(value) or is_address(value):
         raise ValueError("a host name is wanted, such as 'chat.example.org'")
     return value
 
 
+def is_address(host: str) -> bool:
+    """Whether a host is written as an address (without brackets)."""
+    return ":" in host or host.replace(".", "").isdigit()
+
+
 def host_address(value: str) -> str:
     """A host name or an address, as `ip_address` has it."""
-    return ip_address(value) if ":" in value or value.replace(".", "").isdigit() else host_name(value)
+    return ip_address(value) if is_address(value) else host_name(value)
 
 
 def bind_address(value: str) -> str:
@@ -118,22 +134,19 @@ def split_name(name: str) -> tuple[str, int | None]:
 def access_problem(name: str, access: str, *, trial: bool) -> str:
     """Why a server of that name cannot be reached as `server.access` says; empty where it can, or is a trial."""
     host, _ = split_name(name)
-    is_address = ":" in host or host.replace(".", "").isdigit()
-    if access == "domain" and is_address:
+    if access == "domain" and is_address(host):
         return f"server.access is domain, and server.name {name} is an address: take a domain, or access ip"
     if access not in ("ip", "domain") or trial:
         return ""
-    if is_address:
+    if is_address(host):
         found = _ip_address(host)
         reason = "" if found.is_global else "is an address that only its own network knows"
     elif "." not in host:
         reason = "is no domain"
     else:
-        reason = (
-            f"ends in .{host.rpartition('.')[2]}, which no DNS has"
-            if host.rpartition(".")[2] in NOWHERE or host.endswith(".home.arpa")
-            else ""
-        )
+        top = host.rpartition(".")[2]
+        nowhere = top in NOWHERE or host.endswith(".home.arpa")
+        reason = f"ends in .{top}, which the internet's DNS does not have" if nowhere else ""
     if not reason:
         return ""
     return f"server.name {name} {reason}, so other servers could never reach it; if this is a trial: server.trial"

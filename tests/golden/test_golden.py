@@ -39,6 +39,7 @@ TOLD = Facts(
     cores=2,
     uid=1000,
     loopback=("127.0.0.1", "::1"),
+    addresses=("203.0.113.7", "2001:db8::7"),
     lowest_port=1024,
     jemalloc="/usr/lib/libjemalloc.so.2",
     programs={

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import give_to_service_user
 from samsesh.home import Home
-from samsesh.settings import Ports
+from samsesh.settings_server import Ports
 
 COMMAND = [sys.executable, "-m", "samsesh"]
 

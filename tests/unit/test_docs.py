@@ -12,7 +12,8 @@ from samsesh.errors import FAILED
 from samsesh.home import Home
 from samsesh.load import load, plain
 from samsesh.ops.config import sample, value_of
-from samsesh.settings import Ports, Settings
+from samsesh.settings import Settings
+from samsesh.settings_server import Ports
 
 CHECKOUT = Path(__file__).parents[2]
 

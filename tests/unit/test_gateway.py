@@ -12,7 +12,8 @@ import pytest
 
 from samsesh.facts import gather
 from samsesh.model import Endpoint, Route
-from samsesh.services import gateway
+from samsesh.services.gateway.caddy import log_encoder
+from samsesh.services.gateway.handlers import route_json
 
 CADDY = gather().programs.get("caddy", "")
 
@@ -30,11 +31,11 @@ def test_no_token_of_an_address_is_logged(tmp_path: Path) -> None:
     """LiveKit's tokens stand in addresses, since browsers send them no other way: what Caddy logs of one has none."""
     with socket.create_server(("127.0.0.1", 0)) as backend, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        route = gateway._route(Route("livekit", upstream=Endpoint(*backend.getsockname())))
+        route = route_json(Route("livekit", upstream=Endpoint(*backend.getsockname())))
         port = free.getsockname()[1]
         free.close()
         server = {"listen": [f"127.0.0.1:{port}"], "automatic_https": {"disable": True}, "routes": [route]}
-        log = {"writer": {"output": "stderr"}, "encoder": gateway._encoder(), "level": "WARN"}
+        log = {"writer": {"output": "stderr"}, "encoder": log_encoder(), "level": "WARN"}
         config = {
             "admin": {"disabled": True},
             "logging": {"logs": {"default": log}},

@@ -14,7 +14,8 @@ import pytest
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home
 from samsesh.ops import service, systemd
-from samsesh.settings import Ports, Settings
+from samsesh.settings import Settings
+from samsesh.settings_server import Ports
 
 LAUNCHER = {"SAMSESH_LAUNCHER": "/opt/samsesh/samsesh"}
 GOLDEN = Path(__file__).parent / "test_service_system.golden"

@@ -9,7 +9,8 @@ from samsesh.errors import SettingsError
 from samsesh.home import Home
 from samsesh.load import load
 from samsesh.ops import setup
-from samsesh.settings import Ports, Settings
+from samsesh.settings import Settings
+from samsesh.settings_server import Ports
 
 
 @pytest.fixture

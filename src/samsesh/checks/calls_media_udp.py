@@ -3,7 +3,6 @@
 from samsesh import caller
 from samsesh.clients import participant
 from samsesh.diagnosis import Patient, Result
-from samsesh.engines.native.placement import NativePlacement
 from samsesh.ops.server import Server
 
 TITLE = "sound over UDP"
@@ -42,7 +41,7 @@ def judged(server: Server, call: participant.Call) -> Result:
 
 def _addresses(server: Server, call: participant.Call, told: str) -> Result:
     """Media may only go to addresses that the settings name, else what works here does not work elsewhere."""
-    named = set(NativePlacement(server.home, server.settings, server.facts).media())
+    named = set(server.access.addresses)
     other = {pair.remote_host for pair in call.pairs} - named
     if other:
         return Result(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from samsesh.diagnosis import Patient, Result, aside
 from samsesh.ops.server import Server
-from samsesh.settings import Ports
+from samsesh.settings_server import Ports
 
 TITLE = "ports"
 TABLES = {"tcp": "0A", "udp": "07"}  # the state of a listening socket, of one that is bound and not connected

@@ -8,7 +8,7 @@ import httpx2
 
 from samsesh.diagnosis import Patient, Result
 from samsesh.ops.server import Server
-from samsesh.services import gateway
+from samsesh.services.gateway import well_known
 
 TITLE = "discovery documents"
 GROUPS = ("basics",)
@@ -56,7 +56,7 @@ def expected(server: Server) -> dict[str, Mapping[str, Any]]:
     return {
         "client": offer.well_known_client,
         "server": offer.well_known_server,
-        "support": gateway.support(server.settings),
+        "support": well_known.support(server.settings),
     }
 
 

@@ -13,7 +13,8 @@ from samsesh import names
 from samsesh.errors import SamseshError
 from samsesh.home import Home
 from samsesh.ops import setup as ops
-from samsesh.settings import Ports, Settings
+from samsesh.settings import Settings
+from samsesh.settings_server import Ports
 
 INTERRUPTED = 130
 _NOT_YET_PUBLIC = (

@@ -8,6 +8,7 @@ from typing import Any
 
 from samsesh import facts as machine
 from samsesh import secrets as kept
+from samsesh.access import Access
 from samsesh.engines.native import NativeEngine
 from samsesh.engines.native.placement import NativePlacement
 from samsesh.facts import Facts
@@ -32,6 +33,10 @@ class Server:
     engine: NativeEngine
     loaded: Loaded
     say: Callable[[str], None] | None = None  # tells people that a change waits for another
+
+    @property
+    def access(self) -> Access:
+        return Access(self.settings, self.facts.addresses)
 
     @property
     def warnings(self) -> tuple[str, ...]:

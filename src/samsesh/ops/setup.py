@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from samsesh import names, secrets
 from samsesh.errors import SettingsError
 from samsesh.home import Home
-from samsesh.settings import Ports, Settings
+from samsesh.settings import Settings
+from samsesh.settings_server import Ports
 
 Answers = dict[str, Any]  # dotted name of a setting -> value
 

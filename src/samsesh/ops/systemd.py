@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from samsesh.home import SERVICE_USER, Home
-from samsesh.settings import Ports, Settings
+from samsesh.settings import Settings
+from samsesh.settings_server import Ports
 
 UnitData = Mapping[str, Mapping[str, str | list[str]]]
 

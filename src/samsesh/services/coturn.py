@@ -32,7 +32,7 @@ CLOSED_SINCE = (4, 18)  # so are those against DTLS and the command line
 
 
 def _turn(context: Context) -> Turn | None:
-    settings, media = context.settings, context.place.media()
+    settings, media = context.settings, context.access.addresses
     if not settings.turn.enabled or "turnserver" not in context.facts.programs:
         return None
     loopback = all(address in LOOPBACK for address in media)
@@ -96,7 +96,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
 
 def _listening(context: Context) -> list[str]:
     """Addresses of this machine that coturn listens on."""
-    media = context.place.media()
+    media = context.access.addresses
     if all(address in LOOPBACK for address in media):
         return list(context.facts.loopback)  # `localhost` may be either
     if not all(context.place.own(address) for address in media):
@@ -113,9 +113,11 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
     place, settings = context.place, context.settings
     version = _version(context)
     low, high = settings.ports.relay()
-    outer = [address for address in place.media() if not place.own(address)]
+    outer = [address for address in context.access.addresses if not place.own(address)]
     v4_only = version < CANONICAL_SINCE
-    relays = [] if outer else [address for address in place.media() if not (v4_only and ":" in address)]
+    relays = (
+        [] if outer else [address for address in context.access.addresses if not (v4_only and ":" in address)]
+    )
     hardened = HARDENED_SINCE <= version < DEFAULTS_SINCE
     conf: dict[str, str | int | bool | list[str]] = {
         "listening-ip": _listening(context),

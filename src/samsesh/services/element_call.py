@@ -31,7 +31,7 @@ def offer(context: Context) -> Offer:
             Route("call", root=folder, rewrite={"*": "/index.html"}, headers=headers, order=90),
         ),
         files=tuple(File(folder / name, content, live=True) for name, content in sorted(files.items())),
-        addresses={"call": place.url("call")},
+        addresses={"call": context.access.url("call")},
     )
 
 
@@ -53,7 +53,7 @@ def _off(context: Context) -> Off:
 
 
 def _facts(context: Context) -> call.CallFacts:
-    settings, url = context.settings, context.place.url
+    settings, url = context.settings, context.access.url
     logo, logo_type = context.logo
     return call.CallFacts(
         brand=settings.brand.name,

@@ -11,7 +11,7 @@ def offer(context: Context) -> Offer:
     return Offer(
         routes=(Route("call", answer=(302, ""), headers={"Location": f"https://{domain}/"}),),
         well_known_client={"im.vector.riot.jitsi": preferred, "io.element.jitsi": preferred},  # both are read
-        addresses={"call": context.place.url("call")},
+        addresses={"call": context.access.url("call")},
     )
 
 

@@ -23,13 +23,13 @@ def offer(context: Context) -> Offer:
             Route(
                 "livekit",
                 ("/rtc", "/rtc/*"),
-                upstream=context.place.inner("livekit_inner"),
-                before=(context.place.inner("rtc_auth_inner"), "/rejoin"),
+                upstream=context.place.reach("livekit"),
+                before=(context.place.reach("rtc-auth"), "/rejoin"),
                 order=20,
             ),
-            Route("livekit", upstream=context.place.inner("livekit_inner")),
+            Route("livekit", upstream=context.place.reach("livekit")),
         ),
-        addresses={"livekit": context.place.url("livekit", "ws")},
+        addresses={"livekit": context.access.url("livekit", "ws")},
     )
 
 
@@ -57,7 +57,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             name="livekit",
             title="call server (LiveKit)",
             command=(place.program("livekit-server"), "--config", str(config.path)),
-            probe=Probe("http", place.inner("livekit_inner"), "/", seconds=60),
+            probe=Probe("http", place.listen("livekit"), "/", seconds=60),
             files=(config, keys, *([secret] if secret else [])),
             folders=(place.data("livekit"),),
             env={FOLDER: str(keys.path.parent)},
@@ -65,7 +65,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             spare=True,
             stop_seconds=3,  # on TERM it would wait until every call has ended; clients reconnect by themselves
             version=context.facts.versions.get("livekit-server", ""),
-            address=place.url("livekit", "ws"),
+            address=context.access.url("livekit", "ws"),
         ),
     )
 
@@ -75,8 +75,8 @@ def livekit_yaml(
 ) -> dict[str, Any]:
     """The whole of livekit.yaml."""
     place = context.place
-    inner = place.inner("livekit_inner")
-    webhook = place.inner("rtc_auth_inner")
+    inner = place.listen("livekit")
+    webhook = place.reach("rtc-auth")
     return {
         "port": inner.port,
         "bind_addresses": [inner.host],
@@ -89,7 +89,7 @@ def livekit_yaml(
 
 
 def _rtc(context: Context, turn: Turn | None, relay_secret: File | None) -> dict[str, Any]:
-    calls, ports, media = context.settings.calls, context.settings.ports, context.place.media()
+    calls, ports, media = context.settings.calls, context.settings.ports, context.access.addresses
     rtc: dict[str, Any] = {
         "tcp_port": ports.of("livekit_tcp"),
         "udp_port": ports.of("livekit_udp"),
@@ -119,8 +119,8 @@ def _turn_servers(turn: Turn, secret_file: str) -> list[dict[str, Any]]:
 
 def _binds(context: Context) -> tuple[tuple[str, Endpoint], ...]:
     ports = context.settings.ports
-    media = [address for address in context.place.media() if context.place.own(address)] or ["0.0.0.0"]  # noqa: S104
+    media = [address for address in context.access.addresses if context.place.own(address)] or ["0.0.0.0"]  # noqa: S104
     udp = [("livekit_udp", Endpoint(host, ports.of("livekit_udp"), protocol="udp")) for host in media]
     # LiveKit takes no address for its TCP port: it listens on all. Nobody gets past its ICE without a call's own secret.
     tcp = ("livekit_tcp", Endpoint("0.0.0.0", ports.of("livekit_tcp")))  # noqa: S104
-    return (("livekit_inner", context.place.inner("livekit_inner")), tcp, *udp)
+    return (("livekit_inner", context.place.listen("livekit")), tcp, *udp)

@@ -12,7 +12,7 @@ MB = 1024 * 1024
 
 
 def _socket(context: Context) -> Endpoint:
-    return context.place.socket(f".s.PGSQL.{PORT}")
+    return context.place.listen("postgres")
 
 
 def offer(context: Context) -> Offer:

@@ -11,13 +11,13 @@ PATHS = ("/sfu/get", "/get_token", "/delegate_delayed_leave", "/healthz")
 def offer(context: Context) -> Offer:
     if not context.calls:
         return Offer()
-    url = context.place.url("rtc_auth")
+    url = context.access.url("rtc_auth")
     focus = {"type": "livekit", "livekit_service_url": url}
     headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "application/json"}
     return Offer(
         rtc_service=url,
         routes=(
-            Route("rtc_auth", PATHS, upstream=context.place.inner("rtc_auth_inner"), order=20),
+            Route("rtc_auth", PATHS, upstream=context.place.reach("rtc-auth"), order=20),
             Route(
                 "rtc_auth",
                 answer=(404, '{"errcode":"M_NOT_FOUND","error":"Not found"}'),
@@ -42,15 +42,15 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             name="rtc-auth",
             title="call authorization",
             command=(place.program("python"), "-I", "-m", "samsesh", "rtc-auth"),
-            probe=Probe("http", place.inner("rtc_auth_inner"), "/healthz", seconds=60),
+            probe=Probe("http", place.listen("rtc-auth"), "/healthz", seconds=60),
             files=(keys,),
             folders=(place.data("rtc-auth"),),
             env=_environment(context, offer, str(keys.path)),
-            binds=(("rtc_auth_inner", place.inner("rtc_auth_inner")),),
+            binds=(("rtc_auth_inner", place.listen("rtc-auth")),),
             spare=True,
             stop_seconds=15,
             version=__version__,
-            address=place.url("rtc_auth"),
+            address=context.access.url("rtc_auth"),
         ),
     )
 
@@ -59,14 +59,14 @@ def _environment(context: Context, offer: Offer, keys: str) -> dict[str, str]:
     place, settings = context.place, context.settings
     assert offer.admin_api is not None  # synapse.py always offers one
     return {
-        "LIVEKIT_URL": place.url("livekit", "ws"),
+        "LIVEKIT_URL": context.access.url("livekit", "ws"),
         "LIVEKIT_KEY_FILE": keys,
         "LIVEKIT_FULL_ACCESS_HOMESERVERS": ",".join([settings.server.name, *settings.calls.full_access]),
-        "LIVEKIT_JWT_BIND": str(place.inner("rtc_auth_inner")),
+        "LIVEKIT_JWT_BIND": str(place.listen("rtc-auth")),
         "SAMSESH_RTC_STRICT": "yes",
         "SAMSESH_RTC_HOMESERVER": settings.server.name,
         "SAMSESH_RTC_HOMESERVER_URL": str(offer.admin_api),
-        "SAMSESH_RTC_LIVEKIT_API_URL": f"http://{place.inner('livekit_inner')}",
+        "SAMSESH_RTC_LIVEKIT_API_URL": f"http://{place.reach('livekit')}",
         "SAMSESH_RTC_STATE": str(place.data("rtc-auth") / "leaves.sqlite"),
         "SAMSESH_RTC_UPDATE_OWN_METADATA": _word(settings.calls.update_own_metadata),
         "SAMSESH_RTC_ONLY_FULL_ACCESS_PUBLISH": _word(not settings.calls.guests_publish),

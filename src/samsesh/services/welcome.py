@@ -10,7 +10,7 @@ from samsesh.pages import PageFacts
 def offer(context: Context) -> Offer:
     facts = _facts(context)
     web, admin = context.place.config("web"), context.place.config("admin")
-    url = context.place.url
+    url = context.access.url
     return Offer(
         routes=(
             Route("web", root=web, rewrite={"/register": "/register.html"}, headers=pages.web_headers(facts)),
@@ -30,7 +30,7 @@ def _files(folder: Path, rendered: dict[str, bytes]) -> tuple[File, ...]:
 
 
 def _facts(context: Context) -> PageFacts:
-    settings, url = context.settings, context.place.url
+    settings, url = context.settings, context.access.url
     logo, logo_type = context.logo
     return PageFacts(
         brand=settings.brand.name,

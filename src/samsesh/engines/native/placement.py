@@ -9,6 +9,8 @@ from samsesh.home import Home
 from samsesh.model import Endpoint
 from samsesh.settings import Settings
 
+PORTS = {"livekit": "livekit_inner", "rtc-auth": "rtc_auth_inner"}  # what cannot listen on a socket
+SOCKETS = {"postgres": ".s.PGSQL.5432"}  # PostgreSQL names its own
 LOGO_BYTES = 1024 * 1024
 
 
@@ -51,23 +53,18 @@ class NativePlacement:
             return content, "image/svg+xml"
         raise SettingsError(f"brand.logo ({path}) is neither png nor svg", "convert it to one of these")
 
-    def socket(self, name: str) -> Endpoint:
-        return Endpoint(socket=self.home.runtime_dir() / name)
+    def listen(self, name: str) -> Endpoint:
+        if name in PORTS:
+            return Endpoint("127.0.0.1", self.settings.ports.of(PORTS[name]))
+        return Endpoint(socket=self.home.runtime_dir() / SOCKETS.get(name, f"{name}.sock"))
 
-    def inner(self, port: str) -> Endpoint:
-        return Endpoint("127.0.0.1", self.settings.ports.of(port))
-
-    def media(self) -> tuple[str, ...]:
-        return tuple(self.settings.calls.media_addresses) or ("127.0.0.1",)
+    reach = listen
 
     def own(self, address: str) -> bool:
         return own_address(address)
 
-    def public(self, port: str) -> tuple[Endpoint, ...]:
-        return tuple(Endpoint(host, self.settings.ports.of(port)) for host in self.facts.loopback)
-
-    def url(self, port: str, scheme: str = "http") -> str:
-        return f"{scheme}://localhost:{self.settings.ports.of(port)}"
+    def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]:
+        return tuple(Endpoint(address, port) for address in addresses)
 
     def program(self, name: str) -> str:
         found = self.facts.programs.get(name)

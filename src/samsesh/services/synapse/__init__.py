@@ -9,16 +9,8 @@ CORS = {"Access-Control-Allow-Origin": "*"}
 UNRECOGNIZED = '{"errcode":"M_UNRECOGNIZED","error":"Unrecognized request"}'
 
 
-def _public_socket(context: Context) -> Endpoint:
-    return context.place.socket("synapse.sock")
-
-
-def _private_socket(context: Context) -> Endpoint:
-    return context.place.socket("synapse-admin.sock")
-
-
 def offer(context: Context) -> Offer:
-    url = context.place.url("api")
+    access, synapse = context.access, context.place.reach("synapse")
     json_headers = {**CORS, "Content-Type": "application/json"}
     return Offer(
         routes=(
@@ -30,13 +22,24 @@ def offer(context: Context) -> Offer:
                 headers=json_headers,
                 order=10,
             ),
-            Route("api", ("/_matrix/*", "/_synapse/client/*"), upstream=_public_socket(context), order=20),
-            Route("api", ("/",), answer=(302, ""), headers={"Location": context.place.url("web")}, order=30),
+            Route("api", ("/_matrix/*", "/_synapse/client/*"), upstream=synapse, order=20),
+            Route("api", ("/",), answer=(302, ""), headers={"Location": access.url("web")}, order=30),
             Route("api", answer=(404, UNRECOGNIZED), headers=json_headers, order=90),
+            *(_federation(synapse, json_headers) if access.federates else ()),
         ),
-        well_known_client={"m.homeserver": {"base_url": url}},
-        admin_api=_private_socket(context),
-        addresses={"homeserver": url},
+        well_known_client={"m.homeserver": {"base_url": access.url("api")}},
+        well_known_server={"m.server": access.federation_server} if access.federates else {},
+        admin_api=context.place.reach("synapse-admin"),
+        addresses={"homeserver": access.url("api")},
+    )
+
+
+def _federation(synapse: Endpoint, headers: dict[str, str]) -> tuple[Route, ...]:
+    """What other servers ask (spec: Server-Server API), and nothing else, at the federation port."""
+    asked = ("/_matrix/federation/*", "/_matrix/key/*")
+    return (
+        Route("federation", asked, upstream=synapse, order=20),
+        Route("federation", answer=(404, UNRECOGNIZED), headers=headers, order=90),
     )
 
 
@@ -45,7 +48,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     place = context.place
     config = File(
         place.config("synapse") / "homeserver.yaml",
-        to_yaml(homeserver_yaml(context, offer, _public_socket(context), _private_socket(context))),
+        to_yaml(homeserver_yaml(context, offer)),
     )
     log = File(place.config("synapse") / "log.yaml", to_yaml(log_config(context)))
     jemalloc = {"LD_PRELOAD": context.facts.jemalloc} if context.facts.jemalloc else {}
@@ -60,7 +63,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 "--config-path",
                 str(config.path),
             ),
-            probe=Probe("http", _private_socket(context), "/health", seconds=180),
+            probe=Probe("http", place.listen("synapse-admin"), "/health", seconds=180),
             files=(
                 config,
                 log,
@@ -73,6 +76,6 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             env={**jemalloc, "SAMSESH_VERSION": __version__},
             stop_seconds=60,
             version=context.facts.versions.get("matrix-synapse", ""),
-            address=place.url("api"),
+            address=context.access.url("api"),
         ),
     )

@@ -30,15 +30,15 @@ PRIVATE_RANGES = [
 ]
 
 
-def homeserver_yaml(context: Context, offer: Offer, public: Endpoint, private: Endpoint) -> dict[str, Any]:
+def homeserver_yaml(context: Context, offer: Offer) -> dict[str, Any]:
     """The whole of homeserver.yaml."""
     settings = context.settings
     ours = {
         **_identity(context),
-        **_listeners(settings, public, private),
+        **_listeners(context),
         **_database(offer),
         **_accounts(settings),
-        **_federation(settings),
+        **_federation(context),
         **_media(context),
         **_retention(settings),
         **_rates(settings),
@@ -71,7 +71,7 @@ def _identity(context: Context) -> dict[str, Any]:
     place = context.place
     return {
         "server_name": context.settings.server.name,
-        "public_baseurl": context.place.url("api") + "/",
+        "public_baseurl": context.access.url("api") + "/",
         "report_stats": context.settings.server.report_stats,
         "signing_key_path": str(place.secret("signing_key")),
         "macaroon_secret_key_path": str(place.secret("macaroon_key")),
@@ -81,21 +81,25 @@ def _identity(context: Context) -> dict[str, Any]:
     }
 
 
-def _listeners(settings: Settings, public: Endpoint, private: Endpoint) -> dict[str, Any]:
+def _listeners(context: Context) -> dict[str, Any]:
     # openid answers who a call's token belongs to; it is needed where federation is off, too.
-    names_ = ["client", "openid"]
+    private = ["client", "openid"]
+    public = [*private, "federation"] if context.access.federates else private
 
-    def listener(endpoint: Endpoint) -> dict[str, Any]:
-        resources = [{"names": names_, "compress": False}]
+    def listener(endpoint: Endpoint, resources: list[str]) -> dict[str, Any]:
+        if endpoint.socket:
+            where: dict[str, Any] = {"path": str(endpoint.socket), "mode": 0o600}
+        else:
+            where = {"port": endpoint.port, "bind_addresses": [endpoint.host]}
         return {
             "type": "http",
-            "path": str(endpoint.socket),
-            "mode": 0o600,
+            **where,
             "x_forwarded": True,
-            "resources": resources,
+            "resources": [{"names": resources, "compress": False}],
         }
 
-    return {"listeners": [listener(public), listener(private)]}
+    listen = context.place.listen
+    return {"listeners": [listener(listen("synapse"), public), listener(listen("synapse-admin"), private)]}
 
 
 def _database(offer: Offer) -> dict[str, Any]:
@@ -129,10 +133,17 @@ def _accounts(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _federation(settings: Settings) -> dict[str, Any]:
+def _federation(context: Context) -> dict[str, Any]:
     """A local server is an island; nobody else's key server is asked in any mode."""
+    wanted = context.settings.federation
+    allowed = wanted.allow if context.access.federates else []
+    more: dict[str, Any] = {} if allowed is None else {"federation_domain_whitelist": allowed}
+    if wanted.networks:
+        more["ip_range_whitelist"] = wanted.networks
+    if wanted.ca:
+        more["federation_custom_ca_list"] = [str(context.place.operator_file(wanted.ca))]
     return {
-        "federation_domain_whitelist": [],
+        **more,
         "trusted_key_servers": [],
         "suppress_key_server_warning": True,
         "federation_client_minimum_tls_version": "1.2",

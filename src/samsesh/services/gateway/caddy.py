@@ -1,0 +1,165 @@
+"""Caddy's configuration as data: which servers, for which hosts, with which certificates."""
+
+from typing import Any
+
+from samsesh import names
+from samsesh.access import LOCAL
+from samsesh.model import Context, Endpoint, Offer, Route
+from samsesh.services.gateway import tls
+from samsesh.services.gateway.handlers import error_answer, redirect, route_json
+from samsesh.services.gateway.well_known import well_known
+
+SMALLEST_LIMIT = 200 * 65_536  # Synapse takes as much for a transaction of federation
+READY = "/_samsesh/ready"
+YEAR = 31_536_000
+
+
+def caddy_json(context: Context, offer: Offer) -> dict[str, Any]:
+    admin = context.place.listen("caddy")
+    http: dict[str, Any] = {"grace_period": "5s", "servers": _servers(context, offer)}
+    if context.access.certificates:
+        ports = context.settings.ports
+        http |= {"http_port": ports.of("http"), "https_port": ports.of("https")}
+    return {
+        "admin": {"listen": f"unix/{admin.socket}|0600", "config": {"persist": False}},
+        "logging": {
+            "logs": {"default": {"writer": {"output": "stderr"}, "encoder": log_encoder(), "level": "WARN"}}
+        },
+        "storage": {"module": "file_system", "root": str(context.place.data("gateway"))},
+        "apps": {"http": http, **tls.apps(context)},
+    }
+
+
+def listeners(context: Context, offer: Offer) -> list[str]:
+    """Those that are there in this mode and have a route."""
+    used = {route.listener for route in (*offer.routes, *well_known(context, offer))}
+    return [name for name in context.access.sites() if name in used]
+
+
+def redirects(context: Context) -> bool:
+    """Whether the plain http port leads to https."""
+    return bool(context.access.certificates) and context.access.mode in ("ip", "domain")
+
+
+def _servers(context: Context, offer: Offer) -> dict[str, Any]:
+    """One of Caddy's servers for each port; several of our listeners may share one by host and path."""
+    access, routes = context.access, (*offer.routes, *well_known(context, offer))
+    by_port: dict[int, list[str]] = {}
+    for name in listeners(context, offer):
+        by_port.setdefault(port(context, name), []).append(name)
+    servers = {names_[0]: _server(context, names_, routes) for names_ in by_port.values()}
+    if redirects(context):
+        servers["http"] = _redirecting(context)
+        if access.mode == "ip":
+            servers["https"] = _leading_to_web(context)
+    return servers
+
+
+def port(context: Context, listener: str) -> int:
+    """The port at which the gateway is open for a listener; behind a proxy it is another than people's."""
+    if context.access.proxied:
+        return context.settings.ports.of(listener)
+    return context.access.site(listener).port
+
+
+def log_encoder() -> dict[str, Any]:
+    """UTC, as every log of ours begins with. Without queries: browsers can send LiveKit's tokens in nothing else."""
+    query = {"filter": "regexp", "regexp": r"\?.*", "value": "?..."}
+    console = {"format": "console", "time_format": "2006-01-02 15:04:05.000", "level_format": "upper"}
+    return {"format": "filter", "wrap": console, "fields": {"request>uri": query}}
+
+
+def _server(context: Context, listeners_: list[str], routes: tuple[Route, ...]) -> dict[str, Any]:
+    """The server of one port, with the routes of all its listeners."""
+    first, number = listeners_[0], port(context, listeners_[0])
+    size = max(names.size(context.settings.media.upload_size), SMALLEST_LIMIT)  # Synapse hangs up above
+    ready = Route(first, (READY,), answer=(200, "ready"))
+    return {
+        **_open(context, first, number),
+        "read_header_timeout": "20s",
+        "idle_timeout": "5m",
+        "routes": [
+            *_strict_transport(context, number),
+            {"handle": [{"handler": "request_body", "max_size": size}]},
+            route_json(ready),
+            *_routes(context, listeners_, routes),
+        ],
+        "errors": {"routes": [{"handle": [error_answer()]}]},
+    }
+
+
+def _routes(context: Context, listeners_: list[str], routes: tuple[Route, ...]) -> list[dict[str, Any]]:
+    """All routes of a port. Where listeners share it, by host; where they share that, too, by path."""
+    sites = {name: context.access.site(name) for name in listeners_}
+    alone = len(listeners_) == 1
+    found = []
+    for name in sorted(listeners_, key=lambda name: (not sites[name].path, name == "web")):
+        below = any(other == "web" and sites[other].host == sites[name].host for other in listeners_)
+        for route in sorted((one for one in routes if one.listener == name), key=lambda one: one.order):
+            if below and name == "api" and route.paths in ((), ("/",)):
+                continue  # at its own host the API answers everything; here the web client is behind it
+            found.append(route_json(route, None if alone else sites[name]))
+    return found
+
+
+def _open(context: Context, listener: str, number: int) -> dict[str, Any]:
+    """Where a server listens, and what it speaks there."""
+    access = context.access
+    addresses = context.place.public(access.bound(listener, context.facts.loopback), number)
+    listening: dict[str, Any] = {
+        "listen": [_address(endpoint) for endpoint in addresses],
+        "automatic_https": {"disable": True},
+    }
+    if access.certificates and access.site(listener).host != LOCAL:
+        https = number == context.settings.ports.of("https")
+        return {
+            **listening,
+            "protocols": ["h1", "h2", *(["h3"] if https else [])],
+            "tls_connection_policies": tls.policies(access),
+            # Who comes to it with plain http is led to https.
+            "listener_wrappers": [{"wrapper": "http_redirect"}, {"wrapper": "tls"}],
+        }
+    if access.proxied:
+        trusted = {"source": "static", "ranges": context.settings.proxy.trusted}
+        listening |= {"trusted_proxies": trusted, "trusted_proxies_strict": 1}
+    return {**listening, "protocols": ["h1", "h2c"]}
+
+
+def _strict_transport(context: Context, number: int) -> list[dict[str, Any]]:
+    access = context.access
+    wanted = access.mode == "domain" and access.certificates == "acme" and context.settings.tls.hsts
+    if not wanted or context.settings.tls.staging or number != context.settings.ports.of("https"):
+        return []
+    header = {"Strict-Transport-Security": [f"max-age={YEAR}"]}
+    return [{"handle": [{"handler": "headers", "response": {"set": header, "deferred": True}}]}]
+
+
+def _redirecting(context: Context) -> dict[str, Any]:
+    """Plain http, where browsers come first; Caddy answers the certificate authority's questions there by itself."""
+    number = context.settings.ports.of("http")
+    addresses = context.place.public(context.access.bound("web", context.facts.loopback), number)
+    https = context.settings.ports.of("https")
+    suffix = "" if https == 443 else f":{https}"
+    return {
+        "listen": [_address(endpoint) for endpoint in addresses],
+        "automatic_https": {"disable": True},
+        "protocols": ["h1"],
+        "routes": [
+            route_json(Route("http", (READY,), answer=(200, "ready"))),
+            {"handle": [redirect(f"https://{{http.request.host}}{suffix}{{http.request.uri}}")]},
+        ],
+    }
+
+
+def _leading_to_web(context: Context) -> dict[str, Any]:
+    """The https port of a server without a domain."""
+    return {
+        **_open(context, "web", context.settings.ports.of("https")),
+        "routes": [{"handle": [redirect(context.access.url("web") + "{http.request.uri}")]}],
+    }
+
+
+def _address(endpoint: Endpoint) -> str:
+    """With its family: else Go takes `[::]` for both."""
+    family = "tcp6" if ":" in endpoint.host else "tcp4"
+    return f"{family}/{names.in_url(endpoint.host)}:{endpoint.port}"

@@ -1,0 +1,97 @@
+"""One route of the gateway as Caddy's handlers (its documentation: JSON Config Structure, http.handlers)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from samsesh.access import Site
+from samsesh.model import Endpoint, Route
+
+
+def route_json(route: Route, site: Site | None = None) -> dict[str, Any]:
+    """A route as Caddy takes it; with `site`, for requests to that host and below that path only."""
+    handlers: list[dict[str, Any]] = []
+    prefix = site.path if site else ""
+    if prefix:
+        handlers.append({"handler": "rewrite", "strip_path_prefix": prefix})
+    if route.headers and route.answer is None:
+        handlers.append(_headers(route.headers))
+    if route.before is not None:
+        handlers.append(_ask(*route.before))
+    if route.upstream is not None:
+        handlers.append(_proxy(route.upstream))
+    elif route.root is not None:
+        handlers.extend(_files(route))
+    elif route.answer is not None:
+        status, body = route.answer
+        headers = {name: [value] for name, value in route.headers.items()}
+        handlers.append(
+            {"handler": "static_response", "status_code": status, "body": body, "headers": headers}
+        )
+    match = {
+        **({"host": [site.host]} if site else {}),
+        **({"path": [prefix + path for path in route.paths or ("/*",)]} if route.paths or prefix else {}),
+    }
+    return {**({"match": [match]} if match else {}), "handle": handlers, "terminal": True}
+
+
+def _headers(headers: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "handler": "headers",
+        "response": {"set": {name: [value] for name, value in headers.items()}, "deferred": True},
+    }
+
+
+def _proxy(upstream: Endpoint) -> dict[str, Any]:
+    """Answers are passed on as they come (long polls, streams); no limit on how long one may take.
+
+    Caddy sets X-Forwarded-For to the client's address itself and believes no client's own header.
+    """
+    dial = f"unix/{upstream.socket}" if upstream.socket else f"{upstream.host}:{upstream.port}"
+    return {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": dial}],
+        "flush_interval": -1,
+        "load_balancing": {"try_duration": "5s", "try_interval": "200ms"},  # a restart behind us is no error
+        "transport": {
+            "protocol": "http",
+            "keep_alive": {"idle_timeout": "90s", "max_idle_conns_per_host": 64},
+        },
+    }
+
+
+def _ask(upstream: Endpoint, path: str) -> dict[str, Any]:
+    """A question with the request's query before it is passed on (what a Caddyfile calls forward_auth)."""
+    return {
+        **_proxy(upstream),
+        "rewrite": {"method": "GET", "uri": f"{path}?{{http.request.uri.query}}"},
+        "headers": {"request": {"delete": ["Connection", "Upgrade"]}},
+        "handle_response": [{"match": {"status_code": [2]}, "routes": [{"handle": [{"handler": "vars"}]}]}],
+    }
+
+
+def _files(route: Route) -> list[dict[str, Any]]:
+    rewrites = [
+        {"match": [{"path": [path]}], "handle": [{"handler": "rewrite", "uri": target}]}
+        for path, target in route.rewrite.items()
+    ]
+    files = {"handler": "file_server", "root": str(route.root), "index_names": ["index.html"]}
+    if route.strip:
+        return [{"handler": "rewrite", "strip_path_prefix": route.strip}, files]
+    return [{"handler": "subroute", "routes": [*rewrites, {"handle": [files]}]}] if rewrites else [files]
+
+
+def redirect(target: str) -> dict[str, Any]:
+    """To the same place over https; a temporary one, since a browser would keep another for ever."""
+    return {"handler": "static_response", "status_code": 302, "headers": {"Location": [target]}}
+
+
+def error_answer() -> dict[str, Any]:
+    """What the gateway itself refuses or cannot pass on, in Matrix's words, and readable for web clients."""
+    body = '{"errcode":"M_UNKNOWN","error":"{http.error.status_text}"}'
+    headers = {"Access-Control-Allow-Origin": ["*"], "Content-Type": ["application/json"]}
+    return {
+        "handler": "static_response",
+        "status_code": "{http.error.status_code}",
+        "body": body,
+        "headers": headers,
+    }

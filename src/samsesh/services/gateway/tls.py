@@ -1,0 +1,62 @@
+"""Certificates of the gateway: Caddy's apps `tls` and `pki`, and what each https port asks of a connection."""
+
+from typing import Any
+
+from samsesh.access import Access
+from samsesh.model import Context
+
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
+AUTHORITY = "local"  # Caddy's name of its own
+
+
+def apps(context: Context) -> dict[str, Any]:
+    """What stands beside `http`; nothing where the gateway has no certificates."""
+    access, place = context.access, context.place
+    if access.certificates == "files":
+        own = context.settings.tls
+        files = {
+            "certificate": str(place.operator_file(own.certificate)),
+            "key": str(place.operator_file(own.certificate_key)),
+        }
+        return {"tls": {"certificates": {"load_files": [files]}}}
+    if not access.certificates:
+        return {}
+    subjects = list(access.names())
+    issuer = _acme(context) if access.certificates == "acme" else {"module": "internal", "ca": AUTHORITY}
+    automation = {"policies": [{"subjects": subjects, "issuers": [issuer]}]}
+    certificates = {"certificates": {"automate": subjects}, "automation": automation}
+    return {
+        "tls": certificates,
+        **({"pki": _authority(context)} if access.certificates == "internal" else {}),
+    }
+
+
+def policies(access: Access) -> list[dict[str, Any]]:
+    """TLS 1.2 at least; who names no host gets the API's certificate."""
+    return [{"protocol_min": "tls1.2", "default_sni": access.host("api")}]
+
+
+def directory(context: Context) -> str:
+    """The ACME directory in force."""
+    wanted = context.settings.tls
+    return wanted.directory or (STAGING if wanted.staging else LETS_ENCRYPT)
+
+
+def _acme(context: Context) -> dict[str, Any]:
+    wanted = context.settings.tls
+    issuer: dict[str, Any] = {"module": "acme", "ca": directory(context)}
+    if wanted.email:
+        issuer["email"] = wanted.email
+    if wanted.directory_ca:
+        issuer["trusted_roots_pem_files"] = [str(context.place.operator_file(wanted.directory_ca))]
+    if context.access.mode == "ip":
+        issuer["profile"] = "shortlived"  # the only one in which Let's Encrypt certifies addresses
+    return issuer
+
+
+def _authority(context: Context) -> dict[str, Any]:
+    """Our own certificate authority. No trust store of this machine is changed."""
+    name = f"{context.settings.brand.name} at {context.settings.server.name}"
+    own = {"name": name, "root_common_name": f"{name} (root)", "install_trust": False}
+    return {"certificate_authorities": {AUTHORITY: own}}
