@@ -17,6 +17,7 @@ from samsesh.cli import (
     config,
     doctor,
     invites,
+    outside,
     programs,
     reports,
     restore,
@@ -103,6 +104,8 @@ app.add_typer(rooms.app, name="rooms")
 app.add_typer(backup.app, name="backup")
 app.command("restore")(restore.restore)
 app.command("destroy")(destroy_.destroy)
+app.command("ports")(outside.ports)
+app.command("proxy-config")(outside.proxy_config)
 app.command("install-service")(service.install_service)
 app.command("rtc-auth")(rtc.rtc_auth)
 app.command("version")(reports.version)
