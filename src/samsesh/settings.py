@@ -77,8 +77,7 @@ class Web(Section):
     any_homeserver: bool = False
     """People may log in to other servers with it, too."""
     reach: list[WebOrigin] = []
-    """Further addresses that it may load from and show: widgets, maps, sticker pickers. Those that
-    `extra.element_web` names are among them."""
+    """Further addresses that it may load from and show: widgets, maps. Those in `extra.element_web` are among them."""
 
 
 class Registration(Section):
@@ -224,8 +223,7 @@ class Artifacts(Section):
     element_call: str = ""
     """Path of a folder with a built Element Call. Empty: the one that comes along, or fetched."""
     element_web: str = ""
-    """Path of an Element Web of your own: its release's tarball (`element-v1.12.x.tar.gz`) or an unpacked one. Empty:
-    fetched."""
+    """Path of an Element Web of your own: a release (`element-v1.12.x.tar.gz`) or its folder. Empty: fetched."""
     element_web_sha256: Sha256 = ""
     """SHA-256 that the tarball of Element Web has to have. Empty: the one that Samsesh knows of the release."""
     mirror: Url = "https://github.com"

@@ -165,13 +165,9 @@ def _headers(connect: str) -> dict[str, str]:
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port: with a path, a policy would allow that one address alone."""
+    """Scheme, host and port of an http(s) URL, as a content security policy names it."""
     parts = urlsplit(url)
-    if (
-        parts.scheme not in ("http", "https", "ws", "wss")
-        or not parts.hostname
-        or not set(url).isdisjoint(" ;,'\"\n")
-    ):
+    if parts.scheme not in ("http", "https") or not parts.hostname or not set(url).isdisjoint(" ;,'\"\n"):
         raise SettingsError(f"{url!r} is no http(s) address", "correct the server's address in the settings")
     return f"{parts.scheme}://{parts.netloc}"
 

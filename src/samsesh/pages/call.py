@@ -97,7 +97,9 @@ def _assets(facts: CallFacts) -> tuple[dict[str, str], dict[str, bytes]]:
 
 def headers(facts: CallFacts, scripts: tuple[str, ...]) -> dict[str, str]:
     """Headers of every answer at the call port: only this server is asked, and only this page is shown in frames."""
-    homeserver = pages.origin(facts.homeserver_url)
+    homeserver, rtc, livekit = map(
+        pages.origin, (facts.homeserver_url, facts.rtc_url, "http" + facts.livekit_url.removeprefix("ws"))
+    )
     policy = {
         "default-src": "'self'",
         "script-src": " ".join(["'self'", "'wasm-unsafe-eval'", *scripts]),
@@ -106,7 +108,8 @@ def headers(facts: CallFacts, scripts: tuple[str, ...]) -> dict[str, str]:
         "img-src": f"'self' data: blob: {homeserver}",
         "media-src": "'self' data: blob:",
         "connect-src": " ".join(
-            ["'self'", "data:", "blob:", homeserver, pages.origin(facts.rtc_url), *_both(facts.livekit_url)]
+            # LiveKit's address is asked by http before its socket is opened.
+            ["'self'", "data:", "blob:", homeserver, rtc, livekit, "ws" + livekit.removeprefix("http")]
         ),
         "object-src": "'none'",
         "base-uri": "'none'",
@@ -120,9 +123,3 @@ def headers(facts: CallFacts, scripts: tuple[str, ...]) -> dict[str, str]:
         "Permissions-Policy": "geolocation=(), payment=(), usb=()",
         "Cache-Control": "no-cache",
     }
-
-
-def _both(url: str) -> tuple[str, str]:
-    """LiveKit's address for its socket and for the check that comes before."""
-    socket = pages.origin(url)
-    return socket, "http" + socket.removeprefix("ws")

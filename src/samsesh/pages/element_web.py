@@ -256,8 +256,8 @@ def _headers(facts: WebFacts, scripts: tuple[str, ...]) -> dict[str, str]:
 def _call_origins(facts: WebFacts) -> list[str]:
     if not facts.calls:
         return []
-    socket = pages.origin(facts.livekit_url)
-    return [pages.origin(facts.rtc_url), socket, "http" + socket.removeprefix("ws")]
+    livekit = pages.origin("http" + facts.livekit_url.removeprefix("ws"))
+    return [pages.origin(facts.rtc_url), livekit, "ws" + livekit.removeprefix("http")]
 
 
 def _named(value: Any) -> Iterator[str]:
