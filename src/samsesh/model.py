@@ -29,7 +29,7 @@ class Probe:
     """How readiness is asked for.
 
     kind "http": GET `path` at `endpoint` answers 200; "postgres": the server behind the socket lets a client begin;
-    "stun": a binding request over UDP is answered (RFC 8489).
+    "stun": a binding request over UDP is answered (RFC 8489); "tls": a handshake for the name `path` gets a certificate.
     """
 
     kind: str
@@ -87,6 +87,7 @@ class Unit:
     address: str = ""  # where people reach it, or where it listens
     bad_words: str = ""  # what must not stand in its log behind a start
     shared: tuple[Path, ...] = ()  # data folders of other units that it works in, too
+    certified: tuple[Probe, ...] = ()  # asked when all units are ready: certificates that strangers have to give
     spare: bool = False  # the chat goes on without it: its failure is told, and stops nothing
 
 
@@ -124,6 +125,8 @@ class Turn:
     tls_port: int | None
     secret: Secret
     relays_media: bool  # whether LiveKit's own address may be reached through it
+    certificate: Path | None = None  # where the agent puts the gateway's certificate and key for it; None: it has its own
+    pidfile: Path | None = None
 
     @property
     def uris(self) -> tuple[str, ...]:
@@ -178,7 +181,7 @@ class Placement(Protocol):
     """What an engine decides: where files are, where units listen, how they reach each other.
 
     Names of private endpoints: "postgres", "synapse", "synapse-admin" (which also this program reaches), "caddy",
-    "livekit", "rtc-auth". `public`: how a unit listens so that these addresses of the machine reach it.
+    "livekit", "rtc-auth", "agent". `public`: how a unit listens so that these addresses of the machine reach it.
     """
 
     def config(self, unit: str) -> Path: ...  # folder of the unit's rendered files
