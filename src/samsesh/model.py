@@ -29,7 +29,7 @@ class Probe:
     """How readiness is asked for.
 
     kind "http": GET `path` at `endpoint` answers 200; "postgres": the server behind the socket lets a client begin;
-    "stun": a binding request over UDP is answered (RFC 8489); "tls": a handshake for the name `path` gets a certificate.
+    "stun": a binding request over UDP is answered (RFC 8489).
     """
 
     kind: str
@@ -87,7 +87,6 @@ class Unit:
     address: str = ""  # where people reach it, or where it listens
     bad_words: str = ""  # what must not stand in its log behind a start
     shared: tuple[Path, ...] = ()  # data folders of other units that it works in, too
-    certified: tuple[Probe, ...] = ()  # asked when all units are ready: certificates that strangers have to give
     spare: bool = False  # the chat goes on without it: its failure is told, and stops nothing
 
 

@@ -58,6 +58,7 @@ class PageFacts:
     command: str  # how the operator calls the program
     call_url: str = ""  # where video calls are; empty: nowhere
     media_urls: tuple[str, ...] = ()  # what a call needs besides, for a tunnel
+    own_ca: bool = False  # its certificates are of its own authority, which devices must be told to trust
 
     @property
     def account_provider(self) -> str:
@@ -81,6 +82,7 @@ def render_web(facts: PageFacts) -> dict[str, bytes]:
     return {
         "index.html": _page("welcome.html.j2", facts, names, **more),
         "register.html": _page("register.html.j2", facts, names, **more),
+        **({"trust.html": _page("trust.html.j2", facts, names)} if facts.own_ca else {}),
         **files,
     }
 
