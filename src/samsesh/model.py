@@ -124,6 +124,8 @@ class Turn:
     tls_port: int | None
     secret: Secret
     relays_media: bool  # whether LiveKit's own address may be reached through it
+    certificate: Path | None = None  # where the agent puts the gateway's certificate and key for it; None: it has its own
+    pidfile: Path | None = None
 
     @property
     def uris(self) -> tuple[str, ...]:
@@ -178,7 +180,7 @@ class Placement(Protocol):
     """What an engine decides: where files are, where units listen, how they reach each other.
 
     Names of private endpoints: "postgres", "synapse", "synapse-admin" (which also this program reaches), "caddy",
-    "livekit", "rtc-auth". `public`: how a unit listens so that these addresses of the machine reach it.
+    "livekit", "rtc-auth", "agent". `public`: how a unit listens so that these addresses of the machine reach it.
     """
 
     def config(self, unit: str) -> Path: ...  # folder of the unit's rendered files
