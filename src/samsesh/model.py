@@ -189,6 +189,7 @@ class Placement(Protocol):
     def logo(self, path: str) -> tuple[bytes, str]: ...  # content and media type of the operator's logo
     def listen(self, name: str) -> Endpoint: ...  # where a unit listens for others of this server
     def reach(self, name: str) -> Endpoint: ...  # where these others find it
+    def authorities(self, path: str) -> tuple[bytes, bytes]: ...  # certificates in it (PEM), and the system's
     def own(self, address: str) -> bool: ...  # whether a unit can listen on that address
     def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]: ...
     def program(self, name: str) -> str: ...  # path of a program
