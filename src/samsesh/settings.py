@@ -272,6 +272,16 @@ class Settings(Section):
     def _reachable(self) -> "Settings":
         if problem := names.access_problem(self.server.name, self.server.access, trial=self.server.trial):
             raise ValueError(problem)
+        port = names.split_name(self.server.name)[1]
+        here = (
+            self.ports.of("federation"),
+            self.ports.of("https" if self.server.access == "domain" else "api"),
+        )
+        answers = self.server.access != "local" and self.federation.enabled and self.tls.mode != "proxy"
+        if port and answers and port not in here:
+            raise ValueError(
+                f"other servers connect to port {port}, which is in server.name: set ports.federation to it"
+            )
         if self.tls.mode == "files" and not (self.tls.certificate and self.tls.certificate_key):
             raise ValueError("tls.mode is files: tls.certificate and tls.certificate_key name them")
         return self
