@@ -124,7 +124,9 @@ class Turn:
     tls_port: int | None
     secret: Secret
     relays_media: bool  # whether LiveKit's own address may be reached through it
-    certificate: Path | None = None  # where the agent puts the gateway's certificate and key for it; None: it has its own
+    certificate: Path | None = (
+        None  # where the agent puts the gateway's certificate and key for it; None: it has its own
+    )
     pidfile: Path | None = None
 
     @property
@@ -192,6 +194,7 @@ class Placement(Protocol):
     def background(self, path: str) -> tuple[bytes, str]: ...  # the same of the picture behind the pages
     def listen(self, name: str) -> Endpoint: ...  # where a unit listens for others of this server
     def reach(self, name: str) -> Endpoint: ...  # where these others find it
+    def authorities(self, path: str) -> tuple[bytes, bytes]: ...  # certificates in it (PEM), and the system's
     def own(self, address: str) -> bool: ...  # whether a unit can listen on that address
     def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]: ...
     def program(self, name: str) -> str: ...  # path of a program

@@ -46,7 +46,8 @@ class Job:
     def pair(self) -> Pair | None:
         if self.storage is not None:
             return newest(self.storage, self.host, own=self.own)
-        assert self.certificate is not None and self.key is not None
+        assert self.certificate is not None
+        assert self.key is not None
         return Pair(self.certificate, self.key)
 
     def look(self) -> None:
@@ -163,7 +164,7 @@ class _Unix(http.client.HTTPConnection):
 
 def say(text: str, level: str = "INFO") -> None:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    print(f"{stamp}\t{level}\t{text}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"{stamp}\t{level}\t{text}\n")
 
 
 def _utc(moment: float) -> str:

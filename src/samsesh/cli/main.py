@@ -17,6 +17,7 @@ from samsesh.cli import (
     backup,
     config,
     doctor,
+    images,
     invites,
     outside,
     programs,
@@ -107,6 +108,7 @@ app.command("restore")(restore.restore)
 app.command("destroy")(destroy_.destroy)
 app.command("ports")(outside.ports)
 app.command("proxy-config")(outside.proxy_config)
+app.command("images")(images.images)
 app.command("install-service")(service.install_service)
 app.command("rtc-auth")(rtc.rtc_auth)
 app.command("agent", hidden=True)(agent.agent)

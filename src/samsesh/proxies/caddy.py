@@ -34,9 +34,13 @@ def _site(layout: Layout, front: Front) -> tuple[str, Block]:
             *([f'header Strict-Transport-Security "max-age={layout.hsts}"'] if layout.hsts else []),
             ("request_body", [f"max_size {layout.size}"]),
             *(part for rule in front.rules for part in _handle(layout, rule)),
-            *([] if front.everything else [("handle", ["respond 404"])]),
+            *([] if front.everything else [("handle", [_rest(front)])]),
         ],
     )
+
+
+def _rest(front: Front) -> str:
+    return f"redir {front.otherwise} 302" if front.otherwise else "respond 404"
 
 
 def _handle(layout: Layout, rule: Rule) -> Block:

@@ -50,11 +50,22 @@ def _https(layout: Layout) -> list[Section]:
                 "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
                 "http-request del-header Forwarded",
                 *([hsts] if layout.hsts else []),
+                *_redirects(layout, port),
                 *_uses(layout, port),
                 "default_backend samsesh-nowhere",
             ],
         )
         for port in layout.ports
+    ]
+
+
+def _redirects(layout: Layout, port: int) -> list[str]:
+    """Asked before all backends, so what these take is left out."""
+    return [
+        f"http-request redirect location {front.otherwise} code 302 if {_hosts(front.hosts)} "
+        f"!{{ path_beg {' '.join(path for rule in front.rules for path in rule.paths)} }}"
+        for front in layout.fronts
+        if front.port == port and front.otherwise
     ]
 
 

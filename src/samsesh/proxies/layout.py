@@ -25,11 +25,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Front:
-    """One https port of some hosts. What no rule takes is not found."""
+    """One https port of some hosts. What no rule takes is led to `otherwise`, or not found."""
 
     hosts: tuple[str, ...]
     port: int
     rules: tuple[Rule, ...]  # the first that fits counts
+    otherwise: str = ""  # a URL
 
     @property
     def everything(self) -> bool:
@@ -98,12 +99,16 @@ def fronts(access: Access) -> tuple[Front, ...]:
     for name, site in access.sites().items():
         if site.host != LOCAL and name != "federation" and name not in off:
             places.setdefault((site.host, site.port), []).append(name)
-    found = [Front((host,), port, _rules(access, listeners)) for (host, port), listeners in places.items()]
+    found = [
+        Front((host,), port, _rules(access, listeners), access.url("web") if listeners == ["domain"] else "")
+        for (host, port), listeners in places.items()
+    ]
     if access.federates:
         # Other servers name the server itself where they found no delegation.
-        hosts = dict.fromkeys([access.host("api"), *([access.host("domain")] if access.delegates else [])])
+        site = access.site("federation")
+        hosts = dict.fromkeys([site.host, *([access.host("domain")] if access.delegates else [])])
         federation = Rule("federation", access.settings.ports.of("api"), FEDERATION)
-        found.append(Front(tuple(hosts), access.settings.ports.of("federation"), (federation,)))
+        found.append(Front(tuple(hosts), site.port, (federation,)))
     return tuple(found)
 
 

@@ -74,10 +74,14 @@ def _server(layout: Layout, front: Front) -> Block:
                 f"proxy_send_timeout {LONG}",
                 "",
                 *(location for rule in front.rules for location in _locations(layout, rule)),
-                *([] if front.everything else [("location /", ["return 404"])]),
+                *([] if front.everything else [("location /", [_rest(front)])]),
             ],
         ),
     ]
+
+
+def _rest(front: Front) -> str:
+    return f"return 302 {front.otherwise}" if front.otherwise else "return 404"
 
 
 def _locations(layout: Layout, rule: Rule) -> Block:

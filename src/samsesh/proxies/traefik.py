@@ -20,6 +20,8 @@ def render(layout: Layout) -> str:
             name = f"samsesh-{rule.name}-{front.port}"
             routers[name] = _router(layout, front, rule, rank)
             services[f"samsesh-{rule.name}"] = _service(layout, rule)
+        if front.otherwise:
+            routers["samsesh-otherwise"] = _leading(layout, front)
     data: dict[str, Any] = {
         "http": {"routers": routers, "services": services, "middlewares": middlewares},
         "tls": {"options": {"samsesh": {"minVersion": "VersionTLS12"}}},
@@ -63,14 +65,13 @@ def _router(layout: Layout, front: Front, rule: Rule, rank: int) -> dict[str, An
         *([f"samsesh-strip-{rule.name}"] if rule.strip else []),
         *(["samsesh-hsts"] if layout.hsts else []),
     ]
-    own = {} if layout.certificate else {"certResolver": RESOLVER}
     return {
         "entryPoints": [_point(front.port)],
         "rule": _hosts(front.hosts) + (f" && ({paths})" if paths else ""),
         "priority": 1000 - rank,
         "service": f"samsesh-{rule.name}",
         **({"middlewares": middlewares} if middlewares else {}),
-        "tls": {"options": "samsesh", **own},
+        "tls": _tls(layout),
     }
 
 
@@ -81,6 +82,22 @@ def _redirecting(layout: Layout) -> dict[str, Any]:
         "middlewares": ["samsesh-https"],
         "service": "noop@internal",
     }
+
+
+def _leading(layout: Layout, front: Front) -> dict[str, Any]:
+    """What no rule takes, to another place."""
+    return {
+        "entryPoints": [_point(front.port)],
+        "rule": _hosts(front.hosts),
+        "priority": 1,
+        "middlewares": ["samsesh-otherwise"],
+        "service": "noop@internal",
+        "tls": _tls(layout),
+    }
+
+
+def _tls(layout: Layout) -> dict[str, Any]:
+    return {"options": "samsesh", **({} if layout.certificate else {"certResolver": RESOLVER})}
 
 
 def _service(layout: Layout, rule: Rule) -> dict[str, Any]:
@@ -102,11 +119,17 @@ def _middlewares(layout: Layout) -> dict[str, Any]:
         for rule in front.rules
         if rule.strip
     }
+    leads = {
+        "samsesh-otherwise": {"redirectRegex": {"regex": "^.*$", "replacement": front.otherwise}}
+        for front in layout.fronts
+        if front.otherwise
+    }
     hsts = {"headers": {"stsSeconds": layout.hsts}}
     return {
         "samsesh-https": {"redirectScheme": scheme},
         **({"samsesh-hsts": hsts} if layout.hsts else {}),
         **strips,
+        **leads,
     }
 
 
