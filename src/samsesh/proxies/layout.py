@@ -92,35 +92,34 @@ def layout(access: Access, *, v6: bool, certificate: str = "", key: str = "") ->
 
 
 def fronts(access: Access) -> tuple[Front, ...]:
-    """One for each host and port, those of the same rules together, and one for federation at its own port."""
+    """One for each host and port; hosts of the same rules are together."""
     calls = access.settings.calls.provider
     off = {"off": {"call", "rtc_auth", "livekit"}, "jitsi": {"rtc_auth", "livekit"}}.get(calls, set())
     places: dict[tuple[str, int], list[str]] = {}
     for name, site in access.sites().items():
-        if site.host != LOCAL and name != "federation" and name not in off:
+        if site.host != LOCAL and name not in off:
             places.setdefault((site.host, site.port), []).append(name)
-    found = [
-        Front((host,), port, _rules(access, listeners), access.url("web") if listeners == ["domain"] else "")
-        for (host, port), listeners in places.items()
-    ]
     if access.federates:
         # Other servers name the server itself where they found no delegation.
         site = access.site("federation")
-        hosts = dict.fromkeys([site.host, *([access.host("domain")] if access.delegates else [])])
-        federation = Rule("federation", access.settings.ports.of("api"), FEDERATION)
-        found.append(Front(tuple(hosts), site.port, (federation,)))
-    return tuple(found)
+        for host in {site.host: None, **({access.host("domain"): None} if access.delegates else {})}:
+            places.setdefault((host, site.port), []).append("federation")
+    found: dict[tuple[int, tuple[Rule, ...], str], list[str]] = {}
+    for (host, port), listeners in places.items():
+        otherwise = access.url("web") if "domain" in listeners else ""
+        found.setdefault((port, _rules(access, listeners), otherwise), []).append(host)
+    return tuple(Front(tuple(hosts), port, rules, url) for (port, rules, url), hosts in found.items())
 
 
 def _rules(access: Access, listeners: list[str]) -> tuple[Rule, ...]:
     """Of the listeners that share a host and port: those below a path first, what answers everything last."""
     last = next((name for name in ("web", "call", "admin", "api") if name in listeners), "")
+    paths = {"domain": WELL_KNOWN, "api": API, "federation": FEDERATION}
 
     def rule(name: str) -> Rule:
         port, path = access.settings.ports.of(access.inner(name)), PATHS.get(name, "")
         if path:
             return Rule(name, port, (f"{path}/",), strip=path)
-        paths = {"domain": WELL_KNOWN, "api": API}.get(name, ())
-        return Rule(name, port, () if name == last else paths)
+        return Rule(name, port, () if name == last else paths[name])
 
     return tuple(rule(name) for name in sorted(listeners, key=lambda name: (name == last, name)))

@@ -119,11 +119,8 @@ def _middlewares(layout: Layout) -> dict[str, Any]:
         for rule in front.rules
         if rule.strip
     }
-    leads = {
-        "samsesh-otherwise": {"redirectRegex": {"regex": "^.*$", "replacement": front.otherwise}}
-        for front in layout.fronts
-        if front.otherwise
-    }
+    url = next((front.otherwise for front in layout.fronts if front.otherwise), "")
+    leads = {"samsesh-otherwise": {"redirectRegex": {"regex": "^.*$", "replacement": url}}} if url else {}
     hsts = {"headers": {"stsSeconds": layout.hsts}}
     return {
         "samsesh-https": {"redirectScheme": scheme},
