@@ -16,7 +16,7 @@ from samsesh.ops import certificates
 
 TITLE = "https"
 GROUPS = ("public",)
-SECONDS = 30
+SECONDS = 20
 DAY = 86_400
 SHARE = 0.25  # of its life: the gateway renews when a third is left
 FILES_SOON = 14 * DAY  # seconds, for what the operator renews
