@@ -182,10 +182,13 @@ class Federation(Section):
     allow: list[ServerName] | None = None
     """If set, only these servers."""
     deny: list[ServerName] = []
-    """Never these servers."""
+    """Never these servers, also where `federation.allow` has them."""
+    room_directory: bool = False
+    """Show this server's public rooms to people of other servers who look for rooms here."""
     port: Literal["https", "federation"] = "https"
     """The port that other servers are told: `ports.https` or `ports.federation`."""
     ca: str = ""
-    """Path of certificates (PEM) of a private authority that other servers may have; beside those of the system."""
+    """Path of certificates (PEM) of private authorities, beside those of the system, that other servers may have;
+    relative to the home folder. The homeserver takes them wherever it connects to."""
     networks: list[Network] = []
-    """Private networks in which other servers are. Without them, no private address is ever asked."""
+    """Private networks in which other servers are, such as `10.1.0.0/16`. Without them, no private address is asked."""
