@@ -216,26 +216,11 @@ def _tell_addresses(report: "Report") -> None:
 
 
 def _tell_safety(report: "Report", reboot: str) -> None:
+    from samsesh.cli.notes import after_up
     from samsesh.cli.output import console
 
-    settings = report.server.settings
-    calls = ("call", "rtc_auth", "livekit", "livekit_tcp") if report.server.plan.offer.rtc_service else ()
-    ports = [settings.ports.of(name) for name in ("web", "api", "admin", *calls)]
-    tunnel = " ".join(f"-L {port}:localhost:{port}" for port in ports)
-    notes = [
-        "This is a trial: it answers on this machine only, without TLS. Its name, "
-        f"{settings.server.name}, cannot change later; to begin again under another: samsesh destroy",
-        f"From another machine: ssh {tunnel} THIS-MACHINE, then open http://localhost:{ports[0]}",
-        "Invite people: samsesh invite create",
-    ]
-    if settings.registration.mode == "open":
-        notes.append(
-            "Registration is open to everybody who reaches the server: samsesh config set registration.mode token"
-        )
-    if reboot:
-        notes.append(reboot)
     console.print()
-    for note in notes:
+    for note in [*after_up(report.server), *([reboot] if reboot else [])]:
         console.print(f"- {note}", markup=False)
 
 

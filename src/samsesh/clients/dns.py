@@ -2,8 +2,8 @@
 
 import socket
 import threading
-from contextlib import suppress
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 
