@@ -21,7 +21,7 @@ LAYERS = (
     ("firewall", "proxies"),
     ("engines",),
     ("ops",),
-    ("caller", "checks", "diagnosis"),
+    ("caller", "checks", "diagnosis", "preflight", "stranger"),
     ("cli",),
     ("__main__", "docs"),
 )
