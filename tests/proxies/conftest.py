@@ -2,13 +2,14 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from access.sites import client
+from calls.call import PASSWORD
 from calls.conftest import add_people
 from conftest import Stack
 from proxies.running import Certificates, certificates, proxy
@@ -38,6 +39,7 @@ class Site:
     addresses: dict[str, str]
     own: Certificates
     folder: Path  # of the proxy
+    kept: dict[str, str] = field(default_factory=dict)
 
     @property
     def web(self) -> str:
@@ -49,6 +51,16 @@ class Site:
 
     def port(self, default: int) -> int:
         return default + self.stack.offset
+
+    def log_in(self, http: httpx2.Client) -> str:
+        """ada's access token, of one session in which all tests are: log-ins are limited."""
+        if "token" not in self.kept:
+            who = {"type": "m.id.user", "user": "ada"}
+            body = {"type": "m.login.password", "identifier": who, "password": PASSWORD}
+            answer = http.post(f"http://127.0.0.1:{self.port(8008)}/_matrix/client/v3/login", json=body)
+            assert answer.status_code == 200, answer.text
+            self.kept["token"] = answer.json()["access_token"]
+        return self.kept["token"]
 
     def client(self, *, http2: bool = True) -> httpx2.Client:
         return client(self.own.root, http2=http2, source=CLIENT)
