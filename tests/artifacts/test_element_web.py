@@ -22,7 +22,7 @@ def sha256(content: bytes) -> str:
 
 def detail(looking: Search) -> str:
     """What is told of a release that cannot be had."""
-    with pytest.raises(SamseshError, match="Element Web|element_web") as raised:
+    with pytest.raises(SamseshError, match=r"Element Web|element_web") as raised:
         element_web.obtain(looking)
     return f"{raised.value.message}\n{raised.value.hint}\n{raised.value.detail}"
 
