@@ -20,7 +20,7 @@ LAYERS = (
     ("plan", "registry"),
     ("engines",),
     ("ops",),
-    ("caller", "checks", "diagnosis"),
+    ("caller", "checks", "diagnosis", "preflight", "stranger"),
     ("cli",),
     ("__main__", "docs"),
 )
