@@ -15,7 +15,7 @@ LAYERS = (
     ("environment", "facts", "fields", "load", "secrets", "settings", "settings_server"),
     ("access", "cache", "download"),
     ("model",),
-    ("artifacts", "clients", "pages", "rtc", "synapse_module"),
+    ("agent", "artifacts", "clients", "pages", "rtc", "synapse_module"),
     ("services",),
     ("plan", "registry"),
     ("engines",),

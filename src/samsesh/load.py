@@ -18,7 +18,7 @@ from samsesh.write import write_file
 
 HEADER = "# Settings of this Samsesh server. `samsesh config sample` shows all there are; `samsesh up` applies changes.\n"
 SECRET_KEYS = frozenset({"database.url"})
-FREE = "extra.synapse."  # below it, every key is taken
+FREE = ("extra.synapse.", "extra.element_web.")  # below them, every key is taken
 WANTED = {  # what pydantic's findings mean, for people
     "string_type": "a text in quotes",
     "int_type": "a whole number without quotes",

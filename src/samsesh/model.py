@@ -124,6 +124,10 @@ class Turn:
     tls_port: int | None
     secret: Secret
     relays_media: bool  # whether LiveKit's own address may be reached through it
+    certificate: Path | None = (
+        None  # where the agent puts the gateway's certificate and key for it; None: it has its own
+    )
+    pidfile: Path | None = None
 
     @property
     def uris(self) -> tuple[str, ...]:
@@ -137,7 +141,7 @@ class Turn:
 class Off:
     """A part of the platform that is wanted, or could be, and does not run: why, and what to do."""
 
-    name: str  # "calls", "call-page" or "turn"
+    name: str  # "calls", "call-page", "turn" or "web-client"
     reason: str
     advice: str
 
@@ -178,7 +182,7 @@ class Placement(Protocol):
     """What an engine decides: where files are, where units listen, how they reach each other.
 
     Names of private endpoints: "postgres", "synapse", "synapse-admin" (which also this program reaches), "caddy",
-    "livekit", "rtc-auth". `public`: how a unit listens so that these addresses of the machine reach it.
+    "livekit", "rtc-auth", "agent". `public`: how a unit listens so that these addresses of the machine reach it.
     """
 
     def config(self, unit: str) -> Path: ...  # folder of the unit's rendered files
@@ -187,6 +191,7 @@ class Placement(Protocol):
     def logs(self, unit: str) -> Path: ...  # folder of log files that the unit writes itself
     def operator_file(self, path: str) -> Path: ...  # a file named in the settings
     def logo(self, path: str) -> tuple[bytes, str]: ...  # content and media type of the operator's logo
+    def background(self, path: str) -> tuple[bytes, str]: ...  # the same of the picture behind the pages
     def listen(self, name: str) -> Endpoint: ...  # where a unit listens for others of this server
     def reach(self, name: str) -> Endpoint: ...  # where these others find it
     def authorities(self, path: str) -> tuple[bytes, bytes]: ...  # certificates in it (PEM), and the system's
@@ -194,7 +199,9 @@ class Placement(Protocol):
     def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]: ...
     def program(self, name: str) -> str: ...  # path of a program
     def bundle(self, name: str) -> Path | None: ...  # folder of a web bundle, where it is there
-    def bundle_page(self, name: str) -> str: ...  # its index.html
+    def bundle_page(
+        self, name: str, page: str = "index.html"
+    ) -> str: ...  # one of its pages; "" where it has none
 
 
 @dataclass(frozen=True)
@@ -220,6 +227,17 @@ class Context:
         """The operator's logo and its media type; None: our own."""
         path = self.settings.brand.logo
         return self.place.logo(path) if path else (None, "image/svg+xml")
+
+    @property
+    def background(self) -> tuple[bytes, str] | None:
+        """The operator's picture behind the pages and its media type."""
+        path = self.settings.brand.background
+        return self.place.background(path) if path else None
+
+    @property
+    def web_client(self) -> Path | None:
+        """The folder of Element Web, where it is wanted and there."""
+        return self.place.bundle("element-web") if self.settings.web.client == "element-web" else None
 
     def off(self, name: str, program: str) -> Off:
         """Why a program that is wanted is not there."""

@@ -14,7 +14,7 @@ HIDDEN = "***"
 
 
 def check_key(key: str) -> None:
-    """Refuse a name that is no setting; below extra.synapse every name may be one."""
+    """Refuse a name that is no setting; below extra.synapse and extra.element_web every name may be one."""
     if key not in keys() and not (key.startswith(FREE) and all(key.split("."))):
         raise SettingsError(
             f"there is no setting {key}", nearest(key, list(keys())) or "`samsesh config sample` shows all"

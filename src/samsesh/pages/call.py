@@ -76,11 +76,13 @@ def _head(facts: CallFacts) -> str:
 
 def config(facts: CallFacts) -> dict[str, Any]:
     """config.json (upstream's docs: config.sample.json, ConfigOptions)."""
+    return config_json(facts.homeserver_url, facts.server_name, facts.rtc_url)
+
+
+def config_json(homeserver_url: str, server_name: str, rtc_url: str) -> dict[str, Any]:
     return {
-        "default_server_config": {
-            "m.homeserver": {"base_url": facts.homeserver_url, "server_name": facts.server_name}
-        },
-        "livekit": {"livekit_service_url": facts.rtc_url},
+        "default_server_config": {"m.homeserver": {"base_url": homeserver_url, "server_name": server_name}},
+        "livekit": {"livekit_service_url": rtc_url},
     }
 
 
@@ -95,20 +97,24 @@ def _assets(facts: CallFacts) -> tuple[dict[str, str], dict[str, bytes]]:
 
 def headers(facts: CallFacts, scripts: tuple[str, ...]) -> dict[str, str]:
     """Headers of every answer at the call port: only this server is asked, and only this page is shown in frames."""
+    homeserver, rtc, livekit = map(
+        pages.origin, (facts.homeserver_url, facts.rtc_url, "http" + facts.livekit_url.removeprefix("ws"))
+    )
     policy = {
         "default-src": "'self'",
         "script-src": " ".join(["'self'", "'wasm-unsafe-eval'", *scripts]),
         "worker-src": "'self' blob:",
         "style-src": "'self' 'unsafe-inline'",  # its components set styles of their own
-        "img-src": f"'self' data: blob: {facts.homeserver_url}",
+        "img-src": f"'self' data: blob: {homeserver}",
         "media-src": "'self' data: blob:",
         "connect-src": " ".join(
-            ["'self'", "data:", "blob:", facts.homeserver_url, facts.rtc_url, *_both(facts.livekit_url)]
+            # LiveKit's address is asked by http before its socket is opened.
+            ["'self'", "data:", "blob:", homeserver, rtc, livekit, "ws" + livekit.removeprefix("http")]
         ),
         "object-src": "'none'",
         "base-uri": "'none'",
         "form-action": "'self'",
-        "frame-ancestors": f"'self' {facts.web_url}",  # the web client shows it as a widget
+        "frame-ancestors": f"'self' {pages.origin(facts.web_url)}",  # the web client shows it as a widget
     }
     return {
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
@@ -117,8 +123,3 @@ def headers(facts: CallFacts, scripts: tuple[str, ...]) -> dict[str, str]:
         "Permissions-Policy": "geolocation=(), payment=(), usb=()",
         "Cache-Control": "no-cache",
     }
-
-
-def _both(url: str) -> tuple[str, str]:
-    """LiveKit's address for its socket and for the check that comes before."""
-    return url, "http" + url.removeprefix("ws")

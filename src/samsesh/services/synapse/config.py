@@ -55,20 +55,7 @@ def homeserver_yaml(context: Context, offer: Offer) -> dict[str, Any]:
         ],
         "push": {"include_content": False},
     }
-    return merge_deeply(ours, settings.extra.synapse)
-
-
-def merge_deeply(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
-    """`theirs` over `ours`, table by table; the list of modules is appended to, other lists are replaced."""
-    merged = dict(ours)
-    for key, value in theirs.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = merge_deeply(merged[key], value)
-        elif key == "modules" and isinstance(value, list):
-            merged[key] = [*merged.get(key, []), *value]
-        else:
-            merged[key] = value
-    return merged
+    return names.merge_deeply(ours, settings.extra.synapse)
 
 
 def _identity(context: Context) -> dict[str, Any]:
