@@ -48,6 +48,12 @@ class Server(Section):
     gid: Annotated[int, Field(ge=1)] = 991
     """Group ID of the services in containers."""
 
+    @model_validator(mode="after")
+    def _possible(self) -> "Server":
+        if problem := names.access_problem(self.name, self.access, trial=self.trial):
+            raise ValueError(problem)
+        return self
+
 
 def _port(description: str, protocol: str, service: str, *, public: bool = True) -> Any:
     return Field(
@@ -97,6 +103,12 @@ class Tls(Section):
     """With `files`: path of its private key (PEM)."""
     hsts: bool = True
     """With `domain`: tell browsers to come by https only, for a year."""
+
+    @model_validator(mode="after")
+    def _named(self) -> "Tls":
+        if self.mode == "files" and not (self.certificate and self.certificate_key):
+            raise ValueError("mode is files: certificate and certificate_key name them")
+        return self
 
 
 class Proxy(Section):
