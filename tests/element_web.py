@@ -127,7 +127,10 @@ FILES: dict[str, str | bytes] = {
 def files(**changed: "str | bytes | None") -> dict[str, bytes]:
     """The release's files, some changed or left out (None); `index_html` and the like are names."""
     names = {name.replace("/", "_").replace(".", "_").replace("-", "_"): name for name in FILES}
-    found = {**FILES, **{names[name]: content for name, content in changed.items() if content is not None}}
+    found: dict[str, str | bytes] = {
+        **FILES,
+        **{names[name]: content for name, content in changed.items() if content is not None},
+    }
     gone = {names[name] for name, content in changed.items() if content is None}
     return {
         name: content.encode() if isinstance(content, str) else content

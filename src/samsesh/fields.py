@@ -67,6 +67,14 @@ def _sha256(value: str) -> str:
     return value.lower()
 
 
+def _image_or_empty(value: str) -> str:
+    return value and names.image(value)
+
+
+def _registry_or_empty(value: str) -> str:
+    return value and names.registry(value)
+
+
 Size = Annotated[str, AfterValidator(_size)]
 Duration = Annotated[str, AfterValidator(_duration_or_empty)]
 Url = Annotated[str, AfterValidator(_http_url)]
@@ -74,6 +82,8 @@ DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Colour = Annotated[str, AfterValidator(_colour)]
 Sha256 = Annotated[str, AfterValidator(_sha256)]
 WebOrigin = Annotated[str, AfterValidator(names.web_origin)]
+ImageName = Annotated[str, AfterValidator(_image_or_empty)]
+Registry = Annotated[str, AfterValidator(_registry_or_empty)]
 RoomAlias = Annotated[str, AfterValidator(names.room_alias)]
 MediaAddresses = Annotated[
     list[Annotated[str, AfterValidator(names.ip_address)]], AfterValidator(_one_of_a_family)

@@ -124,6 +124,10 @@ class Turn:
     tls_port: int | None
     secret: Secret
     relays_media: bool  # whether LiveKit's own address may be reached through it
+    certificate: Path | None = (
+        None  # where the agent puts the gateway's certificate and key for it; None: it has its own
+    )
+    pidfile: Path | None = None
 
     @property
     def uris(self) -> tuple[str, ...]:
@@ -178,7 +182,7 @@ class Placement(Protocol):
     """What an engine decides: where files are, where units listen, how they reach each other.
 
     Names of private endpoints: "postgres", "synapse", "synapse-admin" (which also this program reaches), "caddy",
-    "livekit", "rtc-auth". `public`: how a unit listens so that these addresses of the machine reach it.
+    "livekit", "rtc-auth", "agent". `public`: how a unit listens so that these addresses of the machine reach it.
     """
 
     def config(self, unit: str) -> Path: ...  # folder of the unit's rendered files
@@ -190,6 +194,7 @@ class Placement(Protocol):
     def background(self, path: str) -> tuple[bytes, str]: ...  # the same of the picture behind the pages
     def listen(self, name: str) -> Endpoint: ...  # where a unit listens for others of this server
     def reach(self, name: str) -> Endpoint: ...  # where these others find it
+    def authorities(self, path: str) -> tuple[bytes, bytes]: ...  # certificates in it (PEM), and the system's
     def own(self, address: str) -> bool: ...  # whether a unit can listen on that address
     def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]: ...
     def program(self, name: str) -> str: ...  # path of a program

@@ -41,6 +41,18 @@ NOWHERE = frozenset(
         "private",
     }
 )
+
+
+# Names of images (github.com/distribution/reference, regexp.go).
+_HOST_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_HOST = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[0-9a-fA-F:]+\])(?::\d+)?"
+_PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?P<name>(?:{_HOST}/)?{_PATH}(?:/{_PATH})*)"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
+)
+_REGISTRY = re.compile(rf"(?P<host>{_HOST})(?:/{_PATH})*", re.ASCII)
 DEEPEST = 20  # tables within tables of [extra]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
@@ -104,6 +116,14 @@ def host_name(value: str) -> str:
 def is_address(host: str) -> bool:
     """Whether a host is written as an address (without brackets)."""
     return ":" in host or host.replace(".", "").isdigit()
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is none of those that only a network of one's own knows (RFC 1918, 6598, 4193, link-local)."""
+    found = _ip_address(address)
+    own = ("100.64.0.0/10", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+    inside = any(found in ip_network(one) for one in own if ip_network(one).version == found.version)
+    return not (inside or found.is_loopback or found.is_link_local or found.is_unspecified)
 
 
 def host_address(value: str) -> str:
@@ -288,3 +308,24 @@ def merge_deeply(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]
         else:
             merged[key] = value
     return merged
+
+
+def image(value: str) -> str:
+    """An image of a container with its tag, its digest or both, so that it is the same tomorrow."""
+    match = _IMAGE.fullmatch(value)
+    if not match or len(match["name"]) > 255:
+        raise ValueError("an image is written as 'registry.example.org/synapse:v1.2.3' or with '@sha256:...'")
+    if not (match["tag"] or match["digest"]):
+        raise ValueError(f"give the image its version or digest, as in '{value}:v1.2.3'")
+    return value
+
+
+def registry(value: str) -> str:
+    """A registry's address, with a path or without: 'registry.example.org/mirror'."""
+    match = _REGISTRY.fullmatch(value)
+    # What has neither dot nor port is read as a folder of Docker Hub.
+    if not match or not (re.search(r"[.:]", match["host"]) or match["host"] == "localhost"):
+        raise ValueError(
+            "a registry is written as 'registry.example.org' or 'registry.example.org:5000/mirror'"
+        )
+    return value

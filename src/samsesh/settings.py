@@ -14,9 +14,11 @@ from samsesh.fields import (
     DatabaseUrl,
     Duration,
     ElementWebKeys,
+    ImageName,
     MediaAddresses,
     Person,
     PositiveRate,
+    Registry,
     RoomAlias,
     ServerName,
     Sha256,
@@ -234,6 +236,31 @@ class Artifacts(Section):
     """Fetch nothing: use what is there."""
 
 
+class Images(Section):
+    """Images of the containers, by tag or digest. Empty: the pinned one; `samsesh images` lists them."""
+
+    registry: Registry = ""
+    """A mirror such as `registry.example.org/mirror`, in place of the registries of all that are not named here."""
+    synapse: ImageName = ""
+    """Synapse, the homeserver."""
+    postgres: ImageName = ""
+    """PostgreSQL, the database."""
+    caddy: ImageName = ""
+    """Caddy, the gateway."""
+    element_web: ImageName = ""
+    """Element Web."""
+    element_call: ImageName = ""
+    """Element Call, the page for calls."""
+    livekit: ImageName = ""
+    """LiveKit, which carries calls."""
+    coturn: ImageName = ""
+    """coturn, the TURN server."""
+    samsesh: ImageName = ""
+    """Our own. Empty: it is built where it runs."""
+    python: ImageName = ""
+    """What ours is built from."""
+
+
 class Extra(Section):
     """Keys that pass through to the programs."""
 
@@ -266,12 +293,19 @@ class Settings(Section):
     database: Database = Database()
     synapse: Synapse = Synapse()
     artifacts: Artifacts = Artifacts()
+    images: Images = Images()
     extra: Extra = Extra()
 
     @model_validator(mode="after")
     def _reachable(self) -> "Settings":
-        if problem := names.access_problem(self.server.name, self.server.access, trial=self.server.trial):
-            raise ValueError(problem)
-        if self.tls.mode == "files" and not (self.tls.certificate and self.tls.certificate_key):
-            raise ValueError("tls.mode is files: tls.certificate and tls.certificate_key name them")
+        port = names.split_name(self.server.name)[1]
+        here = (
+            self.ports.of("federation"),
+            self.ports.of("https" if self.server.access == "domain" else "api"),
+        )
+        answers = self.server.access != "local" and self.federation.enabled and self.tls.mode != "proxy"
+        if port and answers and port not in here:
+            raise ValueError(
+                f"other servers connect to port {port}, which is in server.name: set ports.federation to it"
+            )
         return self

@@ -13,10 +13,13 @@ import typer
 
 from samsesh import __version__
 from samsesh.cli import (
+    agent,
     backup,
     config,
     doctor,
+    images,
     invites,
+    outside,
     programs,
     reports,
     restore,
@@ -66,8 +69,8 @@ def options(
     ] = False,
 ) -> None:
     """Run before every command: which home, as which user."""
-    if ctx.invoked_subcommand == "rtc-auth":
-        return  # knows no home: its environment is all, and what is not imported takes no memory
+    if ctx.invoked_subcommand in ("rtc-auth", "agent"):
+        return  # they know no home, and what is not imported takes no memory
     from samsesh.environment import with_local_env_file
 
     path = named_home(home) if home else default_home(os.environ)
@@ -103,8 +106,12 @@ app.add_typer(rooms.app, name="rooms")
 app.add_typer(backup.app, name="backup")
 app.command("restore")(restore.restore)
 app.command("destroy")(destroy_.destroy)
+app.command("ports")(outside.ports)
+app.command("proxy-config")(outside.proxy_config)
+app.command("images")(images.images)
 app.command("install-service")(service.install_service)
 app.command("rtc-auth")(rtc.rtc_auth)
+app.command("agent", hidden=True)(agent.agent)
 app.command("version")(reports.version)
 
 

@@ -70,6 +70,7 @@ class PageFacts:
     one_theme: bool = False  # visitors cannot switch
     client: bool = False  # whether Element Web is at the web port's "/", and these pages beside it
     no_client: str = ""  # why it is not, where it should be
+    own_ca: bool = False  # its certificates are of its own authority, which devices must be told to trust
 
     @property
     def account_provider(self) -> str:
@@ -97,6 +98,7 @@ def render_web(facts: PageFacts) -> dict[str, bytes]:
     return {
         "index.html": _page("welcome.html.j2", facts, names, **more),
         "register.html": _page("register.html.j2", facts, names, **more),
+        **({"trust.html": _page("trust.html.j2", facts, names)} if facts.own_ca else {}),
         **files,
     }
 

@@ -24,6 +24,7 @@ def offer(context: Context) -> Offer:
                 order=10 if context.web_client else 50,
             ),
             Route("admin", root=admin, headers=pages.admin_headers(facts)),
+            *(_trust(web, facts) if facts.own_ca else ()),
         ),
         files=(*_files(web, pages.render_web(facts)), *_files(admin, pages.render_admin(facts))),
         addresses={"web": url("web"), "admin": url("admin")},
@@ -32,6 +33,12 @@ def offer(context: Context) -> Offer:
 
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     return ()
+
+
+def _trust(web: Path, facts: PageFacts) -> tuple[Route, ...]:
+    """How to trust the gateway's own authority, whatever else is at the web port; it serves the root itself."""
+    page = {"/trust": "/trust.html"}
+    return (Route("web", ("/trust",), root=web, rewrite=page, headers=pages.web_headers(facts), order=8),)
 
 
 def _files(folder: Path, rendered: dict[str, bytes]) -> tuple[File, ...]:
@@ -54,6 +61,7 @@ def _facts(context: Context) -> PageFacts:
         logo_type=logo_type,
         password_min_length=settings.registration.password_min_length,
         local_only=settings.server.access == "local",
+        own_ca=context.access.certificates == "internal",
         version=__version__,
         command=context.facts.command,
         call_url=url("call") if context.calls and context.place.bundle("element-call") else "",

@@ -1,10 +1,11 @@
 """Where the native engine puts things: everything below the home folder, sockets in its runtime folder."""
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 from samsesh.errors import SamseshError, SettingsError
-from samsesh.facts import Facts, own_address
+from samsesh.facts import Facts, own_address, system_authorities
 from samsesh.home import Home
 from samsesh.model import Endpoint
 from samsesh.settings import Settings
@@ -46,6 +47,17 @@ class NativePlacement:
     def background(self, path: str) -> tuple[bytes, str]:
         kinds = ("image/jpeg", "image/png", "image/webp", "image/svg+xml")
         return picture("brand.background", self.operator_file(path), 5 * MB, kinds)
+
+    def authorities(self, path: str) -> tuple[bytes, bytes]:
+        """Certificates (PEM) in a file of the operator's, and those that the system trusts."""
+        content = self.operator_file(path).read_bytes()
+        try:
+            ssl.create_default_context().load_verify_locations(cadata=content.decode("ascii"))
+        except (ssl.SSLError, ValueError):
+            raise SettingsError(
+                f"federation.ca ({path}) has no certificates", "it is a file with -----BEGIN CERTIFICATE-----"
+            ) from None
+        return content, system_authorities()
 
     def listen(self, name: str) -> Endpoint:
         if name in PORTS:
