@@ -118,6 +118,9 @@ def test_what_is_kept_and_what_is_asked_for(branded: Stack) -> None:
         assert (headers["Cache-Control"] == "no-cache") is (path in asked), path
         assert headers["X-Content-Type-Options"] == "nosniff" and headers["X-Frame-Options"] == "SAMEORIGIN"
         assert "default-src 'none'" in headers["Content-Security-Policy"]
+    large = urllib.request.Request(web + BUNDLE, headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(large, timeout=20) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
     assert get(web + "/version")[2].decode().strip() == VERSION
     assert get(web + "/config.localhost.json")[2] == get(web + "/config.json")[2]
     assert get(web + "/nothing")[0] == get(web + BUNDLE + ".map")[0] == 404
