@@ -35,6 +35,14 @@ def livekit_server() -> Path:
         pytest.skip(f"{error.message}\n{error.detail}")
 
 
+def element_call_pages() -> Path:
+    """The folder of a real Element Call, got once and kept. Skips the test where none is to be had."""
+    try:
+        return _obtained(element_call)
+    except SamseshError as error:
+        pytest.skip(f"{error.message}\n{error.detail}")
+
+
 @functools.cache
 def obtained(module: ModuleType) -> Path:
     cache = cache_dir(os.environ, Path("/nonexistent"))

@@ -9,6 +9,9 @@ from samsesh.model import Endpoint, Route
 CLIENT, ADDRESS = "X-Forwarded-For", "{http.vars.client_ip}"
 OTHERS = ("Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP")  # by which others tell an address
 
+# Web clients are megabytes of text. Only for files: what people say never shares an answer with what others chose.
+COMPRESSED = {"handler": "encode", "encodings": {"zstd": {}, "gzip": {}}, "prefer": ["zstd", "gzip"]}
+
 
 def route_json(route: Route, site: Site | None = None) -> dict[str, Any]:
     """A route as Caddy takes it; with `site`, for requests to that host and below that path only."""
@@ -81,8 +84,10 @@ def _files(route: Route) -> list[dict[str, Any]]:
     ]
     files = {"handler": "file_server", "root": str(route.root), "index_names": ["index.html"]}
     if route.strip:
-        return [{"handler": "rewrite", "strip_path_prefix": route.strip}, files]
-    return [{"handler": "subroute", "routes": [*rewrites, {"handle": [files]}]}] if rewrites else [files]
+        return [COMPRESSED, {"handler": "rewrite", "strip_path_prefix": route.strip}, files]
+    if not rewrites:
+        return [COMPRESSED, files]
+    return [COMPRESSED, {"handler": "subroute", "routes": [*rewrites, {"handle": [files]}]}]
 
 
 def redirect(target: str) -> dict[str, Any]:
