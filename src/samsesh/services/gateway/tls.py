@@ -58,7 +58,12 @@ def directory(context: Context) -> str:
 
 def _acme(context: Context) -> dict[str, Any]:
     wanted = context.settings.tls
-    issuer: dict[str, Any] = {"module": "acme", "ca": directory(context)}
+    ports = context.settings.ports
+    challenges = {  # else it opens 80 and 443, whatever ours are; where they are open already it answers there
+        "http": {"alternate_port": ports.of("http")},
+        "tls-alpn": {"alternate_port": ports.of("https")},
+    }
+    issuer: dict[str, Any] = {"module": "acme", "ca": directory(context), "challenges": challenges}
     if wanted.email:
         issuer["email"] = wanted.email
     if wanted.directory_ca:
