@@ -134,7 +134,9 @@ class _Refusal(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         names = {"newNonce": "nonce", "newAccount": "account", "newOrder": "order", "keyChange": "x"}
-        self._say(200, {name: f"https://127.0.0.1:{self.server.server_port}/{path}" for name, path in names.items()})
+        here = f"https://127.0.0.1:{self.server.server_port}"
+        profiles = {"profiles": {"shortlived": "for addresses"}}
+        self._say(200, {**{name: f"{here}/{path}" for name, path in names.items()}, "meta": profiles})
 
     def do_HEAD(self) -> None:
         self._say(200, {})
@@ -152,7 +154,7 @@ class _Refusal(http.server.BaseHTTPRequestHandler):
         body = b"" if self.command == "HEAD" else json.dumps(told).encode()
         self.send_response(status)
         self.send_header("Replay-Nonce", f"nonce{time.monotonic_ns()}")
-        self.send_header("Location", f"https://127.0.0.1:{self.server.server_port}/account/1")
+        self.send_header("Location", f"https://127.0.0.1:{self.server.server_port}/my-account/1")
         kind = "application/problem+json" if status == 429 else "application/json"
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

@@ -1,13 +1,10 @@
 """What is shown at a TLS port to who asks for a name: connected to on loopback, since no DNS knows the tests' names."""
 
-import json
 import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from samsesh.home import Home
 
 SECONDS = 5
 
@@ -72,13 +69,3 @@ def ask(
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
     return int(first.split()[1]), headers, body
 
-
-def admin(home: Path, method: str, path: str, value: Any = None) -> int:
-    """A change of the running gateway's configuration (Caddy's API): its status."""
-    body = b"" if value is None else json.dumps(value).encode()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-        link.settimeout(30)
-        link.connect(str(Home(home).runtime_dir() / "caddy.sock"))
-        head = f"{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        link.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        return int(link.recv(4096).split()[1])
