@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from samsesh import environment
-from samsesh.environment import Variables, keys, nearest
+from samsesh.environment import Variables, keys, meaning, nearest
 from samsesh.errors import SettingsError
 from samsesh.home import Home
 from samsesh.settings import Settings
@@ -243,9 +243,8 @@ def _short(value: Any) -> str:
 
 
 def _advice(setting: str) -> str:
-    found = keys().get(setting)
-    if found is not None and found.description:
-        return f"{setting}: {found.description}"
+    if setting in keys():
+        return f"{setting}: {meaning(setting)}"
     return "`samsesh config sample` shows all settings"
 
 

@@ -298,8 +298,6 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _reachable(self) -> "Settings":
-        if problem := names.access_problem(self.server.name, self.server.access, trial=self.server.trial):
-            raise ValueError(problem)
         port = names.split_name(self.server.name)[1]
         here = (
             self.ports.of("federation"),
@@ -310,6 +308,4 @@ class Settings(Section):
             raise ValueError(
                 f"other servers connect to port {port}, which is in server.name: set ports.federation to it"
             )
-        if self.tls.mode == "files" and not (self.tls.certificate and self.tls.certificate_key):
-            raise ValueError("tls.mode is files: tls.certificate and tls.certificate_key name them")
         return self

@@ -19,6 +19,7 @@ from samsesh.cli import (
     doctor,
     images,
     invites,
+    outside,
     programs,
     reports,
     restore,
@@ -105,6 +106,8 @@ app.add_typer(rooms.app, name="rooms")
 app.add_typer(backup.app, name="backup")
 app.command("restore")(restore.restore)
 app.command("destroy")(destroy_.destroy)
+app.command("ports")(outside.ports)
+app.command("proxy-config")(outside.proxy_config)
 app.command("images")(images.images)
 app.command("install-service")(service.install_service)
 app.command("rtc-auth")(rtc.rtc_auth)

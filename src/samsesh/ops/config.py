@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Callable, Mapping
+from textwrap import wrap
 from typing import Any
 
-from samsesh.environment import free_value, from_text, keys, nearest
+from samsesh.environment import free_value, from_text, keys, meaning, nearest
 from samsesh.errors import SettingsError
 from samsesh.home import Home
 from samsesh.load import FREE, SECRET_KEYS, load, plain, save
 from samsesh.settings import Settings
 
 HIDDEN = "***"
+WIDTH = 118  # of the sample file
 
 
 def check_key(key: str) -> None:
@@ -78,14 +80,15 @@ def sample() -> str:
         assert part.annotation is not None
         about = (part.annotation.__doc__ or "").strip().splitlines()[0]
         lines += ["", f"# {about}", f"[{section}]"]
-        for name, field in part.annotation.model_fields.items():
+        for name in part.annotation.model_fields:
             value = plain(value_of(f"{section}.{name}", defaults))
             written = (
                 '"..."'
                 if value is None
                 else _inline(tomlkit.item(value) if not isinstance(value, list | dict) else value)
             )
-            lines += [f"# {field.description}", f"#{name} = {written}"]
+            told = wrap(meaning(f"{section}.{name}"), WIDTH, break_on_hyphens=False)
+            lines += [*(f"# {line}" for line in told), f"#{name} = {written}"]
     return "\n".join(lines) + "\n"
 
 

@@ -15,7 +15,7 @@ from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.load import Loaded, load
 from samsesh.model import Context, Plan
-from samsesh.ops import programs
+from samsesh.ops import addresses, programs
 from samsesh.plan import make_plan
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
@@ -69,6 +69,7 @@ def planned(
 ) -> Server:
     """Plan; `found` has artifacts that are not yet remembered."""
     facts = with_artifacts(machine.gather(), home, found or {})
+    facts = addresses.planned(facts, home, loaded.settings)
     place = NativePlacement(home, loaded.settings, facts)
     plan = make_plan(Context(loaded.settings, secrets, facts, place))
     return Server(home, loaded.settings, secrets, facts, plan, NativeEngine(home, facts), loaded, say)
