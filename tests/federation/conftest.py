@@ -38,7 +38,7 @@ def one(homes: Path, wire: Network, authorities: Authorities) -> Iterator[Server
         "rate_limits": LIFTED,
         "server": {"name": "one.test", "access": "domain", "trial": True},
         "tls": {"mode": "internal"},
-        "federation": {"networks": NETWORKS, "ca": "authorities.pem"},
+        "federation": {"networks": NETWORKS, "ca": "authorities.pem", "room_directory": True},
     }
     with server(
         homes / "one", wire.machines["one"], "one.test", "https://matrix.one.test", authorities, settings

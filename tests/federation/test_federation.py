@@ -70,6 +70,17 @@ def test_a_room_with_a_past(ada: Account, bob: Account) -> None:
     wait_for(lambda: ada.reads(room)[-1] == "and now", "the present", SECONDS)
 
 
+def test_the_room_directory(ada: Account, bob: Account) -> None:
+    """Other servers see the public rooms of one that shows them, and not those of another."""
+    room = ada.room("market", visibility="public")
+
+    def shown() -> list[str]:
+        return [entry["room_id"] for entry in bob.get("v3/publicRooms?server=one.test")["chunk"]]
+
+    wait_for(lambda: room in shown(), "the room is shown", SECONDS)
+    assert ada.ask("GET", "v3/publicRooms?server=two.test").status_code == 403
+
+
 def test_a_call_of_two_servers(
     one: Server, two: Server, ada: Account, bob: Account, authorities: Authorities
 ) -> None:

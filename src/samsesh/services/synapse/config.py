@@ -7,7 +7,7 @@ from typing import Any
 
 from samsesh import names
 from samsesh.model import Context, Endpoint, File, Offer, Turn
-from samsesh.networks import SPECIAL_V4, without
+from samsesh.networks import SPECIAL_NAT64, SPECIAL_V4, without
 from samsesh.settings import Settings
 
 MB = 1024 * 1024
@@ -16,10 +16,10 @@ LOG_FILES = 5
 # Everything that is not the public internet: never fetched for previews, pushes or federation.
 PRIVATE_RANGES = [
     *SPECIAL_V4,
+    *SPECIAL_NAT64,
     *(
         "::/128",
         "::1/128",
-        "64:ff9b::/96",
         "2001:db8::/32",
         "2002::/16",
         "fc00::/7",
