@@ -204,3 +204,11 @@ def test_federation_shares_a_port_with_pages(tmp_path: Path) -> None:
     assert "/_matrix/federation/*" in ours[0]
     assert [paths for paths in ours if not paths] == [[]]
     assert not ours[-1]
+
+
+@pytest.mark.parametrize(("mode", "rules"), [("token", [{"action": "allow"}]), ("open", [])])
+def test_who_publishes_rooms(tmp_path: Path, mode: str, rules: Any) -> None:
+    """People of this server can put rooms into its directory, unless anybody can make an account."""
+    told = synapse(planned(tmp_path, registration={"mode": mode}))
+    assert told["room_list_publication_rules"] == rules
+    assert told["allow_public_rooms_over_federation"] is False

@@ -117,6 +117,8 @@ def _accounts(settings: Settings) -> dict[str, Any]:
             "prefer_local_users": True,
             "exclude_remote_users": not opened,
         },
+        # Synapse's own answer is nobody, and a room that was to be public is made without being shown.
+        "room_list_publication_rules": [] if opened else [{"action": "allow"}],
         "require_auth_for_profile_requests": True,
         "allow_public_rooms_without_auth": False,
         "encryption_enabled_by_default_for_room_type": "invite",
