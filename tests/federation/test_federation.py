@@ -216,7 +216,7 @@ def test_lists_of_servers(one: Server, two: Server, ada: Account, bob: Account) 
     assert meet(ada, bob) == (200, 200)
     good(bob.join("#lists:one.test"))
 
-    one.set("federation.deny", ["two.test"])
+    one.set(deny=["two.test"])
     ada.say(room, "you do not hear this")
     bob.say(room, "nor this")
     assert meet(ada, bob) == REFUSED
@@ -225,17 +225,16 @@ def test_lists_of_servers(one: Server, two: Server, ada: Account, bob: Account) 
     assert "you do not hear this" not in bob.reads(room)
     assert "nor this" not in ada.reads(room)
 
-    one.set("federation.deny", [])
-    one.set("federation.allow", ["three.test"])
+    one.set(allow=["three.test"])
     assert meet(ada, bob) == REFUSED
 
-    one.set("federation.allow", ["two.test"])
+    one.set(allow=["two.test"], deny=[])
     assert meet(ada, bob) == (200, 200)
 
 
 def test_without_federation(wire: Network, one: Server, two: Server, ada: Account, bob: Account) -> None:
     """With federation off nobody is told where to go, the port is closed, and nobody is asked. Last: it stays off."""
-    one.set("federation.enabled", "false")
+    one.set(enabled=False)
     finds = Resolver(wire.hub.v4, one.trust)
     assert finds.find("one.test") == Found("one.test", 8448, "one.test", "one.test")
     with pytest.raises(ConnectionRefusedError):
