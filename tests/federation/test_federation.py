@@ -1,6 +1,7 @@
 """Two servers of ours that talk, over names of a DNS and certificates of private authorities."""
 
 import asyncio
+import json
 import random
 import re
 import socket
@@ -139,6 +140,14 @@ def test_found_by_the_rules(wire: Network, one: Server, two: Server) -> None:
             status, body = finds.get(place, "/_matrix/key/v2/server")
             assert status == 200 and f'"server_name":"{name}"'.encode() in body
             assert finds.get(place, "/_matrix/federation/v1/version")[0] == 200
+
+
+def test_the_doctor_sees_it(one: Server, two: Server) -> None:
+    """The doctor finds that other servers reach both."""
+    for server in (one, two):
+        done = server.stack.cli("doctor", "--only", "public-federation", "--json")
+        (found,) = [one for one in json.loads(done.stdout)["checks"] if one["id"] == "public-federation"]
+        assert found["status"] == "ok", (found["summary"], found["seen"])
 
 
 def test_no_certificate_for_others(wire: Network, one: Server, two: Server) -> None:
