@@ -214,7 +214,8 @@ class Federation(Section):
     deny: list[ServerName] = []
     """Never these servers, also where `federation.allow` has them."""
     room_directory: bool = False
-    """Show this server's public rooms to people of other servers who look for rooms here."""
+    """Show this server's public rooms to people of other servers who look for rooms here. Where registration is open,
+    nobody can publish rooms."""
     port: Literal["https", "federation"] = "https"
     """The port that other servers are told: `ports.https` or `ports.federation`."""
     ca: str = ""
