@@ -6,6 +6,7 @@ Upstream's page stays as it is built; a script and a style of ours are loaded be
 import base64
 import hashlib
 import html
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,27 @@ def page(index: str, facts: CallFacts) -> tuple[bytes, tuple[str, ...]]:
         for script in _INLINE.findall(index)
     ]
     return head.encode(), tuple(f"'sha256-{value}'" for value in hashes)
+
+
+def template(upstream: str, facts: CallFacts) -> bytes:
+    """As `page`, for a page that only a container has: Caddy's template asks for it at the path `upstream`.
+
+    Upstream's inline script sets `window.global`, which our script does in its place.
+    """
+    take_out = "{{$page = regexReplaceAllLiteral %s $page %s}}"
+    return "".join(
+        [
+            f"{{{{$page := httpInclude {_quoted(upstream)}}}}}",
+            take_out % (_quoted(f"(?s){_INLINE.pattern}"), _quoted("")),
+            take_out % (_quoted(f"(?s){_TITLE.pattern}"), _quoted(_head(facts))),
+            "{{$page}}",
+        ]
+    ).encode()
+
+
+def _quoted(text: str) -> str:
+    """A string as Go's templates read it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _head(facts: CallFacts) -> str:
