@@ -1,10 +1,12 @@
 """Programs that tests drive and no Python package brings."""
 
 import functools
+import itertools
 import os
 import platform
 import pwd
 import shutil
+import socket
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -62,3 +64,21 @@ def get_programs() -> None:
     for module in (livekit, element_call):
         with suppress(SamseshError):
             _obtained(module)
+
+
+_ports = itertools.count(61_000 + os.getpid() * 41 % 4400)
+
+
+def free_port() -> int:
+    """A port for a program that starts later: none of those from which the kernel takes one for a connection."""
+    for number in itertools.islice(_ports, 1000):
+        port = 61_000 + (number - 61_000) % 4500
+        with (
+            socket.socket() as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            suppress(OSError),
+        ):
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")

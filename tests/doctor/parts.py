@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from programs import livekit_server
+from programs import free_port, livekit_server
 
 KEY, SECRET = "testkey", "a secret of more than 32 characters"
 TURN_SECRET = "another secret of the tests"
@@ -28,24 +27,6 @@ def turnserver_program() -> str:
     found = shutil.which("turnserver")
     if not found:
         pytest.skip("needs coturn's turnserver on PATH")
-    return found
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now, for TCP and UDP alike."""
-    held: list[socket.socket] = []
-    found: list[int] = []
-    while len(found) < count:
-        tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
-        held += [tcp, udp]
-        tcp.bind(("127.0.0.1", 0))
-        try:
-            udp.bind(tcp.getsockname())
-        except OSError:
-            continue
-        found.append(tcp.getsockname()[1])
-    for each in held:
-        each.close()
     return found
 
 
@@ -117,7 +98,7 @@ class LiveKit:
 @contextmanager
 def livekit(folder: Path, inside: Namespace | None = None, **rtc: Any) -> Iterator[LiveKit]:
     program = str(livekit_server())
-    port, tcp, udp = free_ports(3)
+    port, tcp, udp = [free_port() for _ in range(3)]
     host = PUBLIC if inside else "127.0.0.1"
     rtc = {
         "tcp_port": tcp,
@@ -154,7 +135,7 @@ def coturn(
 ) -> Iterator[int]:
     """A running coturn with the shared secret; its port."""
     program = turnserver_program()
-    port, low = free_ports(2)
+    port, low = [free_port() for _ in range(2)]
     host = PUBLIC if inside else "127.0.0.1"
     lines = [
         "use-auth-secret",

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from doctor.parts import PUBLIC, SECRET, TURN_SECRET, coturn, free_ports, livekit, namespace
+from doctor.parts import PUBLIC, SECRET, TURN_SECRET, coturn, livekit, namespace
+from programs import free_port
 from samsesh.clients import participant
 
 pytestmark = pytest.mark.slow
@@ -67,7 +68,7 @@ def test_a_wrong_key_and_a_wrong_address_are_told_apart(tmp_path: Path) -> None:
         assert wrong["joined"] is None and "401" in wrong["error"]
         missing = server.join("udp", no_room="yes")
         assert missing["joined"] is None and "404" in missing["error"]
-    nobody = asyncio.run(participant.call(f"ws://127.0.0.1:{free_ports(1)[0]}", ("a", "b"), "udp"))
+    nobody = asyncio.run(participant.call(f"ws://127.0.0.1:{free_port()}", ("a", "b"), "udp"))
     assert nobody.joined is None and nobody.error
 
 
@@ -75,7 +76,7 @@ def test_where_one_stands_does_not_matter(tmp_path: Path, monkeypatch: pytest.Mo
     """The call's own process loads nothing from the folder in which somebody asks the doctor."""
     (tmp_path / "json.py").write_text("raise SystemExit('loaded from here')\n")
     monkeypatch.chdir(tmp_path)
-    nobody = participant.apart(f"ws://127.0.0.1:{free_ports(1)[0]}", ("a", "b"), "udp")
+    nobody = participant.apart(f"ws://127.0.0.1:{free_port()}", ("a", "b"), "udp")
     assert nobody.joined is None and nobody.error
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from livekit import api
 
-from doctor.parts import KEY, SECRET, free_ports, livekit
+from doctor.parts import KEY, SECRET, livekit
+from programs import free_port
 from samsesh import names
 from samsesh.clients import sfu
 
@@ -54,7 +55,7 @@ def test_a_wrong_key_is_refused_everywhere(tmp_path: Path) -> None:
 
 def test_nobody_there_is_told() -> None:
     """A closed port is a sentence, not a traceback."""
-    url = f"ws://127.0.0.1:{free_ports(1)[0]}"
+    url = f"ws://127.0.0.1:{free_port()}"
 
     async def course() -> None:
         for asked in (sfu.validate(url, "a"), sfu.signal(url, "a"), sfu.make_room(url, KEY, SECRET, "test")):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from doctor.parts import PEER, TURN_SECRET, coturn, free_ports
+from doctor.parts import PEER, TURN_SECRET, coturn
+from programs import free_port
 from samsesh.clients import turn
 
 PRIVATE = ("10.0.0.1", "127.0.0.1", "169.254.169.254", "::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1")
@@ -66,7 +67,7 @@ def test_wrong_and_expired_credentials_are_refused(tmp_path: Path, transport: st
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_a_server_that_is_down_is_told_in_time(transport: str) -> None:
     """Nobody at the port: an answer within the bound, as a sentence."""
-    address = turn.parse(f"turn:127.0.0.1:{free_ports(1)[0]}?transport={transport}")
+    address = turn.parse(f"turn:127.0.0.1:{free_port()}?transport={transport}")
     start = time.monotonic()
     with pytest.raises(turn.TurnError, match=r"did not answer within|is not reached") as down:
         asyncio.run(_asked(address, good()))
@@ -81,7 +82,7 @@ def test_tls_is_verified_by_name(tmp_path: Path) -> None:
     certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
-    tls = free_ports(1)[0]
+    tls = free_port()
     options = (f"cert={tmp_path}/cert.pem", f"pkey={tmp_path}/key.pem")
 
     async def agreed(host: str, trust: ssl.SSLContext | None) -> turn.Tls:

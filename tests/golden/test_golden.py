@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+import trustme
 
 from conftest import give_to_service_user
 from programs import livekit_server
@@ -99,6 +100,7 @@ def home(homes: Path, name: str) -> Iterator[Home]:
     (made.path / "bridge.yaml").write_text(REGISTRATION)
     (made.path / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     (made.path / "turn.pem").write_text("a certificate, or a key")
+    trustme.CA().cert_pem.write_to_path(str(made.path / "root.pem"))
     (made.path / "bundle").mkdir()
     (made.path / "bundle/index.html").write_text(PAGE)
     yield made

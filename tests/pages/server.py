@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from urllib.error import URLError
 
 import yaml
 
+from programs import free_port
 from samsesh import pages
 
 SHARED_SECRET = "of a server that lives for a minute"
@@ -67,14 +68,6 @@ def ask(
         return found
 
 
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
 @contextmanager
 def running(command: list[str], log: Path, url: str) -> Iterator[None]:
     """A program that answers at `url` within a minute, and is gone afterwards."""
@@ -102,7 +95,7 @@ def answers(url: str) -> bool:
 @contextmanager
 def serving(folder: Path, **synapse: Any) -> Iterator[Site]:
     """The whole site; `synapse` goes into homeserver.yaml."""
-    web, api, admin, inner = free_ports(4)
+    web, api, admin, inner = [free_port() for _ in range(4)]
     site = Site(f"http://localhost:{web}", f"http://localhost:{api}", f"http://localhost:{admin}")
     facts = replace(
         FACTS,

@@ -9,9 +9,9 @@ import pytest
 import trustme
 from hypothesis import settings
 
-from programs import livekit_server
+from programs import free_port, livekit_server
 from rtc.homeservers import Homeservers
-from rtc.running import KEY, SECRET, Authority, Local, Rtc, Run, free_port, wait_for
+from rtc.running import KEY, SECRET, Authority, Local, Rtc, Run, wait_for
 
 settings.register_profile("repeat", deadline=None, derandomize=True, database=None)
 settings.load_profile("repeat")

@@ -20,11 +20,6 @@ KEY, SECRET = "testkey", "a-secret-of-the-tests-that-is-long-enough"
 Environ = dict[str, str]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 def clean_environ() -> Environ:
     return {
         name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "SAMSESH_"))

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from programs import free_port
 from rtc.homeservers import USERINFO, Homeservers
-from rtc.running import Authority, Local, Rtc, Run, clean_environ, current, free_port, wait_for
+from rtc.running import Authority, Local, Rtc, Run, clean_environ, current, wait_for
 
 UNAUTHORIZED = {"errcode": "M_UNAUTHORIZED", "error": "The request could not be authorised."}
 NOT_JSON = {"errcode": "M_NOT_JSON", "error": "Error reading request"}

@@ -15,7 +15,8 @@ import aiohttp
 import pytest
 import yaml
 
-from pages.server import Site, ask, first_admin, free_ports, homeserver_yaml, running
+from pages.server import Site, ask, first_admin, homeserver_yaml, running
+from programs import free_port
 from samsesh.rtc.leave import Answer, Leave, Leaves, retry_after
 from samsesh.rtc.store import open_store
 
@@ -30,7 +31,7 @@ CALLS = {
 @pytest.fixture(scope="module")
 def synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("synapse")
-    (port,) = free_ports(1)
+    port = free_port()
     config = folder / "homeserver.yaml"
     config.write_text(yaml.safe_dump(homeserver_yaml(folder, port, CALLS)))
     command = [sys.executable, "-m", "synapse.app.homeserver", "-c", str(config)]

@@ -6,7 +6,8 @@ import jwt
 import pytest
 from livekit import api
 
-from rtc.running import KEY, SECRET, Local, Rtc, Run, current, free_port, legacy, wait_for
+from programs import free_port
+from rtc.running import KEY, SECRET, Local, Rtc, Run, current, legacy, wait_for
 
 DELAYED = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
 

@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 import yaml
 
-from pages.server import free_ports, homeserver_yaml, running
+from pages.server import homeserver_yaml, running
+from programs import free_port
 
 MODULE = {"module": "samsesh.synapse_module.CallsModule", "config": {}}
 BRIDGE_TOKEN = "of-a-bridge-that-lives-for-a-minute"
@@ -100,7 +101,7 @@ class Homeserver:
 @contextmanager
 def serving(folder: Path, **more: Any) -> Iterator[Homeserver]:
     """Synapse with `more` in its homeserver.yaml, until the end of the block."""
-    (port,) = free_ports(1)
+    port = free_port()
     generous = {"per_second": 1000, "burst_count": 10_000}
     registration: Json = {
         "id": "bridge",

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from programs import free_port
 from samsesh.facts import gather
 from samsesh.model import Endpoint, Route
 from samsesh.services.gateway.caddy import log_encoder
@@ -29,11 +30,9 @@ def cut_off(listener: socket.socket) -> None:
 @pytest.mark.skipif(not CADDY, reason="Caddy is not installed")
 def test_no_token_of_an_address_is_logged(tmp_path: Path) -> None:
     """LiveKit's tokens stand in addresses, since browsers send them no other way: what Caddy logs of one has none."""
-    with socket.create_server(("127.0.0.1", 0)) as backend, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as backend:
         route = route_json(Route("livekit", upstream=Endpoint(*backend.getsockname())))
-        port = free.getsockname()[1]
-        free.close()
+        port = free_port()
         server = {"listen": [f"127.0.0.1:{port}"], "automatic_https": {"disable": True}, "routes": [route]}
         log = {"writer": {"output": "stderr"}, "encoder": log_encoder(), "level": "WARN"}
         config = {

@@ -93,7 +93,7 @@ def render_admin(facts: PageFacts) -> dict[str, bytes]:
 
 def web_headers(facts: PageFacts) -> dict[str, str]:
     """Headers of every answer at the web port: only our files load, and only the homeserver is asked."""
-    return _headers(_origin(facts.homeserver_url))
+    return _headers(origin(facts.homeserver_url))
 
 
 def admin_headers(facts: PageFacts) -> dict[str, str]:
@@ -125,7 +125,8 @@ def _headers(connect: str) -> dict[str, str]:
     }
 
 
-def _origin(url: str) -> str:
+def origin(url: str) -> str:
+    """Scheme, host and port of an http(s) URL, as a content security policy names it."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or not set(url).isdisjoint(" ;,'\"\n"):
         raise SettingsError(f"{url!r} is no http(s) address", "correct the server's address in the settings")

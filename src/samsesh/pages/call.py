@@ -117,20 +117,24 @@ def _assets(facts: CallFacts) -> tuple[dict[str, str], dict[str, bytes]]:
 
 def headers(facts: CallFacts, scripts: tuple[str, ...]) -> dict[str, str]:
     """Headers of every answer at the call port: only this server is asked, and only this page is shown in frames."""
+    homeserver, rtc, livekit = map(
+        pages.origin, (facts.homeserver_url, facts.rtc_url, "http" + facts.livekit_url.removeprefix("ws"))
+    )
     policy = {
         "default-src": "'self'",
         "script-src": " ".join(["'self'", "'wasm-unsafe-eval'", *scripts]),
         "worker-src": "'self' blob:",
         "style-src": "'self' 'unsafe-inline'",  # its components set styles of their own
-        "img-src": f"'self' data: blob: {facts.homeserver_url}",
+        "img-src": f"'self' data: blob: {homeserver}",
         "media-src": "'self' data: blob:",
         "connect-src": " ".join(
-            ["'self'", "data:", "blob:", facts.homeserver_url, facts.rtc_url, *_both(facts.livekit_url)]
+            # LiveKit's address is asked by http before its socket is opened.
+            ["'self'", "data:", "blob:", homeserver, rtc, livekit, "ws" + livekit.removeprefix("http")]
         ),
         "object-src": "'none'",
         "base-uri": "'none'",
         "form-action": "'self'",
-        "frame-ancestors": f"'self' {facts.web_url}",  # the web client shows it as a widget
+        "frame-ancestors": f"'self' {pages.origin(facts.web_url)}",  # the web client shows it as a widget
     }
     return {
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
@@ -139,8 +143,3 @@ def headers(facts: CallFacts, scripts: tuple[str, ...]) -> dict[str, str]:
         "Permissions-Policy": "geolocation=(), payment=(), usb=()",
         "Cache-Control": "no-cache",
     }
-
-
-def _both(url: str) -> tuple[str, str]:
-    """LiveKit's address for its socket and for the check that comes before."""
-    return url, "http" + url.removeprefix("ws")

@@ -83,6 +83,7 @@ def _server(context: Context, listeners_: list[str], routes: tuple[Route, ...]) 
             {"handle": [{"handler": "request_body", "max_size": size}]},
             route_json(ready),
             *_routes(context, listeners_, routes),
+            {"handle": [{"handler": "error", "status_code": 404}]},  # a host that is none of ours
         ],
         "errors": {"routes": [{"handle": [error_answer()]}]},
     }

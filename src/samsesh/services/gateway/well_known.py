@@ -25,7 +25,9 @@ def well_known(context: Context, offer: Offer) -> tuple[Route, ...]:
     }
     kept = {**headers, "Cache-Control": "public, max-age=3600"}
     absent = '{"errcode":"M_NOT_FOUND","error":"Not published by this server"}'
-    routes = []
+    # Who opens the bare domain looks for the chat.
+    to_web = {"Location": context.access.url("web")}
+    routes = [Route("domain", answer=(302, ""), headers=to_web, order=90)]
     for listener in LISTENERS:
         for name, document in documents.items():
             paths = (f"/.well-known/matrix/{name}",)
