@@ -51,11 +51,21 @@ def _not_owned(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _image_or_empty(value: str) -> str:
+    return value and names.image(value)
+
+
+def _registry_or_empty(value: str) -> str:
+    return value and names.registry(value)
+
+
 Size = Annotated[str, AfterValidator(_size)]
 Duration = Annotated[str, AfterValidator(_duration_or_empty)]
 Url = Annotated[str, AfterValidator(_http_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 SynapseKeys = Annotated[dict[str, Any], AfterValidator(names.plain_data), AfterValidator(_not_owned)]
+ImageName = Annotated[str, AfterValidator(_image_or_empty)]
+Registry = Annotated[str, AfterValidator(_registry_or_empty)]
 RoomAlias = Annotated[str, AfterValidator(names.room_alias)]
 MediaAddresses = Annotated[
     list[Annotated[str, AfterValidator(names.ip_address)]], AfterValidator(_one_of_a_family)

@@ -12,9 +12,11 @@ from samsesh import names
 from samsesh.fields import (
     DatabaseUrl,
     Duration,
+    ImageName,
     MediaAddresses,
     Person,
     PositiveRate,
+    Registry,
     RoomAlias,
     ServerName,
     Size,
@@ -206,6 +208,31 @@ class Artifacts(Section):
     """Fetch nothing: use what is there."""
 
 
+class Images(Section):
+    """Images of the containers, by tag or digest. Empty: the pinned one; `samsesh images` lists them."""
+
+    registry: Registry = ""
+    """A mirror such as `registry.example.org/mirror`, in place of the registries of all that are not named here."""
+    synapse: ImageName = ""
+    """Synapse, the homeserver."""
+    postgres: ImageName = ""
+    """PostgreSQL, the database."""
+    caddy: ImageName = ""
+    """Caddy, the gateway."""
+    element_web: ImageName = ""
+    """Element Web."""
+    element_call: ImageName = ""
+    """Element Call, the page for calls."""
+    livekit: ImageName = ""
+    """LiveKit, which carries calls."""
+    coturn: ImageName = ""
+    """coturn, the TURN server."""
+    samsesh: ImageName = ""
+    """Our own. Empty: it is built where it runs."""
+    python: ImageName = ""
+    """What ours is built from."""
+
+
 class Extra(Section):
     """Keys that pass through to the programs."""
 
@@ -235,6 +262,7 @@ class Settings(Section):
     database: Database = Database()
     synapse: Synapse = Synapse()
     artifacts: Artifacts = Artifacts()
+    images: Images = Images()
     extra: Extra = Extra()
 
     @model_validator(mode="after")

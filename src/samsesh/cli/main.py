@@ -16,6 +16,7 @@ from samsesh.cli import (
     backup,
     config,
     doctor,
+    images,
     invites,
     programs,
     reports,
@@ -103,6 +104,7 @@ app.add_typer(rooms.app, name="rooms")
 app.add_typer(backup.app, name="backup")
 app.command("restore")(restore.restore)
 app.command("destroy")(destroy_.destroy)
+app.command("images")(images.images)
 app.command("install-service")(service.install_service)
 app.command("rtc-auth")(rtc.rtc_auth)
 app.command("version")(reports.version)
