@@ -17,7 +17,7 @@ LAYERS = (
     ("model",),
     ("artifacts", "clients", "pages", "rtc", "synapse_module"),
     ("services",),
-    ("plan", "registry"),
+    ("engine", "plan", "ports", "registry"),
     ("engines",),
     ("ops",),
     ("caller", "checks", "diagnosis"),

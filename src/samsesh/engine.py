@@ -70,7 +70,9 @@ class Engine(Protocol):
     def logged(self) -> list[str]: ...  # services that have a log
     def log(self, service: str, count: int, since: datetime | None) -> list[Entry]: ...
     def follow(self, services: list[str]) -> Iterator[Entry]: ...
-    def postgres_tool(self, plan: Plan, tool: str) -> tuple[list[str], dict[str, str]]: ...  # command, environment
+    def postgres_tool(
+        self, plan: Plan, tool: str
+    ) -> tuple[list[str], dict[str, str]]: ...  # command, environment
     def databases(self) -> dict[str, str] | None: ...  # folder -> PostgreSQL that made it; None: who knows
     def media(self, plan: Plan) -> AbstractContextManager[Iterator[tuple[str, int, IO[bytes]]]]: ...
     def put_media(self, plan: Plan, folder: Path, say: Say) -> None: ...  # take the files of a folder

@@ -185,7 +185,9 @@ def spawn(argv: Sequence[str | Path], *, log: Path) -> Process:
 
 
 @contextmanager
-def piped(argv: Sequence[str | Path], *, what: str, env: Mapping[str, str] | None = None) -> Iterator[IO[bytes]]:
+def piped(
+    argv: Sequence[str | Path], *, what: str, env: Mapping[str, str] | None = None
+) -> Iterator[IO[bytes]]:
     """What a program writes, to be read as it comes; it ends when we do. Raises where it fails though all was read."""
     try:
         process = subprocess.Popen(

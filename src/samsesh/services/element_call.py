@@ -16,8 +16,9 @@ def offer(context: Context) -> Offer:
     if bundle is None and container is None:
         return Offer(off=(_off(context),))
     folder, facts = place.config("call"), _facts(context)
+    scripts: tuple[str, ...] = ()
     if container:
-        page, scripts = call.template(f"{UPSTREAM}/", facts), ()
+        page = call.template(f"{UPSTREAM}/", facts)
     else:
         page, scripts = call.page(place.bundle_page("element-call"), facts)
     headers = call.headers(facts, scripts)
@@ -42,7 +43,11 @@ def offer(context: Context) -> Offer:
                 headers={**headers, **LONG},
                 order=20,
             ),
-            *((Route("call", (f"{UPSTREAM}/",), upstream=container, strip=UPSTREAM, order=10),) if container else ()),
+            *(
+                (Route("call", (f"{UPSTREAM}/",), upstream=container, strip=UPSTREAM, order=10),)
+                if container
+                else ()
+            ),
             Route("call", ("/samsesh/*",), root=folder, headers={**headers, **LONG}, order=20),
             Route("call", ("/config.json",), root=folder, headers=headers, order=20),
             *_sign_up(facts, headers),

@@ -23,7 +23,7 @@ def _socket(context: Context) -> Path:
 def offer(context: Context) -> Offer:
     url = context.settings.database.url
     if url is not None:
-        parameters = names.postgresql_url(url.get_secret_value())
+        parameters: dict[str, str | int] = names.postgresql_url(url.get_secret_value())
         password = str(parameters.pop("password"))
         passfile = File(
             context.place.config("synapse") / "pgpass", _passfile(parameters, password), secret=True
@@ -31,7 +31,7 @@ def offer(context: Context) -> Offer:
         return Offer(database=Database(parameters, passfile, unit=None))
     where = context.place.reach("postgres")
     host, port = (str(where.socket.parent), PORT) if where.socket else (where.host, where.port)
-    parameters: dict[str, str | int] = {"host": host, "port": port, "user": "synapse", "dbname": "synapse"}
+    parameters = {"host": host, "port": port, "user": "synapse", "dbname": "synapse"}
     passfile = File(
         context.place.config("synapse") / "pgpass",
         _passfile({"user": "synapse"}, context.secrets.database_password.reveal()),
@@ -79,7 +79,11 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
 def _access(context: Context) -> bytes:
     """pg_hba.conf: who knows a password, by the socket, and in containers Synapse by their network."""
     local = b"local all all scram-sha-256\n"
-    return local if context.place.listen("postgres").socket else local + b"host synapse synapse samenet scram-sha-256\n"
+    return (
+        local
+        if context.place.listen("postgres").socket
+        else local + b"host synapse synapse samenet scram-sha-256\n"
+    )
 
 
 def _initdb(context: Context) -> Prepare:

@@ -1,11 +1,9 @@
 """The engine of containers: the plan's units as services of Docker Compose."""
 
 import os
-import shutil
-import tarfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,17 +11,17 @@ from typing import IO, Any
 
 from samsesh import ports
 from samsesh.engine import Applied, Change, Entry, Say, Seen
-from samsesh.engines.compose import image, images, render
+from samsesh.engines.compose import image, images, kept, render
 from samsesh.engines.compose.docker import QUICK_SINCE, Docker
 from samsesh.engines.compose.logs import follow, read
-from samsesh.engines.compose.placement import data_of, service
+from samsesh.engines.compose.placement import service
 from samsesh.engines.compose.see import health_of, memory_of, seen
 from samsesh.errors import SamseshError
 from samsesh.facts import Facts
 from samsesh.formats import to_yaml
 from samsesh.home import Home
 from samsesh.model import File, Plan, Unit
-from samsesh.run import last_lines, piped
+from samsesh.run import last_lines
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
 from samsesh.write import make_dir, write_file
@@ -149,7 +147,7 @@ class ComposeEngine:
         except SamseshError as error:
             raise SamseshError(
                 f"the image {reference} could not be pulled",
-                "what was pulled before is kept: run the command again; a mirror: samsesh config set images.registry HOST",
+                "what was pulled is kept: run the command again; a mirror: samsesh config set images.registry HOST",
                 detail=error.detail or error.message,
             ) from None
 
@@ -284,39 +282,24 @@ class ComposeEngine:
     # --- what is kept
 
     def postgres_tool(self, plan: Plan, tool: str) -> tuple[list[str], dict[str, str]]:
-        """In PostgreSQL's own container, by its socket; the password passes from our environment into its own."""
-        container = self._containers().get("postgres")
-        assert plan.offer.database is not None and self._secrets is not None
-        if container is None:
-            raise SamseshError("the database does not run", "start the server: samsesh up")
-        socket = next(iter(plan.unit("postgres").sockets)).parent
-        where = (f"--env=PGHOST={socket}", "--env=PGUSER=synapse", "--env=PGDATABASE=synapse")
-        command = ["docker", "exec", "--interactive", "--env=PGPASSWORD", *where, container["Id"], tool]
-        return command, {**self.docker.env, "PGPASSWORD": self._secrets.database_password.reveal()}
+        assert self._secrets is not None  # whoever has a plan has them
+        running = self._containers().get("postgres")
+        return kept.postgres_tool(self.docker, self.settings, self._secrets, plan, tool, running)
 
     def databases(self) -> dict[str, str] | None:
-        return None  # in a volume; PostgreSQL itself refuses another's
+        """Whether there is one: PostgreSQL itself refuses another's folder."""
+        return None if self.docker.has_volume("postgres") else {}
 
     @contextmanager
     def media(self, plan: Plan) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
-        """(path, size, content) of every file, out of a tar stream of Docker's."""
-        source = f"{self._synapse(plan)}:{data_of('synapse') / 'media'}"
-        with (
-            piped(["docker", "cp", source, "-"], env=self.docker.env, what="reading media") as stream,
-            tarfile.open(fileobj=stream, mode="r|") as tar,
-        ):
-            yield self._members(tar)
-
-    def _members(self, tar: tarfile.TarFile) -> Iterator[tuple[str, int, IO[bytes]]]:
-        for info in tar:
-            if info.isreg() and (content := tar.extractfile(info)):
-                yield info.name.partition("/")[2], info.size, content
+        with kept.media(self.docker, self._synapse(plan)) as found:
+            yield found
 
     def put_media(self, plan: Plan, folder: Path, say: Say) -> None:
-        target = f"{self._synapse(plan)}:{data_of('synapse') / 'media'}"
-        if folder.is_dir():
-            self.docker.run("cp", "--archive", f"{folder}/.", target, what="restoring media", timeout=6 * 3600)
-            shutil.rmtree(folder)
+        kept.put_media(self.docker, self._synapse(plan), folder)
+
+    def sizes(self) -> tuple[int, int]:
+        return kept.sizes(self.docker, images.reference("samsesh", self.settings.images))
 
     def _synapse(self, plan: Plan) -> str:
         """Id of Synapse's container; made, and not started, where there is none."""
@@ -329,21 +312,9 @@ class ComposeEngine:
             self.docker.follow(*make, what="making the container of Synapse", timeout=START_SECONDS)
         return str(self._containers()["synapse"]["Id"])
 
-    def sizes(self) -> tuple[int, int]:
-        found = [0, 0]
-        for index, name in enumerate(("synapse", "postgres")):
-            path = Path("/volumes", name)
-            with suppress(SamseshError, ValueError, IndexError):
-                command = ("run", "--rm", "--network=none", f"--volume={self.docker.project}_{name}:{path}:ro")
-                reference = images.reference("samsesh", self.settings.images)
-                done = self.docker.run(*command, "--user=0:0", "--entrypoint=du", reference, "-sb", str(path), what="measuring")
-                found[index] = int(done.out.split()[0])
-        return found[0], found[1]
-
 
 def _there(path: Path, content: bytes) -> bool:
     try:
         return path.read_bytes() == content
     except OSError:
         return False
-

@@ -11,7 +11,10 @@ from samsesh.model import Probe, Unit
 
 GB = 1024**3
 MB = 1024**2
-FORWARDED = ("X-Forwarded-For: 127.0.0.1", "X-Forwarded-Proto: http")  # a listener behind a gateway wants them
+FORWARDED = (
+    "X-Forwarded-For: 127.0.0.1",
+    "X-Forwarded-Proto: http",
+)  # a listener behind a gateway wants them
 ASK = (  # our image has no other client
     "import sys,urllib.request as r;o=r.build_opener(r.ProxyHandler({}));o.open(sys.argv[1],timeout=4)"
 )

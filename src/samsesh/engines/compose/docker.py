@@ -16,7 +16,14 @@ from samsesh.run import Done, environment, follow, run
 OLDEST, OLDEST_COMPOSE = (20, 10), (2, 20)
 QUICK_SINCE = (25,)  # health checks with start_interval
 INSTALL = "install Docker Engine with its Compose plugin (docs.docker.com/engine/install), or: samsesh up --engine native"
-PASSED_ON = ("DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "XDG_RUNTIME_DIR")
+PASSED_ON = (
+    "DOCKER_HOST",
+    "DOCKER_CONFIG",
+    "DOCKER_CONTEXT",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_CERT_PATH",
+    "XDG_RUNTIME_DIR",
+)
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", "PIP_NO_INDEX")  # for a build
 SECONDS = 60.0
 Heard = Callable[[str], None]
@@ -49,7 +56,7 @@ class Docker:
 
     @cached_property
     def version(self) -> tuple[int, ...]:
-        """Of the engine; raises with what is wrong where Docker cannot be used. Podman counts as one that is new enough."""
+        """Of the engine; raises with what is wrong where Docker cannot be used. Podman counts as new enough."""
         if not shutil.which("docker", path=environment().get("PATH")):
             raise SamseshError("Docker is not installed: there is no program `docker`", INSTALL)
         done = self.run("version", "--format", "{{json .}}", what="asking Docker", ok=range(256))
@@ -62,7 +69,8 @@ class Docker:
         found = names.version(server["Version"])
         if found < OLDEST:
             raise SamseshError(
-                f"Docker {server['Version']} is too old; Samsesh needs 20.10 or later", "bring Docker up to date"
+                f"Docker {server['Version']} is too old; Samsesh needs 20.10 or later",
+                "bring Docker up to date",
             )
         return found
 
@@ -72,7 +80,9 @@ class Docker:
         done = self.run("compose", "version", "--short", what="asking Docker Compose", ok=range(256))
         said = done.out.decode(errors="replace").strip()
         if done.code or not said:
-            old = " (the program docker-compose is version 1, which is no longer kept up)" if _has_v1() else ""
+            old = (
+                " (the program docker-compose is version 1, which is no longer kept up)" if _has_v1() else ""
+            )
             raise SamseshError(
                 f"Docker has no Compose plugin{old}",
                 "install it: apt install docker-compose-plugin, docker-compose-v2 or podman-compose",
@@ -83,7 +93,8 @@ class Docker:
             return  # podman's, which says more than a version
         if found < OLDEST_COMPOSE:
             raise SamseshError(
-                f"Docker Compose {said} is too old; Samsesh needs 2.20 or later", "bring the Compose plugin up to date"
+                f"Docker Compose {said} is too old; Samsesh needs 2.20 or later",
+                "bring the Compose plugin up to date",
             )
 
     @cached_property
@@ -95,7 +106,9 @@ class Docker:
     def containers(self) -> list[dict[str, Any]]:
         """`docker inspect` of every container of this project."""
         label = f"label=com.docker.compose.project={self.project}"
-        found = self.run("ps", "--all", "--quiet", "--no-trunc", "--filter", label, what="asking Docker").out.split()
+        found = self.run(
+            "ps", "--all", "--quiet", "--no-trunc", "--filter", label, what="asking Docker"
+        ).out.split()
         if not found:
             return []
         ids = [one.decode() for one in found]
@@ -107,13 +120,24 @@ class Docker:
         if not ids:
             return {}
         done = self.run(
-            *("stats", "--no-stream", "--no-trunc", "--format", "{{json .}}", *ids), what="asking Docker", ok=(0, 1)
+            *("stats", "--no-stream", "--no-trunc", "--format", "{{json .}}", *ids),
+            what="asking Docker",
+            ok=(0, 1),
         )
         found = [json.loads(line) for line in done.out.splitlines() if line.strip()]
         return {one.get("ID") or one["Container"]: size(one["MemUsage"].partition("/")[0]) for one in found}
 
     def has_image(self, reference: str) -> bool:
-        return self.run("image", "inspect", "--format", "{{.Id}}", reference, what="asking Docker", ok=(0, 1)).code == 0
+        return (
+            self.run(
+                "image", "inspect", "--format", "{{.Id}}", reference, what="asking Docker", ok=(0, 1)
+            ).code
+            == 0
+        )
+
+    def has_volume(self, name: str) -> bool:
+        found = self.run("volume", "inspect", f"{self.project}_{name}", what="asking Docker", ok=(0, 1))
+        return found.code == 0
 
 
 def size(text: str) -> int:

@@ -20,7 +20,10 @@ DATA = {
     "synapse": Path("/data"),
     "coturn": Path("/var/lib/coturn"),
 }
-SERVICES = {"rtc-auth": "lk-jwt-service", "element-web": "element"}  # unit -> service, as the document calls it
+SERVICES = {
+    "rtc-auth": "lk-jwt-service",
+    "element-web": "element",
+}  # unit -> service, as the document calls it
 PORTS = {"postgres": 5432, "synapse": 8008, "livekit": 7880, "rtc-auth": 8080}
 SOCKETS = {  # in a folder of the home that only the units that name it see
     "synapse-admin": "synapse/admin.sock",
@@ -62,7 +65,8 @@ def file_in_container(path: str) -> Path:
 def facts_in_containers(facts: Facts, settings: Settings) -> Facts:
     """What is true inside: the programs of the images, in their versions; any port may be had."""
     versions = {
-        package: version_of(images.reference(name, settings.images)) for name, (_, package) in PROGRAMS.items()
+        package: version_of(images.reference(name, settings.images))
+        for name, (_, package) in PROGRAMS.items()
     }
     programs = {program: program for program, _ in PROGRAMS.values() if program}
     programs |= {name: name for name in ("initdb", "pg_dump", "pg_restore")}

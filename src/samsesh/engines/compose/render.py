@@ -49,7 +49,11 @@ class Project:
 
     def on_host(self, path: Path) -> Path:
         """A path in the containers -> where it is on this machine."""
-        for inside, outside in ((CONFIG, self.folder / "config"), (SECRETS, self.folder / "secrets"), (RUN, self.run)):
+        for inside, outside in (
+            (CONFIG, self.folder / "config"),
+            (SECRETS, self.folder / "secrets"),
+            (RUN, self.run),
+        ):
             if path.is_relative_to(inside):
                 return outside / path.relative_to(inside)
         return path
@@ -104,7 +108,9 @@ def named_files(settings: Settings) -> list[str]:
     """Paths of files that programs read themselves, as the settings have them."""
     tls, turn = settings.tls, settings.turn
     one = (tls.certificate, tls.certificate_key, tls.directory_ca, settings.federation.ca)
-    return [path for path in (*one, turn.certificate, turn.certificate_key, *settings.synapse.appservices) if path]
+    return [
+        path for path in (*one, turn.certificate, turn.certificate_key, *settings.synapse.appservices) if path
+    ]
 
 
 def secrets_of(unit: Unit) -> tuple[str, ...]:
@@ -157,7 +163,9 @@ def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Set
         "logging": LOG,
     }
     if any(endpoint.port < 1024 for _, endpoint in unit.binds):
-        data["sysctls"] = {"net.ipv4.ip_unprivileged_port_start": "0"}  # for any user, as Docker has it by itself
+        data["sysctls"] = {
+            "net.ipv4.ip_unprivileged_port_start": "0"
+        }  # for any user, as Docker has it by itself
     data = {key: value for key, value in data.items() if value not in ([], {})}
     return {**data, "labels": {FINGERPRINT: _fingerprint(data, unit, home, settings)}}
 
@@ -271,8 +279,12 @@ def _health(project: Project, unit: Unit, container: Container) -> dict[str, Any
     allowed = int(unit.probe.seconds)
     if project.quick:
         return {
-            **{"test": test, "interval": "30s", "timeout": "5s", "retries": 3},
-            **{"start_period": f"{allowed}s", "start_interval": "1s"},
+            "test": test,
+            "interval": "30s",
+            "timeout": "5s",
+            "retries": 3,
+            "start_period": f"{allowed}s",
+            "start_interval": "1s",
         }
     return {"test": test, "interval": "5s", "timeout": "5s", "retries": 3, "start_period": f"{allowed}s"}
 
