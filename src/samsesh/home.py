@@ -22,7 +22,6 @@ FORMAT = 1  # of the home folder; raised when an older program could not read it
 SERVICE_USER = "samsesh"
 LONGEST_SOCKET_DIR = 80  # a socket's path has at most 107 bytes; our longest socket name has 23
 LOCK_SECONDS = 900
-LOGO_BYTES = 1024 * 1024
 # What supervisord (comments), PostgreSQL (,) or Caddy ({}, |) read as something else in a path; nothing escapes it.
 UNREADABLE = re.compile(r"[,{}|]|\s[;#]|\s$")
 
@@ -168,19 +167,6 @@ class Home:
                 f"the settings name the file {found}, which is not there", "correct the path, or remove it"
             )
         return found
-
-    def logo(self, path: str) -> tuple[bytes, str]:
-        """Content and media type of the operator's logo."""
-        content = self.operator_file(path).read_bytes()
-        if len(content) > LOGO_BYTES:
-            raise SettingsError(
-                f"brand.logo is {len(content)} bytes; it may have {LOGO_BYTES}", "make it smaller"
-            )
-        if content.startswith(b"\x89PNG\r\n\x1a\n"):
-            return content, "image/png"
-        if b"<svg" in content[:2000]:
-            return content, "image/svg+xml"
-        raise SettingsError(f"brand.logo ({path}) is neither png nor svg", "convert it to one of these")
 
     def state(self) -> dict[str, Any]:
         """What is remembered of this home: format, server_name, versions of what ran last."""

@@ -129,6 +129,10 @@ class Turn:
     tls_port: int | None
     secret: Secret
     relays_media: bool  # whether LiveKit's own address may be reached through it
+    certificate: Path | None = (
+        None  # where the agent puts the gateway's certificate and key for it; None: it has its own
+    )
+    pidfile: Path | None = None
 
     @property
     def uris(self) -> tuple[str, ...]:
@@ -142,7 +146,7 @@ class Turn:
 class Off:
     """A part of the platform that is wanted, or could be, and does not run: why, and what to do."""
 
-    name: str  # "calls", "call-page" or "turn"
+    name: str  # "calls", "call-page", "turn" or "web-client"
     reason: str
     advice: str
 
@@ -182,9 +186,9 @@ def merge(offers: list[Offer]) -> Offer:
 class Placement(Protocol):
     """What an engine decides: where files are, where units listen, how they reach each other.
 
-    Names of private endpoints: "postgres", "synapse", "caddy", "livekit", "rtc-auth"; "synapse-admin" and
-    "postgres-admin" are sockets, which also this program reaches. `open_at`: at which addresses of the machine a unit
-    is open where media goes to these; `public`: how it listens so that addresses of the machine reach it.
+    Names of private endpoints: "postgres", "synapse", "caddy", "livekit", "rtc-auth"; "agent", "synapse-admin" and
+    "postgres-admin" are sockets, the last two of which this program reaches, too. `open_at`: at which addresses of the
+    machine a unit is open where media goes to these; `public`: how it listens so that addresses of the machine reach it.
     """
 
     def config(self, unit: str) -> Path: ...  # folder of the unit's rendered files
@@ -193,8 +197,10 @@ class Placement(Protocol):
     def logs(self, unit: str) -> Path: ...  # folder of log files that the unit writes itself
     def operator_file(self, path: str) -> Path: ...  # a file named in the settings
     def logo(self, path: str) -> tuple[bytes, str]: ...  # content and media type of the operator's logo
+    def background(self, path: str) -> tuple[bytes, str]: ...  # the same of the picture behind the pages
     def listen(self, name: str) -> Endpoint: ...  # where a unit listens for others of this server
     def reach(self, name: str) -> Endpoint: ...  # where these others find it
+    def authorities(self, path: str) -> tuple[bytes, bytes]: ...  # certificates in it (PEM), and the system's
     def own(self, address: str) -> bool: ...  # whether a unit can listen on that address
     def open_at(self, addresses: tuple[str, ...]) -> tuple[str, ...]: ...
     def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]: ...
@@ -202,7 +208,9 @@ class Placement(Protocol):
     def program(self, name: str) -> str: ...  # path of a program
     def web(self, name: str) -> Endpoint | None: ...  # the container that serves a web bundle
     def bundle(self, name: str) -> Path | None: ...  # folder of a web bundle, where it is there
-    def bundle_page(self, name: str) -> str: ...  # its index.html
+    def bundle_page(
+        self, name: str, page: str = "index.html"
+    ) -> str: ...  # one of its pages; "" where it has none
 
 
 @dataclass(frozen=True)
@@ -228,6 +236,21 @@ class Context:
         """The operator's logo and its media type; None: our own."""
         path = self.settings.brand.logo
         return self.place.logo(path) if path else (None, "image/svg+xml")
+
+    @property
+    def background(self) -> tuple[bytes, str] | None:
+        """The operator's picture behind the pages and its media type."""
+        path = self.settings.brand.background
+        return self.place.background(path) if path else None
+
+    @property
+    def web_client(self) -> bool:
+        """Whether Element Web is wanted and there."""
+        return self.settings.web.client == "element-web" and self.has("element-web")
+
+    def has(self, bundle: str) -> bool:
+        """Whether a web bundle is there: its folder, or a container that serves it."""
+        return bool(self.place.bundle(bundle) or self.place.web(bundle))
 
     def off(self, name: str, program: str) -> Off:
         """Why a program that is wanted is not there."""

@@ -169,6 +169,19 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
+def web_origin(value: str) -> str:
+    """Scheme, host and port of an http(s) address, as a content security policy takes it."""
+    parts = urlsplit(value)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username
+        or not set(value).isdisjoint(" ;,'\"\n\r\t*")
+    ):
+        raise ValueError("an address that begins with https:// or http:// is wanted")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
 def version(value: str) -> tuple[int, ...]:
     """'4.6.1' or 'v1.13.5' -> (4, 6, 1); what comes behind the numbers is left out."""
     match = re.match(r"v?(\d+(?:\.\d+)*)", value.strip())
@@ -274,6 +287,19 @@ def plain_data(value: Any, depth: int = 0) -> Any:
     elif not isinstance(value, str | int | float) or (isinstance(value, float) and not isfinite(value)):
         raise ValueError("text, numbers, true, false, lists and tables can be passed on, nothing else")
     return value
+
+
+def merge_deeply(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """`theirs` over `ours`, table by table; the list of modules is appended to, other lists are replaced."""
+    merged = dict(ours)
+    for key, value in theirs.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merge_deeply(merged[key], value)
+        elif key == "modules" and isinstance(value, list):
+            merged[key] = [*merged.get(key, []), *value]
+        else:
+            merged[key] = value
+    return merged
 
 
 def image(value: str) -> str:

@@ -13,6 +13,7 @@ import typer
 
 from samsesh import __version__
 from samsesh.cli import (
+    agent,
     backup,
     config,
     doctor,
@@ -67,8 +68,8 @@ def options(
     ] = False,
 ) -> None:
     """Run before every command: which home, as which user."""
-    if ctx.invoked_subcommand == "rtc-auth":
-        return  # knows no home: its environment is all, and what is not imported takes no memory
+    if ctx.invoked_subcommand in ("rtc-auth", "agent"):
+        return  # they know no home, and what is not imported takes no memory
     from samsesh.environment import with_local_env_file
 
     path = named_home(home) if home else default_home(os.environ)
@@ -107,6 +108,7 @@ app.command("destroy")(destroy_.destroy)
 app.command("images")(images.images)
 app.command("install-service")(service.install_service)
 app.command("rtc-auth")(rtc.rtc_auth)
+app.command("agent", hidden=True)(agent.agent)
 app.command("version")(reports.version)
 
 

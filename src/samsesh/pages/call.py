@@ -6,13 +6,13 @@ Upstream's page stays as it is built; a script and a style of ours are loaded be
 import base64
 import hashlib
 import html
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from samsesh import pages
 from samsesh.errors import SettingsError
+from samsesh.pages import upstream
 
 _TITLE = re.compile(r"<title>.*?</title>", re.DOTALL)
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -55,25 +55,9 @@ def page(index: str, facts: CallFacts) -> tuple[bytes, tuple[str, ...]]:
     return head.encode(), tuple(f"'sha256-{value}'" for value in hashes)
 
 
-def template(upstream: str, facts: CallFacts) -> bytes:
-    """As `page`, for a page that only a container has: Caddy's template asks for it at the path `upstream`.
-
-    Upstream's inline script sets `window.global`, which our script does in its place.
-    """
-    take_out = "{{$page = regexReplaceAllLiteral %s $page %s}}"
-    return "".join(
-        [
-            f"{{{{$page := httpInclude {_quoted(upstream)}}}}}",
-            take_out % (_quoted(f"(?s){_INLINE.pattern}"), _quoted("")),
-            take_out % (_quoted(f"(?s){_TITLE.pattern}"), _quoted(_head(facts))),
-            "{{$page}}",
-        ]
-    ).encode()
-
-
-def _quoted(text: str) -> str:
-    """A string as Go's templates read it."""
-    return json.dumps(text, ensure_ascii=False)
+def template(facts: CallFacts) -> bytes:
+    """As `page`, for one that only a container has. Our script does what upstream's inline one does."""
+    return upstream.template("/", [(upstream.INLINE, ""), (_TITLE.pattern, _head(facts))])
 
 
 def _head(facts: CallFacts) -> str:
@@ -98,11 +82,13 @@ def _head(facts: CallFacts) -> str:
 
 def config(facts: CallFacts) -> dict[str, Any]:
     """config.json (upstream's docs: config.sample.json, ConfigOptions)."""
+    return config_json(facts.homeserver_url, facts.server_name, facts.rtc_url)
+
+
+def config_json(homeserver_url: str, server_name: str, rtc_url: str) -> dict[str, Any]:
     return {
-        "default_server_config": {
-            "m.homeserver": {"base_url": facts.homeserver_url, "server_name": facts.server_name}
-        },
-        "livekit": {"livekit_service_url": facts.rtc_url},
+        "default_server_config": {"m.homeserver": {"base_url": homeserver_url, "server_name": server_name}},
+        "livekit": {"livekit_service_url": rtc_url},
     }
 
 

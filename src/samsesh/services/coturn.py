@@ -6,6 +6,7 @@ Names and meanings: coturn's turnserver.conf. An option that it does not know is
 from ipaddress import IPv4Network
 
 from samsesh import names
+from samsesh.access import LOCAL
 from samsesh.formats import to_turnserver_conf
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Turn, Unit
 from samsesh.networks import SPECIAL_V4
@@ -32,21 +33,24 @@ CLOSED_SINCE = (4, 18)  # so are those against DTLS and the command line
 
 
 def _turn(context: Context) -> Turn | None:
-    settings, media = context.settings, context.access.addresses
+    settings, access, place = context.settings, context.access, context.place
     if not settings.turn.enabled or "turnserver" not in context.facts.programs:
         return None
+    media = access.addresses
     loopback = all(address in LOOPBACK for address in media)
+    host = media[0] if access.mode == "local" else access.host("api")  # which its certificate names
+    if access.mode == "local" and loopback:
+        host = LOCAL
+    own = bool(settings.turn.certificate and settings.turn.certificate_key)
     return Turn(
-        host=names.in_url(settings.turn.host or ("localhost" if loopback else media[0])),
+        host=names.in_url(settings.turn.host or host),
         port=settings.ports.of("turn"),
-        tls_port=settings.ports.of("turns") if _tls(context) else None,
+        tls_port=settings.ports.of("turns") if own or access.certificates else None,
         secret=context.secrets.turn_shared_secret,
         relays_media=not loopback,  # LiveKit on loopback: relaying to it would open all of loopback
+        certificate=None if own or not access.certificates else place.data("coturn") / "turns.pem",
+        pidfile=place.data("coturn") / "turnserver.pid",
     )
-
-
-def _tls(context: Context) -> bool:
-    return bool(context.settings.turn.certificate and context.settings.turn.certificate_key)
 
 
 def offer(context: Context) -> Offer:
@@ -78,6 +82,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             probe=Probe("stun", Endpoint(_probed(listening), turn.port, protocol="udp"), seconds=30),
             files=(config,),
             folders=(place.data("coturn"),),
+            needs=("agent",) if turn.certificate else (),  # else it would start without TLS
             env=context.facts.environments.get("turnserver", {}),
             binds=tuple(
                 (name, Endpoint(host, port, protocol=protocol))
@@ -150,7 +155,7 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
         "simple-log": True,
         "new-log-timestamp": True,
         "new-log-timestamp-format": "%Y-%m-%d %H:%M:%S",
-        "pidfile": str(place.data("coturn") / "turnserver.pid"),
+        "pidfile": str(turn.pidfile),
         "userdb": str(place.data("coturn") / "turndb"),
         "denied-peer-ip": [*map(_range, SPECIAL_V4), *DENIED_V6],
         "allowed-peer-ip": [address for address in relays if address not in LOOPBACK],
@@ -170,12 +175,12 @@ def _tls_conf(
 ) -> dict[str, str | int | bool | list[str]]:
     if turn.tls_port is None:
         return {"no-tls": True, "no-dtls": version < CLOSED_SINCE}
-    old = version < DEFAULTS_SINCE
+    old, own = version < DEFAULTS_SINCE, context.place.operator_file
     return {
         "tls-listening-port": turn.tls_port,
         "alt-tls-listening-port": turn.tls_port if version < HARDENED_SINCE else False,
-        "cert": str(context.place.operator_file(context.settings.turn.certificate)),
-        "pkey": str(context.place.operator_file(context.settings.turn.certificate_key)),
+        "cert": str(turn.certificate or own(context.settings.turn.certificate)),
+        "pkey": str(turn.certificate or own(context.settings.turn.certificate_key)),
         "no-tlsv1": old,
         "no-tlsv1_1": old,
     }

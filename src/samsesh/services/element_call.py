@@ -2,9 +2,8 @@
 
 from samsesh.formats import to_json
 from samsesh.model import Context, File, Off, Offer, Probe, Route, Unit
-from samsesh.pages import call
+from samsesh.pages import call, upstream
 
-UPSTREAM = "/samsesh/upstream"  # upstream's own page, from its container
 LONG = {"Cache-Control": "public, max-age=31536000, immutable"}  # names of assets have a hash of the content
 
 
@@ -18,7 +17,7 @@ def offer(context: Context) -> Offer:
     folder, facts = place.config("call"), _facts(context)
     scripts: tuple[str, ...] = ()
     if container:
-        page = call.template(f"{UPSTREAM}/", facts)
+        page = call.template(facts)
     else:
         page, scripts = call.page(place.bundle_page("element-call"), facts)
     headers = call.headers(facts, scripts)
@@ -44,7 +43,7 @@ def offer(context: Context) -> Offer:
                 order=20,
             ),
             *(
-                (Route("call", (f"{UPSTREAM}/",), upstream=container, strip=UPSTREAM, order=10),)
+                (Route("call", (f"{upstream.PATH}/*",), upstream=container, strip=upstream.PATH, order=10),)
                 if container
                 else ()
             ),
@@ -104,7 +103,7 @@ def _facts(context: Context) -> call.CallFacts:
     logo, logo_type = context.logo
     return call.CallFacts(
         brand=settings.brand.name,
-        theme=settings.brand.theme,
+        theme=settings.brand.opening_theme,
         server_name=settings.server.name,
         homeserver_url=url("api"),
         rtc_url=url("rtc_auth"),

@@ -13,7 +13,7 @@ from samsesh import ports
 from samsesh.engine import Applied, Change, Entry, Say, Seen
 from samsesh.engines.compose import image, images, kept, render
 from samsesh.engines.compose.docker import QUICK_SINCE, Docker
-from samsesh.engines.compose.logs import follow, read
+from samsesh.engines.compose.logs import UNITS, follow, read
 from samsesh.engines.compose.placement import service
 from samsesh.engines.compose.see import health_of, memory_of, seen
 from samsesh.errors import SamseshError
@@ -270,8 +270,7 @@ class ComposeEngine:
         return f"{address or 'localhost'}:{plan.unit(unit).probe.endpoint.port}"
 
     def logged(self) -> list[str]:
-        names = {service(name): name for name in ("rtc-auth", "element-web")}
-        return sorted(names.get(name, name) for name in self._containers())
+        return sorted(UNITS.get(name, name) for name in self._containers())
 
     def log(self, service_: str, count: int, since: datetime | None) -> list[Entry]:
         return [replace(one, service=service_) for one in read(self.docker, service(service_), count, since)]

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 
 from samsesh.engine import Entry
 from samsesh.engines.compose.docker import Docker
+from samsesh.engines.compose.placement import SERVICES
 from samsesh.run import piped
 
 LINE = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\S* ?(.*)", re.DOTALL)
 NAMED = re.compile(r"(\S+?)(?:-\d+)?\s*\| ?(.*)", re.DOTALL)
-UNITS = {"lk-jwt-service": "rtc-auth", "element": "element-web"}
+UNITS = {service: unit for unit, service in SERVICES.items()}
 
 
 def read(docker: Docker, service: str, count: int, since: datetime | None) -> list[Entry]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from samsesh.engines.compose import images
 from samsesh.facts import Facts
-from samsesh.home import Home
 from samsesh.model import Endpoint
+from samsesh.operator_files import OperatorFiles
 from samsesh.settings import Settings
 
 CONFIG = Path("/etc/samsesh")
@@ -20,15 +20,13 @@ DATA = {
     "synapse": Path("/data"),
     "coturn": Path("/var/lib/coturn"),
 }
-SERVICES = {
-    "rtc-auth": "lk-jwt-service",
-    "element-web": "element",
-}  # unit -> service, as the document calls it
+SERVICES = {"rtc-auth": "lk-jwt-service"}  # unit -> service, as the document calls it
 PORTS = {"postgres": 5432, "synapse": 8008, "livekit": 7880, "rtc-auth": 8080}
 SOCKETS = {  # in a folder of the home that only the units that name it see
     "synapse-admin": "synapse/admin.sock",
     "postgres-admin": "postgres/.s.PGSQL.5432",
     "caddy": "gateway/caddy.sock",
+    "agent": "agent/agent.sock",
 }
 WEB_PORT = 8080  # of the containers that serve pages
 ANY = "0.0.0.0"  # noqa: S104 - within the container
@@ -90,8 +88,7 @@ def version_of(reference: str) -> str:
 
 
 @dataclass(frozen=True)
-class ComposePlacement:
-    home: Home
+class ComposePlacement(OperatorFiles):
     settings: Settings
 
     def config(self, unit: str) -> Path:
@@ -109,9 +106,6 @@ class ComposePlacement:
     def operator_file(self, path: str) -> Path:
         self.home.operator_file(path)  # it has to be there
         return file_in_container(path)
-
-    def logo(self, path: str) -> tuple[bytes, str]:
-        return self.home.logo(path)
 
     def listen(self, name: str) -> Endpoint:
         if name in SOCKETS:
@@ -140,10 +134,10 @@ class ComposePlacement:
         return name
 
     def web(self, name: str) -> Endpoint | None:
-        return Endpoint(service(name), WEB_PORT)
+        return Endpoint(name.removesuffix("-web"), WEB_PORT)
 
     def bundle(self, name: str) -> Path | None:
         return None
 
-    def bundle_page(self, name: str) -> str:
+    def bundle_page(self, name: str, page: str = "index.html") -> str:
         raise NotImplementedError  # only a container has it

@@ -26,11 +26,11 @@ AFTER = {
     "livekit": ("coturn",),
     "rtc-auth": ("livekit",),
     "synapse": ("coturn",),
-    "element-web": ("synapse", "rtc-auth"),
+    "element": ("synapse", "rtc-auth"),
     "element-call": ("synapse", "rtc-auth"),
     "panel": ("synapse", "rtc-auth"),
 }
-NOT_KEPT = ("coturn", "livekit")  # their data folders are for the moment
+NOT_KEPT = ("livekit",)  # its data folder is for the moment
 LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
 IMAGE = "image"  # folder of our image's build context
 INIT_SQL = CONFIG / "postgres" / "init.sql"
@@ -153,6 +153,7 @@ def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Set
         "networks": network,
         "depends_on": _after(plan, unit),
         "healthcheck": _health(project, unit, container),
+        **({"pid": "service:agent"} if unit.name == "coturn" and "agent" in unit.needs else {}),
         "restart": "unless-stopped",
         "stop_signal": f"SIG{unit.stop_signal}",
         "stop_grace_period": f"{unit.stop_seconds}s",

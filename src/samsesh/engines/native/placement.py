@@ -5,8 +5,8 @@ from pathlib import Path
 
 from samsesh.errors import SamseshError
 from samsesh.facts import Facts, own_address
-from samsesh.home import Home
 from samsesh.model import Endpoint
+from samsesh.operator_files import OperatorFiles
 from samsesh.settings import Settings
 
 PORTS = {"livekit": "livekit_inner", "rtc-auth": "rtc_auth_inner"}  # what cannot listen on a socket
@@ -14,8 +14,7 @@ SOCKETS = dict.fromkeys(("postgres", "postgres-admin"), ".s.PGSQL.5432")  # Post
 
 
 @dataclass(frozen=True)
-class NativePlacement:
-    home: Home
+class NativePlacement(OperatorFiles):
     settings: Settings
     facts: Facts
 
@@ -33,9 +32,6 @@ class NativePlacement:
 
     def operator_file(self, path: str) -> Path:
         return self.home.operator_file(path)
-
-    def logo(self, path: str) -> tuple[bytes, str]:
-        return self.home.logo(path)
 
     def listen(self, name: str) -> Endpoint:
         if name in PORTS:
@@ -71,5 +67,6 @@ class NativePlacement:
         found = self.facts.bundles.get(name)
         return Path(found) if found else None
 
-    def bundle_page(self, name: str) -> str:
-        return (Path(self.facts.bundles[name]) / "index.html").read_text()
+    def bundle_page(self, name: str, page: str = "index.html") -> str:
+        path = Path(self.facts.bundles[name]) / page
+        return path.read_text(errors="replace") if path.is_file() else ""

@@ -5,11 +5,12 @@ Configuration is Caddy's native JSON (its documentation: JSON Config Structure).
 
 from samsesh.formats import to_json
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Unit
+from samsesh.services.gateway import tls
 from samsesh.services.gateway.caddy import READY, caddy_json, listeners, port, redirects
 
 
 def offer(context: Context) -> Offer:
-    return Offer()
+    return Offer(routes=tls.routes(context))
 
 
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:

@@ -12,6 +12,7 @@ from samsesh.services.gateway.well_known import well_known
 SMALLEST_LIMIT = 200 * 65_536  # Synapse takes as much for a transaction of federation
 READY = "/_samsesh/ready"
 YEAR = 31_536_000
+BEHIND = {"domain": 1, "web": 2}  # listeners that answer what others of the same host left
 
 
 def caddy_json(context: Context, offer: Offer) -> dict[str, Any]:
@@ -94,11 +95,11 @@ def _routes(context: Context, listeners_: list[str], routes: tuple[Route, ...]) 
     sites = {name: context.access.site(name) for name in listeners_}
     alone = len(listeners_) == 1
     found = []
-    for name in sorted(listeners_, key=lambda name: (not sites[name].path, name == "web")):
-        below = any(other == "web" and sites[other].host == sites[name].host for other in listeners_)
+    for name in sorted(listeners_, key=lambda name: (not sites[name].path, BEHIND.get(name, 0))):
+        below = any(other in BEHIND and sites[other].host == sites[name].host for other in listeners_)
         for route in sorted((one for one in routes if one.listener == name), key=lambda one: one.order):
-            if below and name == "api" and route.paths in ((), ("/",)):
-                continue  # at its own host the API answers everything; here the web client is behind it
+            if below and name in ("api", "federation") and route.paths in ((), ("/",)):
+                continue  # at its own host the API answers everything; here there are pages behind it
             found.append(route_json(route, None if alone else sites[name]))
     return found
 
@@ -116,7 +117,7 @@ def _open(context: Context, listener: str, number: int) -> dict[str, Any]:
         return {
             **listening,
             "protocols": ["h1", "h2", *(["h3"] if https else [])],
-            "tls_connection_policies": tls.policies(access),
+            "tls_connection_policies": tls.policies(access, listener),
             # Who comes to it with plain http is led to https.
             "listener_wrappers": [{"wrapper": "http_redirect"}, {"wrapper": "tls"}],
         }
