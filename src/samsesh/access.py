@@ -137,6 +137,13 @@ class Access:
             return Site(host, ports.of("call"), tls)  # its page cannot live below a path
         return Site(host, ports.of("https"), tls, PATHS.get(listener, ""))
 
+    def inner(self, listener: str) -> str:
+        """The setting of the gateway's own port for a listener behind a proxy, which has the port that people use."""
+        if listener in ("domain", "federation"):
+            return "api"  # answers the same at its own port
+        shared = listener == "call" and self.site("call").port == self.settings.ports.of("call")
+        return "call_inner" if shared else listener
+
     def bound(self, listener: str, loopback: tuple[str, ...]) -> tuple[str, ...]:
         """Addresses of this machine at which a listener is open. `loopback`: those of its loopback interface."""
         if self.site(listener).host == LOCAL or (self.proxied and self.settings.proxy.bind in loopback):

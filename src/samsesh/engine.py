@@ -73,6 +73,7 @@ class Engine(Protocol):
     def postgres_tool(
         self, plan: Plan, tool: str
     ) -> tuple[list[str], dict[str, str]]: ...  # command, environment
+    def read_kept(self, unit: str, path: Path) -> bytes | None: ...  # a file below a unit's data folder
     def databases(self) -> dict[str, str] | None: ...  # folder -> PostgreSQL that made it; None: who knows
     def media(self, plan: Plan) -> AbstractContextManager[Iterator[tuple[str, int, IO[bytes]]]]: ...
     def put_media(self, plan: Plan, folder: Path, say: Say) -> None: ...  # take the files of a folder

@@ -84,7 +84,7 @@ def gather() -> Facts:
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1),
         uid=os.geteuid(),
         loopback=_loopback(),
-        addresses=_addresses(),
+        addresses=outward_addresses(),
         lowest_port=_lowest_port(),
         jemalloc=_jemalloc(),
         programs=_programs(),
@@ -167,7 +167,7 @@ def _loopback() -> tuple[str, ...]:
     return tuple(found)
 
 
-def _addresses() -> tuple[str, ...]:
+def outward_addresses() -> tuple[str, ...]:
     """Addresses that this machine has on its way to the internet; nothing is sent. Where no way leads: none."""
     found = []
     for family, somewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):

@@ -118,6 +118,14 @@ def is_address(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdigit()
 
 
+def is_public(address: str) -> bool:
+    """Whether an address is none of those that only a network of one's own knows (RFC 1918, 6598, 4193, link-local)."""
+    found = _ip_address(address)
+    own = ("100.64.0.0/10", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+    inside = any(found in ip_network(one) for one in own if ip_network(one).version == found.version)
+    return not (inside or found.is_loopback or found.is_link_local or found.is_unspecified)
+
+
 def host_address(value: str) -> str:
     """A host name or an address, as `ip_address` has it."""
     return ip_address(value) if is_address(value) else host_name(value)

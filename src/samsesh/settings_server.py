@@ -148,8 +148,26 @@ class Ports(Section):
         Port,
         _port("Authorization service behind the gateway; loopback only.", "http", "rtc-auth", public=False),
     ] = 12788
-    http: Annotated[Port, _port("Plain http, in public modes.", "http", "gateway")] = 80
-    https: Annotated[Port, _port("https, in public modes.", "https", "gateway")] = 443
+    call_inner: Annotated[
+        Port,
+        _port(
+            "Element Call behind a proxy that has its port, where hosts are shared.",
+            "http",
+            "gateway",
+            public=False,
+        ),
+    ] = 12789
+    http: Annotated[
+        Port,
+        _port(
+            "Plain http, in public modes: leads to https; certificate authorities ask here.",
+            "http",
+            "gateway",
+        ),
+    ] = 80
+    https: Annotated[
+        Port, _port("https, in public modes: everything under a domain.", "https", "gateway")
+    ] = 443
 
     def of(self, name: str) -> int:
         """The port in force: the default moved by the offset, or what the operator set."""

@@ -82,12 +82,12 @@ def test_what_is_not_there(server: Stack, http: httpx2.Client) -> None:
     web = server.url("web")
     assert http.get(f"{web}/_synapse/admin/v1/server_version").status_code == 404
     assert http.get(f"{web}/admin").status_code in (200, 404)  # the web client's, if it has one
-    with pytest.raises(httpx2.ConnectError):  # no certificate for it
-        http.get(f"https://other.test:{443 + server.offset}/")
+    with client(root_of(server.path)) as other, pytest.raises(httpx2.ConnectError):  # no certificate for it
+        other.get(f"https://other.test:{443 + server.offset}/")
     strange = http.get(f"{web}/", headers={"Host": "other.test"})
     assert strange.status_code == 404
-    with pytest.raises(httpx2.ConnectError):
-        http.get(f"https://chat.example.test:{8081 + server.offset}/")
+    with client(root_of(server.path)) as other, pytest.raises(httpx2.ConnectError):
+        other.get(f"https://chat.example.test:{8081 + server.offset}/")
 
 
 def test_plain_http_leads_to_https(server: Stack, http: httpx2.Client) -> None:

@@ -2,7 +2,7 @@
 
 import time
 
-from samsesh import caller
+from samsesh import caller, stranger
 from samsesh.clients import turn
 from samsesh.diagnosis import Patient, Result
 
@@ -22,8 +22,10 @@ async def check(patient: Patient) -> Result:
     if offered is None or offered.tls_port is None:
         return Result("skipped", "it wants both turn.certificate and turn.certificate_key")
     login = turn.credential(offered.secret.reveal(), "doctor", int(time.time()) + GOOD_FOR)
+    address, trust = turn.parse(offered.uris[-1]), stranger.trust(server)
+    at = (await stranger.way(patient)).route.get(address.host, "")
     try:
-        async with turn.allocation(turn.parse(offered.uris[-1]), login) as relay:
+        async with turn.allocation(address, login, trust=trust, at=at) as relay:
             assert relay.tls is not None  # a turns: address
             return judged(relay.tls, time.time())
     except turn.TurnError as error:

@@ -7,9 +7,10 @@ from typing import Any
 from samsesh.download import Progress
 from samsesh.engine import Change
 from samsesh.errors import SamseshError, SettingsError
+from samsesh.facts import gather
 from samsesh.home import Home
 from samsesh.load import load, save
-from samsesh.ops import backup, database, programs, service_account
+from samsesh.ops import addresses, backup, certificates, database, programs, service_account
 from samsesh.ops.server import Server, again, engine_of, open_server
 from samsesh.run import Process
 
@@ -41,8 +42,12 @@ def up(
     say: Say,
     flags: Mapping[str, Any] | None = None,
     foreground: bool = False,
+    before: Callable[[Server], None] = lambda server: None,
 ) -> Report:
-    """Make the server run as the settings say. Returns when a client could log in; raises with what is wrong."""
+    """Make the server run as the settings say. Returns when a client could log in; raises with what is wrong.
+
+    `before` sees what is planned before anything is started, and may refuse it (preflight.py).
+    """
     home.prepare()
     with home.lock("up", say):
         server = open_server(home, environ, flags=flags, adopt=True)
@@ -53,8 +58,11 @@ def up(
             save(home, keep)
         found = programs.at_hand(home, server.settings)
         programs.settle(home, server.settings, found)
+        if told := addresses.settle(home, server.settings, gather()):
+            say(told)
         server = again(server)
         database.check(server)
+        before(server)
         report = preview(server)
         report.to_get = [name for name in programs.wanted(server.settings) if name not in found]
         ran = server.engine.running()
@@ -81,9 +89,15 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
     report.manager, report.failed = applied.manager, applied.failed
     versions = dict(server.facts.versions)
     home.remember(server_name=server.settings.server.name, versions=versions, backup_for="")
-    if report.changed:
-        say("logging in as a client would")
-        service_account.prove_login(server, server.plan.offer.addresses["homeserver"])
+    if report.changed or home.state().get("unproven"):
+        home.remember(unproven=True)
+        way, problem = certificates.wait(server, say)
+        if problem:  # the gateway goes on trying, and who may come in is told all the same
+            report.failed += (problem,)
+        if server.access.host("api") not in way.missing:
+            say("logging in as a client would")
+            service_account.prove_login(server, *service_account.entry(server), way)
+        home.remember(unproven=True if problem else None)
         home.audit("up", changes=" ".join(f"{change.action}:{change.unit}" for change in report.changes))
     # Last: the password is told only once, so nothing may fail between making and telling it.
     report.first_admin = service_account.first_admin(server)

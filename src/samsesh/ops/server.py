@@ -17,8 +17,8 @@ from samsesh.engines.native.placement import NativePlacement
 from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.load import Loaded, load
-from samsesh.model import Context, Plan
-from samsesh.ops import programs
+from samsesh.model import Context, Placement, Plan
+from samsesh.ops import addresses, programs
 from samsesh.plan import make_plan
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
@@ -71,17 +71,24 @@ def planned(
     found: Mapping[str, Any] | None = None,
 ) -> Server:
     """Plan; `found` has artifacts that are not yet remembered."""
-    settings, facts = loaded.settings, machine.gather()
+    settings = loaded.settings
+    facts = addresses.planned(machine.gather(), home, settings)
     engine: Engine
     if settings.server.engine == "compose":
         facts = facts_in_containers(facts, settings)
         engine = ComposeEngine(home, facts, settings, secrets)
-        plan = make_plan(Context(settings, secrets, facts, ComposePlacement(home, settings)))
     else:
         facts = with_artifacts(facts, home, found or {})
         engine = NativeEngine(home, facts)
-        plan = make_plan(Context(settings, secrets, facts, NativePlacement(home, settings, facts)))
+    plan = make_plan(Context(settings, secrets, facts, placement(home, settings, facts)))
     return Server(home, settings, secrets, facts, for_us(plan, engine), engine, loaded, say)
+
+
+def placement(home: Home, settings: Settings, facts: Facts) -> Placement:
+    """Where the engine of these settings has things."""
+    if settings.server.engine == "compose":
+        return ComposePlacement(home, settings)
+    return NativePlacement(home, settings, facts)
 
 
 def for_us(plan: Plan, engine: Engine) -> Plan:

@@ -11,6 +11,11 @@ from samsesh.formats import to_turnserver_conf
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Turn, Unit
 from samsesh.networks import SPECIAL_V4
 
+CIPHERS = ":".join(  # of TLS 1.2: its own default has old ones, too; what is newer chooses by itself
+    f"ECDHE-{key}-{cipher}"
+    for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+    for key in ("ECDSA", "RSA")
+)
 BAD_WORDS = "Bad configuration format"
 # Nobody reaches what is not the public internet through us: a relay would be a door into the network behind it.
 DENIED_V6 = [
@@ -181,6 +186,7 @@ def _tls_conf(
         "alt-tls-listening-port": turn.tls_port if version < HARDENED_SINCE else False,
         "cert": str(turn.certificate or own(context.settings.turn.certificate)),
         "pkey": str(turn.certificate or own(context.settings.turn.certificate_key)),
+        "cipher-list": CIPHERS,
         "no-tlsv1": old,
         "no-tlsv1_1": old,
     }

@@ -14,7 +14,7 @@ from samsesh.engine import Applied, Change, Entry, Say, Seen
 from samsesh.engines.compose import image, images, kept, render
 from samsesh.engines.compose.docker import QUICK_SINCE, Docker
 from samsesh.engines.compose.logs import UNITS, follow, read
-from samsesh.engines.compose.placement import service
+from samsesh.engines.compose.placement import data_of, service
 from samsesh.engines.compose.see import health_of, memory_of, seen
 from samsesh.errors import SamseshError
 from samsesh.facts import Facts
@@ -284,6 +284,14 @@ class ComposeEngine:
         assert self._secrets is not None  # whoever has a plan has them
         running = self._containers().get("postgres")
         return kept.postgres_tool(self.docker, self.settings, self._secrets, plan, tool, running)
+
+    def read_kept(self, unit: str, path: Path) -> bytes | None:
+        container = self._containers().get(service(unit))
+        if not container or not container["State"]["Running"]:
+            return None
+        file = str(data_of(unit) / path)
+        done = self.docker.run("exec", container["Id"], "cat", file, what="reading a file", ok=(0, 1))
+        return done.out if done.code == 0 else None
 
     def databases(self) -> dict[str, str] | None:
         """Whether there is one: PostgreSQL itself refuses another's folder."""

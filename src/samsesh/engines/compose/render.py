@@ -239,6 +239,9 @@ def _mounts(project: Project, plan: Plan, unit: Unit, home: Home, settings: Sett
     if unit.image in ("element-web", "element-call"):
         config = CONFIG / unit.name / "config.json"
         mounts.append(f"{project.mount(config)}:/app/config.json:ro")
+    if unit.name == "synapse":  # where people look for it, and tools of Synapse's
+        config = CONFIG / "synapse" / "homeserver.yaml"
+        mounts.append(f"{project.mount(config)}:{data_of('synapse') / config.name}:ro")
     sockets = dict.fromkeys(socket.parent for socket in unit.sockets)
     mounts += [f"{project.mount(folder)}:{folder}" for folder in sockets]
     for other in plan.units:

@@ -129,6 +129,11 @@ class NativeEngine:
     def postgres_tool(self, plan: Plan, tool: str) -> tuple[list[str], dict[str, str]]:
         return kept.postgres_tool(self.facts, plan, tool)
 
+    def read_kept(self, unit: str, path: Path) -> bytes | None:
+        with suppress(OSError):
+            return (self.home.data_dir / unit / path).read_bytes()
+        return None
+
     def databases(self) -> dict[str, str] | None:
         return kept.databases(self.home)
 

@@ -8,6 +8,7 @@ from samsesh.model import Context, Endpoint, Offer, Route
 from samsesh.services.gateway import tls
 from samsesh.services.gateway.handlers import error_answer, redirect, route_json
 from samsesh.services.gateway.well_known import well_known
+from samsesh.settings import Settings
 
 SMALLEST_LIMIT = 200 * 65_536  # Synapse takes as much for a transaction of federation
 READY = "/_samsesh/ready"
@@ -34,6 +35,8 @@ def caddy_json(context: Context, offer: Offer) -> dict[str, Any]:
 def listeners(context: Context, offer: Offer) -> list[str]:
     """Those that are there in this mode and have a route."""
     used = {route.listener for route in (*offer.routes, *well_known(context, offer))}
+    if context.access.proxied:
+        used -= {"domain"}  # a proxy asks the API's listener, which has the same documents
     return [name for name in context.access.sites() if name in used]
 
 
@@ -59,8 +62,13 @@ def _servers(context: Context, offer: Offer) -> dict[str, Any]:
 def port(context: Context, listener: str) -> int:
     """The port at which the gateway is open for a listener; behind a proxy it is another than people's."""
     if context.access.proxied:
-        return context.settings.ports.of(listener)
+        return context.settings.ports.of(context.access.inner(listener))
     return context.access.site(listener).port
+
+
+def largest_body(settings: Settings) -> int:
+    """Bytes of the largest request that is taken; Synapse hangs up above."""
+    return max(names.size(settings.media.upload_size), SMALLEST_LIMIT)
 
 
 def log_encoder() -> dict[str, Any]:
@@ -73,7 +81,6 @@ def log_encoder() -> dict[str, Any]:
 def _server(context: Context, listeners_: list[str], routes: tuple[Route, ...]) -> dict[str, Any]:
     """The server of one port, with the routes of all its listeners."""
     first, number = listeners_[0], port(context, listeners_[0])
-    size = max(names.size(context.settings.media.upload_size), SMALLEST_LIMIT)  # Synapse hangs up above
     ready = Route(first, (READY,), answer=(200, "ready"))
     return {
         **_open(context, first, number),
@@ -81,7 +88,7 @@ def _server(context: Context, listeners_: list[str], routes: tuple[Route, ...]) 
         "idle_timeout": "5m",
         "routes": [
             *_strict_transport(context, number),
-            {"handle": [{"handler": "request_body", "max_size": size}]},
+            {"handle": [{"handler": "request_body", "max_size": largest_body(context.settings)}]},
             route_json(ready),
             *_routes(context, listeners_, routes),
             {"handle": [{"handler": "error", "status_code": 404}]},  # a host that is none of ours

@@ -6,6 +6,9 @@ from typing import Any
 from samsesh.access import Site
 from samsesh.model import Endpoint, Route
 
+CLIENT, ADDRESS = "X-Forwarded-For", "{http.vars.client_ip}"
+OTHERS = ("Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP")  # by which others tell an address
+
 
 def route_json(route: Route, site: Site | None = None) -> dict[str, Any]:
     """A route as Caddy takes it; with `site`, for requests to that host and below that path only."""
@@ -46,12 +49,14 @@ def _headers(headers: Mapping[str, str]) -> dict[str, Any]:
 def _proxy(upstream: Endpoint) -> dict[str, Any]:
     """Answers are passed on as they come (long polls, streams); no limit on how long one may take.
 
-    Caddy sets X-Forwarded-For to the client's address itself and believes no client's own header.
+    What stands behind believes the first X-Forwarded-For (Synapse, our services) or other headers (LiveKit), so it is
+    told one address: the client's as Caddy found it, by its connection or by what a trusted proxy says.
     """
     dial = f"unix/{upstream.socket}" if upstream.socket else f"{upstream.host}:{upstream.port}"
     return {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": dial}],
+        "headers": {"request": {"set": {CLIENT: [ADDRESS]}, "delete": list(OTHERS)}},
         "flush_interval": -1,
         "load_balancing": {"try_duration": "5s", "try_interval": "200ms"},  # a restart behind us is no error
         "transport": {
@@ -66,7 +71,7 @@ def _ask(upstream: Endpoint, path: str) -> dict[str, Any]:
     return {
         **_proxy(upstream),
         "rewrite": {"method": "GET", "uri": f"{path}?{{http.request.uri.query}}"},
-        "headers": {"request": {"delete": ["Connection", "Upgrade"]}},
+        "headers": {"request": {"set": {CLIENT: [ADDRESS]}, "delete": [*OTHERS, "Connection", "Upgrade"]}},
         "handle_response": [{"match": {"status_code": [2]}, "routes": [{"handle": [{"handler": "vars"}]}]}],
     }
 
