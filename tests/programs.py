@@ -30,13 +30,13 @@ def livekit_server() -> Path:
     if given := os.environ.get("SAMSESH_TEST_LIVEKIT"):
         return Path(given)
     try:
-        return _obtained(livekit)
+        return obtained(livekit)
     except SamseshError as error:
         pytest.skip(f"{error.message}\n{error.detail}")
 
 
 @functools.cache
-def _obtained(module: ModuleType) -> Path:
+def obtained(module: ModuleType) -> Path:
     cache = cache_dir(os.environ, Path("/nonexistent"))
     search = Search(Artifacts(), cache, platform.machine(), {**os.environ, **go_caches()}, say=print)
     found: Path = module.obtain(search).path
@@ -63,7 +63,7 @@ def get_programs() -> None:
         make_cache(service_user())
     for module in (livekit, element_call):
         with suppress(SamseshError):
-            _obtained(module)
+            obtained(module)
 
 
 _ports = itertools.count(61_000 + os.getpid() * 41 % 4400)
