@@ -273,7 +273,7 @@ def _after(plan: Plan, unit: Unit) -> dict[str, dict[str, Any]]:
         found[PREPARE] = {"condition": "service_completed_successfully"}
     for name in dict.fromkeys((*AFTER.get(unit.name, ()), *unit.needs)):
         if name in there:
-            spare = {"required": False} if there[name].spare and not unit.spare else {}
+            spare = {"required": False} if there[name].spare and name not in unit.needs else {}
             found[service(name)] = {"condition": "service_healthy", **spare}
     return found
 
