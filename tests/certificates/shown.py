@@ -68,4 +68,3 @@ def ask(
     first, *rest = top.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
     return int(first.split()[1]), headers, body
-
