@@ -17,7 +17,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     place, access = context.place, context.access
     admin = place.listen("caddy").socket
     config = File(place.config("gateway") / "caddy.json", to_json(caddy_json(context, offer)))
-    probed = "admin" if access.certificates or access.proxied else "api"  # what speaks plain http on loopback
+    probed = "admin" if access.certificates or access.proxied else "api"  # in plain http on loopback
     return (
         Unit(
             name="gateway",
