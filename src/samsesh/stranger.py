@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from samsesh import facts, names
@@ -106,14 +107,19 @@ def trust(server: Server) -> ssl.SSLContext:
     return made
 
 
+def trust_of_servers(server: Server) -> ssl.SSLContext:
+    """Whose certificates another server takes: in a private federation, those of its authority, too."""
+    made = trust(server)
+    if path := server.settings.federation.ca:
+        made.load_verify_locations(cafile=server.home.path / Path(path).expanduser())
+    return made
+
+
 def root_certificate(server: Server) -> str | None:
     """PEM of the gateway's own authority."""
-    home = server.home
-    path = home.data_dir / "gateway" / "pki" / "authorities" / "local" / "root.crt"
-    try:
-        return path.read_text()
-    except OSError:
-        return None
+    path = Path("pki", "authorities", "local", "root.crt")
+    found = server.engine.read_kept("gateway", path)
+    return found.decode() if found else None
 
 
 def directory(server: Server) -> str:

@@ -34,7 +34,7 @@ def handshake(port: int, host: str, root: Path, alpn: tuple[str, ...] = (), at: 
         issuer = {key: value for part in found["issuer"] for key, value in part}
         return Shown(
             tuple(value for _, value in found["subjectAltName"]),
-            issuer["commonName"],
+            issuer.get("commonName", ""),
             ssl.cert_time_to_seconds(found["notAfter"]),
             found["serialNumber"],
             session.selected_alpn_protocol() or "",

@@ -10,6 +10,9 @@ CLIENT, ADDRESS = "X-Forwarded-For", "{http.vars.client_ip}"
 HTTP1 = {"protocol": "http/1.1"}
 OTHERS = ("Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP")  # by which others tell an address
 
+# Web clients are megabytes of text. Only for files: what people say never shares an answer with what others chose.
+COMPRESSED = {"handler": "encode", "encodings": {"zstd": {}, "gzip": {}}, "prefer": ["zstd", "gzip"]}
+
 
 def route_json(route: Route, site: Site | None = None) -> dict[str, Any]:
     """A route as Caddy takes it; with `site`, for requests to that host and below that path only."""
@@ -22,6 +25,8 @@ def route_json(route: Route, site: Site | None = None) -> dict[str, Any]:
     if route.before is not None:
         handlers.append(_ask(*route.before))
     if route.upstream is not None:
+        if route.strip:
+            handlers.append({"handler": "rewrite", "strip_path_prefix": route.strip})
         handlers.append(_proxy(route.upstream))
     elif route.root is not None:
         handlers.extend(_files(route))
@@ -80,10 +85,15 @@ def _files(route: Route) -> list[dict[str, Any]]:
         {"match": [{"path": [path]}], "handle": [{"handler": "rewrite", "uri": target}]}
         for path, target in route.rewrite.items()
     ]
-    files = {"handler": "file_server", "root": str(route.root), "index_names": ["index.html"]}
+    files: dict[str, Any] = {"handler": "file_server", "root": str(route.root), "index_names": ["index.html"]}
+    if route.template:
+        templates = {"handler": "templates", "file_root": str(route.root)}
+        rewrites.append({"handle": [templates]})
     if route.strip:
-        return [{"handler": "rewrite", "strip_path_prefix": route.strip}, files]
-    return [{"handler": "subroute", "routes": [*rewrites, {"handle": [files]}]}] if rewrites else [files]
+        return [COMPRESSED, {"handler": "rewrite", "strip_path_prefix": route.strip}, files]
+    if not rewrites:
+        return [COMPRESSED, files]
+    return [COMPRESSED, {"handler": "subroute", "routes": [*rewrites, {"handle": [files]}]}]
 
 
 def redirect(target: str) -> dict[str, Any]:
