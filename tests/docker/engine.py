@@ -158,6 +158,7 @@ def end(engine: Engine) -> None:
         engine.run("rm", "--force", "--volumes", *left)
     engine.run("network", "prune", "--force")
     engine.run("volume", "prune", "--force")
+    engine.run("image", "prune", "--force")  # what builds leave
     pid = int((PLACE / "pid").read_text())
     assert PLACE.name in Path(f"/proc/{pid}/cmdline").read_text()
     os.kill(pid, signal.SIGTERM)
