@@ -9,7 +9,7 @@ import trustme
 
 from certificates.browser import chromium
 from certificates.scan import scan
-from certificates.shown import ask, handshake, refused
+from certificates.shown import ask, refused, soon
 from conftest import Stack, give_to_service_user
 from samsesh.settings_server import Ports
 from system.trouble import fine, wait_for
@@ -47,7 +47,7 @@ def lan(session_home: Callable[[str], Stack]) -> Iterator[Stack]:
 def test_every_port_is_of_its_own_authority(lan: Stack) -> None:
     """Whoever trusts the root reaches every port, the relay's too; nobody else does; no trust store was touched."""
     for listener in LISTENERS:
-        shown = wait_for(lambda name=listener: handshake(ports(lan).of(name), HOST, root(lan)))
+        shown = soon(ports(lan).of(listener), HOST, root(lan))
         assert shown.names == (HOST,)
         assert shown.issuer.startswith("SamSesh Chat at chat.test")
     log = (lan.path / "logs/gateway.log").read_text()
@@ -67,8 +67,8 @@ def test_the_root_is_offered_and_its_key_is_not(lan: Stack) -> None:
         *("/samsesh-ca.crt/..%2froot.key", "/trust/../root.key", "/samsesh-ca.crt?/../root.key"),
     ):
         assert b"PRIVATE" not in ask(web, HOST, path, root(lan))[2], path
-    for path in (lan.path / "data/gateway").rglob("*"):
-        assert path.stat().st_mode & 0o077 == 0, path
+    for file in (lan.path / "data/gateway").rglob("*"):
+        assert file.stat().st_mode & 0o077 == 0, file
     status, _, body = ask(web, HOST, "/trust", root(lan))
     assert status == 200
     for system in (b"Windows", b"macOS", b"iPhone", b"Android", b"Firefox", b"Chromium"):
@@ -128,10 +128,7 @@ def test_own_files_are_read_again(lan: Stack) -> None:
     for name, value in names.items():
         fine(lan.cli("config", "set", name, value))
     lan.up("--skip-preflight")
-    serials = {
-        listener: wait_for(lambda name=listener: handshake(ports(lan).of(name), HOST, trusted)).serial
-        for listener in LISTENERS
-    }
+    serials = {listener: soon(ports(lan).of(listener), HOST, trusted).serial for listener in LISTENERS}
     assert len(set(serials.values())) == 1
     assert ask(ports(lan).of("web"), HOST, "/samsesh-ca.crt", trusted)[0] == 404
     before = {service["name"]: service["pid"] for service in lan.status()["services"]}
@@ -140,8 +137,7 @@ def test_own_files_are_read_again(lan: Stack) -> None:
     wait_for(lambda: "is not the key of" in agents_word(lan))
     place(second)
     for listener in ("api", "turns"):
-        number, old = ports(lan).of(listener), serials[listener]
-        wait_for(lambda number=number, old=old: handshake(number, HOST, trusted).serial != old)
+        soon(ports(lan).of(listener), HOST, trusted, other_than=serials[listener])
     assert agents_word(lan).count("is not the key of") == 2  # once for the gateway, once for coturn
     assert {service["name"]: service["pid"] for service in lan.status()["services"]} == before
     assert refused(ports(lan).of("api"), "other.test", trusted)

@@ -19,7 +19,9 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     if not found:
         return ()
     listen = place.listen("agent")
-    config = File(place.config("agent") / "agent.json", to_json({"socket": str(listen.socket), "jobs": found}))
+    config = File(
+        place.config("agent") / "agent.json", to_json({"socket": str(listen.socket), "jobs": found})
+    )
     return (
         Unit(
             name="agent",
