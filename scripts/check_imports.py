@@ -18,6 +18,7 @@ LAYERS = (
     ("agent", "artifacts", "clients", "pages", "rtc", "synapse_module"),
     ("services",),
     ("plan", "registry"),
+    ("firewall", "proxies"),
     ("engines",),
     ("ops",),
     ("caller", "checks", "diagnosis", "preflight", "stranger"),
@@ -30,7 +31,7 @@ RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 SIBLINGS = ("services", "engines", "clients", "artifacts", "checks")
 
 # What is pure may not even reach for the machine.
-PURE = ("access", "fields", "model", "plan", "services", "settings", "settings_server")
+PURE = ("access", "fields", "firewall", "model", "plan", "proxies", "services", "settings", "settings_server")
 MACHINE = (
     "samsesh.run",
     "samsesh.write",

@@ -30,7 +30,15 @@ def livekit_server() -> Path:
     if given := os.environ.get("SAMSESH_TEST_LIVEKIT"):
         return Path(given)
     try:
-        return _obtained(livekit)
+        return obtained(livekit)
+    except SamseshError as error:
+        pytest.skip(f"{error.message}\n{error.detail}")
+
+
+def element_call_pages() -> Path:
+    """The folder of a real Element Call, got once and kept. Skips the test where none is to be had."""
+    try:
+        return _obtained(element_call)
     except SamseshError as error:
         pytest.skip(f"{error.message}\n{error.detail}")
 
@@ -57,7 +65,7 @@ def pebble() -> Path:
 
 
 @functools.cache
-def _obtained(module: ModuleType) -> Path:
+def obtained(module: ModuleType) -> Path:
     cache = cache_dir(os.environ, Path("/nonexistent"))
     search = Search(Artifacts(), cache, platform.machine(), {**os.environ, **go_caches()}, say=print)
     found: Path = module.obtain(search).path
@@ -84,7 +92,7 @@ def get_programs() -> None:
         make_cache(service_user())
     for module in (livekit, element_call):
         with suppress(SamseshError):
-            _obtained(module)
+            obtained(module)
 
 
 _ports = itertools.count(61_000 + os.getpid() * 41 % 4400)

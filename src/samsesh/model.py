@@ -124,9 +124,7 @@ class Turn:
     tls_port: int | None
     secret: Secret
     relays_media: bool  # whether LiveKit's own address may be reached through it
-    certificate: Path | None = (
-        None  # where the agent puts the gateway's for it; None: it has its own, or none
-    )
+    certificate: Path | None = None  # where the agent puts the gateway's for it; None: it has its own, or none
     pidfile: Path | None = None
 
     @property
@@ -141,7 +139,7 @@ class Turn:
 class Off:
     """A part of the platform that is wanted, or could be, and does not run: why, and what to do."""
 
-    name: str  # "calls", "call-page" or "turn"
+    name: str  # "calls", "call-page", "turn" or "web-client"
     reason: str
     advice: str
 
@@ -191,13 +189,17 @@ class Placement(Protocol):
     def logs(self, unit: str) -> Path: ...  # folder of log files that the unit writes itself
     def operator_file(self, path: str) -> Path: ...  # a file named in the settings
     def logo(self, path: str) -> tuple[bytes, str]: ...  # content and media type of the operator's logo
+    def background(self, path: str) -> tuple[bytes, str]: ...  # the same of the picture behind the pages
     def listen(self, name: str) -> Endpoint: ...  # where a unit listens for others of this server
     def reach(self, name: str) -> Endpoint: ...  # where these others find it
+    def authorities(self, path: str) -> tuple[bytes, bytes]: ...  # certificates in it (PEM), and the system's
     def own(self, address: str) -> bool: ...  # whether a unit can listen on that address
     def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]: ...
     def program(self, name: str) -> str: ...  # path of a program
     def bundle(self, name: str) -> Path | None: ...  # folder of a web bundle, where it is there
-    def bundle_page(self, name: str) -> str: ...  # its index.html
+    def bundle_page(
+        self, name: str, page: str = "index.html"
+    ) -> str: ...  # one of its pages; "" where it has none
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,17 @@ class Context:
         """The operator's logo and its media type; None: our own."""
         path = self.settings.brand.logo
         return self.place.logo(path) if path else (None, "image/svg+xml")
+
+    @property
+    def background(self) -> tuple[bytes, str] | None:
+        """The operator's picture behind the pages and its media type."""
+        path = self.settings.brand.background
+        return self.place.background(path) if path else None
+
+    @property
+    def web_client(self) -> Path | None:
+        """The folder of Element Web, where it is wanted and there."""
+        return self.place.bundle("element-web") if self.settings.web.client == "element-web" else None
 
     def off(self, name: str, program: str) -> Off:
         """Why a program that is wanted is not there."""

@@ -41,6 +41,18 @@ NOWHERE = frozenset(
         "private",
     }
 )
+
+
+# Names of images (github.com/distribution/reference, regexp.go).
+_HOST_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_HOST = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[0-9a-fA-F:]+\])(?::\d+)?"
+_PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?P<name>(?:{_HOST}/)?{_PATH}(?:/{_PATH})*)"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
+)
+_REGISTRY = re.compile(rf"(?P<host>{_HOST})(?:/{_PATH})*", re.ASCII)
 DEEPEST = 20  # tables within tables of [extra]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
@@ -165,6 +177,19 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
+def web_origin(value: str) -> str:
+    """Scheme, host and port of an http(s) address, as a content security policy takes it."""
+    parts = urlsplit(value)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username
+        or not set(value).isdisjoint(" ;,'\"\n\r\t*")
+    ):
+        raise ValueError("an address that begins with https:// or http:// is wanted")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
 def version(value: str) -> tuple[int, ...]:
     """'4.6.1' or 'v1.13.5' -> (4, 6, 1); what comes behind the numbers is left out."""
     match = re.match(r"v?(\d+(?:\.\d+)*)", value.strip())
@@ -269,4 +294,38 @@ def plain_data(value: Any, depth: int = 0) -> Any:
             plain_data(part, depth + 1)
     elif not isinstance(value, str | int | float) or (isinstance(value, float) and not isfinite(value)):
         raise ValueError("text, numbers, true, false, lists and tables can be passed on, nothing else")
+    return value
+
+
+def merge_deeply(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """`theirs` over `ours`, table by table; the list of modules is appended to, other lists are replaced."""
+    merged = dict(ours)
+    for key, value in theirs.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merge_deeply(merged[key], value)
+        elif key == "modules" and isinstance(value, list):
+            merged[key] = [*merged.get(key, []), *value]
+        else:
+            merged[key] = value
+    return merged
+
+
+def image(value: str) -> str:
+    """An image of a container with its tag, its digest or both, so that it is the same tomorrow."""
+    match = _IMAGE.fullmatch(value)
+    if not match or len(match["name"]) > 255:
+        raise ValueError("an image is written as 'registry.example.org/synapse:v1.2.3' or with '@sha256:...'")
+    if not (match["tag"] or match["digest"]):
+        raise ValueError(f"give the image its version or digest, as in '{value}:v1.2.3'")
+    return value
+
+
+def registry(value: str) -> str:
+    """A registry's address, with a path or without: 'registry.example.org/mirror'."""
+    match = _REGISTRY.fullmatch(value)
+    # What has neither dot nor port is read as a folder of Docker Hub.
+    if not match or not (re.search(r"[.:]", match["host"]) or match["host"] == "localhost"):
+        raise ValueError(
+            "a registry is written as 'registry.example.org' or 'registry.example.org:5000/mirror'"
+        )
     return value

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from samsesh import facts, names
@@ -103,6 +104,14 @@ def trust(server: Server) -> ssl.SSLContext:
         if root is None:
             raise NeedError("needs the certificate of the server's own authority, which is not there yet")
         made.load_verify_locations(cadata=root)
+    return made
+
+
+def trust_of_servers(server: Server) -> ssl.SSLContext:
+    """Whose certificates another server takes: in a private federation, those of its authority, too."""
+    made = trust(server)
+    if path := server.settings.federation.ca:
+        made.load_verify_locations(cafile=server.home.path / Path(path).expanduser())
     return made
 
 

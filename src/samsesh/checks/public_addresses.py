@@ -6,7 +6,7 @@ from samsesh.ops import addresses
 
 TITLE = "address of the server"
 GROUPS = ("public",)
-SECONDS = 25
+SECONDS = 20  # for a DNS that does not answer
 
 
 async def check(patient: Patient) -> Result:

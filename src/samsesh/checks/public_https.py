@@ -16,7 +16,7 @@ from samsesh.ops import certificates
 
 TITLE = "https"
 GROUPS = ("public",)
-SECONDS = 30
+SECONDS = 20
 DAY = 86_400
 SHARE = 0.25  # of its life: the gateway renews when a third is left
 FILES_SOON = 14 * DAY  # seconds, for what the operator renews
@@ -128,7 +128,7 @@ def soon(one: Seen, now: float, *, files: bool) -> bool:
 
 
 def span(seconds: float) -> str:
-    return f"{seconds / DAY:.0f} days" if seconds > 2 * DAY else f"{seconds / 3600:.0f} hours"
+    return f"{int(seconds // DAY)} days" if seconds > 2 * DAY else f"{int(seconds // 3600)} hours"
 
 
 def _advice(why: str, problem: str, *, files: bool) -> str:

@@ -9,7 +9,7 @@ from samsesh.stranger import Addresses
 
 TITLE = "names lead here"
 GROUPS = ("public", "preflight")
-SECONDS = 25  # a DNS that does not answer takes five for each kind of address
+SECONDS = 20  # for a DNS that does not answer
 
 
 async def check(patient: Patient) -> Result:

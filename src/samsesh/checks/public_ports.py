@@ -9,8 +9,10 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from samsesh import facts, names, stranger
@@ -21,7 +23,7 @@ from samsesh.ops.server import Server
 
 TITLE = "ports for people"
 GROUPS = ("public", "preflight")
-SECONDS = 30
+SECONDS = 20
 TRY = 3.0  # seconds for a way through a router
 # Web servers by the names that their processes or headers have -> as `samsesh proxy-config` calls them.
 WEB_SERVERS = {
@@ -127,7 +129,8 @@ def try_all(server: Server) -> list[Tried]:
     """Connect to every public port at the public addresses that this machine does not have itself."""
     far = [address for address in server.facts.addresses if not facts.own_address(address)]
     wanted = {one.port: one for _, one in binds(server) if one.protocol == "tcp"}
-    return [_try(address, endpoint) for address in far for endpoint in wanted.values()]
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(lambda pair: _try(*pair), product(far, wanted.values())))
 
 
 def _try(address: str, endpoint: Endpoint) -> Tried:

@@ -17,7 +17,9 @@ from samsesh.cli import (
     backup,
     config,
     doctor,
+    images,
     invites,
+    outside,
     programs,
     reports,
     restore,
@@ -104,6 +106,9 @@ app.add_typer(rooms.app, name="rooms")
 app.add_typer(backup.app, name="backup")
 app.command("restore")(restore.restore)
 app.command("destroy")(destroy_.destroy)
+app.command("ports")(outside.ports)
+app.command("proxy-config")(outside.proxy_config)
+app.command("images")(images.images)
 app.command("install-service")(service.install_service)
 app.command("rtc-auth")(rtc.rtc_auth)
 app.command("agent", hidden=True)(agent.agent)

@@ -108,18 +108,18 @@ def _tell_failed(failed: "tuple[SamseshError, ...]", *, stays: bool) -> None:
 
 
 def _get_programs(home: Home, report: "Report") -> "tuple[SamseshError, ...]":
-    """The chat runs; now what calls need is got, which may take minutes."""
+    """The chat runs; now what the web client and calls need is got, which may take minutes."""
     from samsesh.cli.output import console, errors, say, warn
     from samsesh.cli.programs import shown
     from samsesh.ops import deploy
 
-    console.print("\nThe chat is ready. Getting what calls need:", markup=False)
+    console.print(f"\nThe chat is ready. Getting the rest: {', '.join(report.to_get)}", markup=False)
     try:
         with shown() as progress:
             more, failed = deploy.get_programs(home, os.environ, report.to_get, say=say, progress=progress)
     except KeyboardInterrupt:
         if not report.manager:
-            say("the chat goes on; to get what calls need: samsesh up")
+            say("the chat goes on; to get the rest: samsesh up")
         raise
     for error in failed:
         warn(f"{error.message}; {error.hint}")
@@ -203,7 +203,7 @@ def _tell_addresses(report: "Report") -> None:
     offer = report.server.plan.offer
     table = Table(show_header=False, box=None, padding=(0, 2))
     for title, name in (
-        ("Welcome and sign-up", "web"),
+        ("Chat and sign-up, in a browser", "web"),
         ("Homeserver, for apps", "homeserver"),
         ("Video calls", "call"),
         ("Administration", "admin"),
@@ -216,26 +216,11 @@ def _tell_addresses(report: "Report") -> None:
 
 
 def _tell_safety(report: "Report", reboot: str) -> None:
+    from samsesh.cli.notes import after_up
     from samsesh.cli.output import console
 
-    settings = report.server.settings
-    calls = ("call", "rtc_auth", "livekit", "livekit_tcp") if report.server.plan.offer.rtc_service else ()
-    ports = [settings.ports.of(name) for name in ("web", "api", "admin", *calls)]
-    tunnel = " ".join(f"-L {port}:localhost:{port}" for port in ports)
-    notes = [
-        "This is a trial: it answers on this machine only, without TLS. Its name, "
-        f"{settings.server.name}, cannot change later; to begin again under another: samsesh destroy",
-        f"From another machine: ssh {tunnel} THIS-MACHINE, then open http://localhost:{ports[0]}",
-        "Invite people: samsesh invite create",
-    ]
-    if settings.registration.mode == "open":
-        notes.append(
-            "Registration is open to everybody who reaches the server: samsesh config set registration.mode token"
-        )
-    if reboot:
-        notes.append(reboot)
     console.print()
-    for note in notes:
+    for note in [*after_up(report.server), *([reboot] if reboot else [])]:
         console.print(f"- {note}", markup=False)
 
 

@@ -7,12 +7,13 @@ asked "what is my address".
 from dataclasses import dataclass, replace
 
 from samsesh import names
-from samsesh.access import Access
+from samsesh.access import LOCAL, Access
 from samsesh.clients import dns
 from samsesh.facts import Facts, own_address
 from samsesh.home import Home
 from samsesh.settings import Settings
 
+ROUTER = "the address by which the internet reaches you"
 KEPT = "addresses"  # in the home's state: {"for": ..., "found": [...]}
 
 
@@ -68,9 +69,9 @@ def settle(home: Home, settings: Settings, facts: Facts, resolve: dns.Resolve = 
         return ""
     home.remember(**{KEPT: {"for": _key(settings), "found": list(found.addresses)}})
     now = ", ".join(found.addresses) or "none"
-    if before:
-        return f"the address of this server was {', '.join(before)}, and is {now} now"
-    return "" if found.own else f"this machine is behind NAT: others reach it at {now}"
+    told = [f"the address of this server was {', '.join(before)}, and is {now} now"] if before else []
+    told += [] if found.own else [f"this machine is behind NAT: others reach it at {now}"]
+    return "; ".join(told)
 
 
 def kept(home: Home, settings: Settings) -> tuple[str, ...]:
@@ -91,3 +92,18 @@ def planned(facts: Facts, home: Home, settings: Settings) -> Facts:
 def _key(settings: Settings) -> str:
     """What the addresses go by: others settings, others addresses."""
     return f"{settings.server.access} {public_host(settings, ('192.0.2.1',))}".strip()
+
+
+def records(access: Access, own: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """DNS records that the names of a server need: (name, type, address). `own`: addresses by which others reach it.
+
+    An address of which only its own network knows is no use to the world: the router's is meant, which nobody here knows.
+    """
+    if access.mode != "domain":
+        return []
+    given = access.settings.server.address
+    usable = [given] if names.is_address(given) else []
+    usable += [one for one in own if names.is_public(one)]
+    found = one_of_a_family(usable) or (ROUTER,)
+    hosts = dict.fromkeys(site.host for site in access.sites().values() if site.host != LOCAL)
+    return [(host, "AAAA" if ":" in address else "A", address) for host in hosts for address in found]

@@ -262,7 +262,8 @@ def _add_home(server: Server, writer: archive.Writer, say: Say) -> None:
             writer.add_file(f"secrets/{path.name}", path)
     writer.add_file("samsesh.toml", home.settings_file)
     writer.add_file("env", home.env_file)
-    for named in {*settings.synapse.appservices, *([settings.brand.logo] if settings.brand.logo else [])}:
+    pictures = filter(None, (settings.brand.logo, settings.brand.background))
+    for named in {*settings.synapse.appservices, *pictures}:
         path = (home.path / named).resolve()
         if path.is_relative_to(home.path.resolve()):
             writer.add_file(f"files/{path.relative_to(home.path.resolve())}", path)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from samsesh.download import Progress
@@ -83,13 +84,15 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
         report.backup = str(backup.create(server, reason=reason, say=say).path)
         say(f"the backup is {report.backup}")
         home.remember(backup_for=reason)
+    anew = any(change.unit == "gateway" and change.action != "keep" for change in report.changes)
+    since = datetime.now(UTC) if anew else None
     applied = server.engine.apply(server.plan, say, foreground=foreground)
     report.manager, report.failed = applied.manager, applied.failed
     versions = dict(server.facts.versions)
     home.remember(server_name=server.settings.server.name, versions=versions, backup_for="")
     if report.changed or home.state().get("unproven"):
         home.remember(unproven=True)
-        way, problem = certificates.wait(server, say)
+        way, problem = certificates.wait(server, say, since)
         if problem:  # the gateway goes on trying, and who may come in is told all the same
             report.failed += (problem,)
         if server.access.host("api") not in way.missing:

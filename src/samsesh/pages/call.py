@@ -76,11 +76,13 @@ def _head(facts: CallFacts) -> str:
 
 def config(facts: CallFacts) -> dict[str, Any]:
     """config.json (upstream's docs: config.sample.json, ConfigOptions)."""
+    return config_json(facts.homeserver_url, facts.server_name, facts.rtc_url)
+
+
+def config_json(homeserver_url: str, server_name: str, rtc_url: str) -> dict[str, Any]:
     return {
-        "default_server_config": {
-            "m.homeserver": {"base_url": facts.homeserver_url, "server_name": facts.server_name}
-        },
-        "livekit": {"livekit_service_url": facts.rtc_url},
+        "default_server_config": {"m.homeserver": {"base_url": homeserver_url, "server_name": server_name}},
+        "livekit": {"livekit_service_url": rtc_url},
     }
 
 

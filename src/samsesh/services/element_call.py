@@ -57,7 +57,7 @@ def _facts(context: Context) -> call.CallFacts:
     logo, logo_type = context.logo
     return call.CallFacts(
         brand=settings.brand.name,
-        theme=settings.brand.theme,
+        theme=settings.brand.opening_theme,
         server_name=settings.server.name,
         homeserver_url=url("api"),
         rtc_url=url("rtc_auth"),

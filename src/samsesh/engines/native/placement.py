@@ -1,17 +1,18 @@
 """Where the native engine puts things: everything below the home folder, sockets in its runtime folder."""
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 from samsesh.errors import SamseshError, SettingsError
-from samsesh.facts import Facts, own_address
+from samsesh.facts import Facts, own_address, system_authorities
 from samsesh.home import Home
 from samsesh.model import Endpoint
 from samsesh.settings import Settings
 
 PORTS = {"livekit": "livekit_inner", "rtc-auth": "rtc_auth_inner"}  # what cannot listen on a socket
 SOCKETS = {"postgres": ".s.PGSQL.5432"}  # PostgreSQL names its own
-LOGO_BYTES = 1024 * 1024
+MB = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,22 @@ class NativePlacement:
         return found
 
     def logo(self, path: str) -> tuple[bytes, str]:
-        """Content and media type of the operator's logo."""
+        return picture("brand.logo", self.operator_file(path), MB, ("image/png", "image/svg+xml"))
+
+    def background(self, path: str) -> tuple[bytes, str]:
+        kinds = ("image/jpeg", "image/png", "image/webp", "image/svg+xml")
+        return picture("brand.background", self.operator_file(path), 5 * MB, kinds)
+
+    def authorities(self, path: str) -> tuple[bytes, bytes]:
+        """Certificates (PEM) in a file of the operator's, and those that the system trusts."""
         content = self.operator_file(path).read_bytes()
-        if len(content) > LOGO_BYTES:
+        try:
+            ssl.create_default_context().load_verify_locations(cadata=content.decode("ascii"))
+        except (ssl.SSLError, ValueError):
             raise SettingsError(
-                f"brand.logo is {len(content)} bytes; it may have {LOGO_BYTES}", "make it smaller"
-            )
-        if content.startswith(b"\x89PNG\r\n\x1a\n"):
-            return content, "image/png"
-        if b"<svg" in content[:2000]:
-            return content, "image/svg+xml"
-        raise SettingsError(f"brand.logo ({path}) is neither png nor svg", "convert it to one of these")
+                f"federation.ca ({path}) has no certificates", "it is a file with -----BEGIN CERTIFICATE-----"
+            ) from None
+        return content, system_authorities()
 
     def listen(self, name: str) -> Endpoint:
         if name in PORTS:
@@ -78,5 +84,38 @@ class NativePlacement:
         found = self.facts.bundles.get(name)
         return Path(found) if found else None
 
-    def bundle_page(self, name: str) -> str:
-        return (Path(self.facts.bundles[name]) / "index.html").read_text()
+    def bundle_page(self, name: str, page: str = "index.html") -> str:
+        path = Path(self.facts.bundles[name]) / page
+        return path.read_text(errors="replace") if path.is_file() else ""
+
+
+def picture(setting: str, path: Path, limit: int, kinds: tuple[str, ...]) -> tuple[bytes, str]:
+    """Content and media type of a picture that the settings name; raises SettingsError where it is no such one."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"{setting} ({path}) cannot be read: {error.strerror}", "check its owner and mode"
+        ) from None
+    if len(content) > limit:
+        raise SettingsError(
+            f"{setting} ({path}) is {len(content)} bytes; it may have {limit}", "make it smaller"
+        )
+    kind = media_type(content)
+    if kind not in kinds:
+        told = ", ".join(kind.removeprefix("image/").removesuffix("+xml") for kind in kinds)
+        raise SettingsError(f"{setting} ({path}) is none of {told}", "convert it to one of these")
+    return content, kind
+
+
+def media_type(content: bytes) -> str:
+    """Of a picture, by what it holds; "" where it is none that browsers show, or is cut off."""
+    if content.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" in content[-16:]:
+        return "image/png"
+    if content.startswith(b"\xff\xd8\xff") and b"\xff\xd9" in content[-32:]:
+        return "image/jpeg"
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    if b"<svg" in content[:2000] and content.rstrip().endswith(b">"):
+        return "image/svg+xml"
+    return ""

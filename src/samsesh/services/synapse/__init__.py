@@ -3,7 +3,7 @@
 from samsesh import __version__
 from samsesh.formats import to_yaml
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Unit
-from samsesh.services.synapse.config import homeserver_yaml, log_config, turn_secret
+from samsesh.services.synapse.config import authorities, homeserver_yaml, log_config, turn_secret
 
 CORS = {"Access-Control-Allow-Origin": "*"}
 UNRECOGNIZED = '{"errcode":"M_UNRECOGNIZED","error":"Unrecognized request"}'
@@ -51,6 +51,8 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
         to_yaml(homeserver_yaml(context, offer)),
     )
     log = File(place.config("synapse") / "log.yaml", to_yaml(log_config(context)))
+    trusted = authorities(context)
+    openssl = {"SSL_CERT_FILE": str(trusted.path)} if trusted else {}
     jemalloc = {"LD_PRELOAD": context.facts.jemalloc} if context.facts.jemalloc else {}
     return (
         Unit(
@@ -69,11 +71,12 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 log,
                 offer.database.passfile,
                 *([turn_secret(context, offer.turn)] if offer.turn else []),
+                *([trusted] if trusted else []),
             ),
             folders=(place.data("synapse") / "media", place.logs("synapse")),
             needs=(offer.database.unit,) if offer.database.unit else (),
             # Our module in it is of that version: a new one restarts it.
-            env={**jemalloc, "SAMSESH_VERSION": __version__},
+            env={**jemalloc, **openssl, "SAMSESH_VERSION": __version__},
             stop_seconds=60,
             version=context.facts.versions.get("matrix-synapse", ""),
             address=context.access.url("api"),

@@ -1,0 +1,1 @@
+"""Docker Compose: the plan as containers."""

@@ -1,0 +1,60 @@
+"""All images of the table in one engine: the stand-ins, and our own, built from its context."""
+
+import fcntl
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from docker.engine import CACHE, Engine, open_lock
+from docker.standin import PYTHON, StandIn, uv
+from docker.standins import caddy, coturn, element_call, element_web, livekit, postgres, python, synapse
+from samsesh.engines.compose import image
+from samsesh.engines.compose.images import reference
+from samsesh.settings import Images
+
+STAND_INS: tuple[StandIn, ...] = tuple(
+    module.STAND_IN
+    for module in (python, postgres, caddy, livekit, coturn, element_web, element_call, synapse)
+)
+
+
+def ensure_all(engine: Engine) -> dict[str, str]:
+    """Name in the table -> image. The first time takes some minutes, later ones a second."""
+    return {**{found.name: found.ensure(engine) for found in STAND_INS}, "samsesh": ensure_ours(engine)}
+
+
+def ensure_ours(engine: Engine) -> str:
+    """Our own image, on the stand-in of its base, built without a network as its Dockerfile says."""
+    wanted = Images(registry=engine.registry)
+    name = reference("samsesh", wanted)
+    base = python.STAND_IN.ensure(engine)
+    with open_lock("image-samsesh") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not engine.exists(name):
+            with tempfile.TemporaryDirectory(prefix="context-", dir=CACHE) as folder:
+                image.write_context(Path(folder))
+                fetch_wheels(Path(folder))
+                options = ["--build-arg", f"PYTHON={base}", "--build-arg", "PIP_NO_INDEX=1", "--force-rm"]
+                engine.run("build", "--network", "none", *options, "--tag", name, folder, timeout=900)
+    return name
+
+
+def fetch_wheels(context: Path) -> None:
+    """The packages of image.lock for the Python of the bases, each with its checksum compared."""
+    # What only some Pythons need is fetched anyway: the one that fetches is not the one of the bases.
+    lock = context / "wheels/any.lock"
+    lock.write_text(re.sub(r" ; python_full_version [^ ]+ '[0-9.]+'(?= \\\n)", "", (context / "image.lock").read_text()))
+    machine = os.uname().machine
+    glibc = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in range(18, 37))]
+    platforms = [word for tag in glibc for word in ("--platform", f"{tag}_{machine}")]
+    exact = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--python-version", PYTHON]
+    command = [uv(), "tool", "run", "pip", "download", "--quiet", "--dest", str(context / "wheels")]
+    done = subprocess.run(
+        [*command, *exact, *platforms, "-r", str(lock)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
