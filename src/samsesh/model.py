@@ -124,7 +124,9 @@ class Turn:
     tls_port: int | None
     secret: Secret
     relays_media: bool  # whether LiveKit's own address may be reached through it
-    certificate: Path | None = None  # where the agent puts the gateway's for it; None: it has its own, or none
+    certificate: Path | None = (
+        None  # where the agent puts the gateway's for it; None: it has its own, or none
+    )
     pidfile: Path | None = None
 
     @property
