@@ -38,7 +38,7 @@ def livekit_server() -> Path:
 def element_call_pages() -> Path:
     """The folder of a real Element Call, got once and kept. Skips the test where none is to be had."""
     try:
-        return _obtained(element_call)
+        return obtained(element_call)
     except SamseshError as error:
         pytest.skip(f"{error.message}\n{error.detail}")
 

@@ -155,7 +155,7 @@ async def join_token(patient: Patient, slot: str, member: str) -> tuple[str, str
 
 def livekit_api(server: Server) -> str:
     """Where the services of this server reach LiveKit."""
-    return f"http://{server.plan.unit('livekit').probe.endpoint}"
+    return f"http://{server.engine.reach(server.plan, 'livekit')}"
 
 
 def livekit_key(server: Server) -> tuple[str, str]:
@@ -164,7 +164,8 @@ def livekit_key(server: Server) -> tuple[str, str]:
 
 async def readiness(patient: Patient) -> Mapping[str, Any]:
     """What the authorization service says of itself, asked behind the gateway."""
-    endpoint = patient.server.plan.unit("rtc-auth").probe.endpoint
+    server = patient.server
+    endpoint = await aside(lambda: server.engine.reach(server.plan, "rtc-auth"))
     answer = await (await browser(patient)).ask("GET", f"http://{endpoint}/readyz")
     if "livekit" not in answer.body:
         raise SamseshError(

@@ -6,7 +6,7 @@ import shutil
 import socket
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -118,6 +118,24 @@ def free_bytes(path: Path) -> int:
     while not path.exists() and path != path.parent:
         path = path.parent
     return shutil.disk_usage(path).free
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Plain files at any depth; what vanishes while we look is left out."""
+    for above, _, names in os.walk(folder):
+        for name in names:
+            path = Path(above, name)
+            if path.is_file() and not path.is_symlink():
+                yield path
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below; files may come and go meanwhile."""
+    total = 0
+    for path in files_below(folder):
+        with suppress(OSError):
+            total += path.stat().st_size
+    return total
 
 
 def _libc() -> str:

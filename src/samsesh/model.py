@@ -87,6 +87,10 @@ class Unit:
     address: str = ""  # where people reach it, or where it listens
     bad_words: str = ""  # what must not stand in its log behind a start
     shared: tuple[Path, ...] = ()  # data folders of other units that it works in, too
+    sockets: tuple[Path, ...] = ()  # unix sockets that it makes or uses
+    secrets: tuple[str, ...] = ()  # names of the secrets that it reads itself (Placement.secret)
+    outward: bool = False  # it goes out into the internet by itself
+    image: str = "samsesh"  # what its container is made from (engines/compose/images.py)
     spare: bool = False  # the chat goes on without it: its failure is told, and stops nothing
 
 
@@ -108,6 +112,7 @@ class Route:
     upstream: Endpoint | None = None
     before: tuple[Endpoint, str] | None = None  # asked first, at this path: what is not 2xx is the answer
     root: Path | None = None
+    template: bool = False  # files below root are templates of Caddy's
     rewrite: Mapping[str, str] = field(default_factory=dict)  # path -> file below root
     strip: str = ""  # what to leave out at the beginning of a path
     answer: tuple[int, str] | None = None  # status, body
@@ -181,8 +186,9 @@ def merge(offers: list[Offer]) -> Offer:
 class Placement(Protocol):
     """What an engine decides: where files are, where units listen, how they reach each other.
 
-    Names of private endpoints: "postgres", "synapse", "synapse-admin" (which also this program reaches), "caddy",
-    "livekit", "rtc-auth", "agent". `public`: how a unit listens so that these addresses of the machine reach it.
+    Names of private endpoints: "postgres", "synapse", "caddy", "livekit", "rtc-auth"; "agent", "synapse-admin" and
+    "postgres-admin" are sockets, the last two of which this program reaches, too. `open_at`: at which addresses of the
+    machine a unit is open where media goes to these; `public`: how it listens so that addresses of the machine reach it.
     """
 
     def config(self, unit: str) -> Path: ...  # folder of the unit's rendered files
@@ -196,8 +202,11 @@ class Placement(Protocol):
     def reach(self, name: str) -> Endpoint: ...  # where these others find it
     def authorities(self, path: str) -> tuple[bytes, bytes]: ...  # certificates in it (PEM), and the system's
     def own(self, address: str) -> bool: ...  # whether a unit can listen on that address
+    def open_at(self, addresses: tuple[str, ...]) -> tuple[str, ...]: ...
     def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]: ...
+    def trusted(self, networks: list[str]) -> list[str]: ...  # what a proxy before us is seen as coming from
     def program(self, name: str) -> str: ...  # path of a program
+    def web(self, name: str) -> Endpoint | None: ...  # the container that serves a web bundle
     def bundle(self, name: str) -> Path | None: ...  # folder of a web bundle, where it is there
     def bundle_page(
         self, name: str, page: str = "index.html"
@@ -235,9 +244,13 @@ class Context:
         return self.place.background(path) if path else None
 
     @property
-    def web_client(self) -> Path | None:
-        """The folder of Element Web, where it is wanted and there."""
-        return self.place.bundle("element-web") if self.settings.web.client == "element-web" else None
+    def web_client(self) -> bool:
+        """Whether Element Web is wanted and there."""
+        return self.settings.web.client == "element-web" and self.has("element-web")
+
+    def has(self, bundle: str) -> bool:
+        """Whether a web bundle is there: its folder, or a container that serves it."""
+        return bool(self.place.bundle(bundle) or self.place.web(bundle))
 
     def off(self, name: str, program: str) -> Off:
         """Why a program that is wanted is not there."""

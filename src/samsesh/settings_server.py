@@ -43,10 +43,12 @@ class Server(Section):
     """Time zone of what people see, such as `Europe/Berlin`. Logs are always in UTC."""
     report_stats: bool = False
     """Send anonymous usage statistics of the server to matrix.org."""
+    engine: Literal["native", "compose"] = "native"
+    """What runs the services. `native`: processes of one user. `compose`: containers, with Docker Compose."""
     uid: Annotated[int, Field(ge=1)] = 991
-    """User ID of the services in containers."""
+    """User ID of the services in containers, where root starts them; else it is that of whoever does."""
     gid: Annotated[int, Field(ge=1)] = 991
-    """Group ID of the services in containers."""
+    """Group ID of the services in containers, likewise."""
 
     @model_validator(mode="after")
     def _possible(self) -> "Server":

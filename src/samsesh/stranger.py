@@ -117,12 +117,9 @@ def trust_of_servers(server: Server) -> ssl.SSLContext:
 
 def root_certificate(server: Server) -> str | None:
     """PEM of the gateway's own authority."""
-    home = server.home
-    path = home.data_dir / "gateway" / "pki" / "authorities" / "local" / "root.crt"
-    try:
-        return path.read_text()
-    except OSError:
-        return None
+    path = Path("pki", "authorities", "local", "root.crt")
+    found = server.engine.read_kept("gateway", path)
+    return found.decode() if found else None
 
 
 def directory(server: Server) -> str:

@@ -54,7 +54,9 @@ def ensure_base(engine: Engine, base: Base) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not engine.exists(base.image):
             if os.geteuid() or not shutil.which("debootstrap"):
-                pytest.skip("the Debian of the stand-in images is not there, and only root makes it (debootstrap)")
+                pytest.skip(
+                    "the Debian of the stand-in images is not there, and only root makes it (debootstrap)"
+                )
             with tempfile.TemporaryDirectory(prefix="base-", dir=CACHE) as folder:
                 make(engine, base, Path(folder))
     return base.image

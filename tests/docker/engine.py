@@ -51,7 +51,12 @@ class Engine:
         """What every docker command needs: our configuration, so that nobody's credentials or plug-ins are used."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         # The engine of Debian has no buildx beside it; what is built here needs none.
-        return {**kept, "DOCKER_HOST": self.host, "DOCKER_CONFIG": str(CACHE / "config"), "DOCKER_BUILDKIT": "0"}
+        return {
+            **kept,
+            "DOCKER_HOST": self.host,
+            "DOCKER_CONFIG": str(CACHE / "config"),
+            "DOCKER_BUILDKIT": "0",
+        }
 
     def run(
         self, *args: str | Path, check: bool = True, timeout: float = 300
@@ -131,7 +136,8 @@ def alone(using: IO[str]) -> bool:
 
 def start(engine: Engine) -> None:
     """Nothing of the machine's network changes but for chains of our networks: no docker0, no forwarding."""
-    PLACE.mkdir(mode=0o700, exist_ok=True)
+    PLACE.mkdir(exist_ok=True)
+    PLACE.chmod(0o711)  # the commands under test become the service user, who may use the socket by its group
     options = ["--data-root", CACHE / "data", "--exec-root", PLACE / "exec", "--pidfile", PLACE / "pid"]
     quiet = ["--bridge", "none", "--ip-forward=false", "--default-address-pool", "base=10.213.0.0/16,size=24"]
     log = PLACE / "log"
@@ -202,7 +208,15 @@ def build_compose(plugin: Path) -> None:
         env = {**os.environ, **go_caches(), "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}
         for command in (
             ["get", f"{COMPOSE}@{COMPOSE_VERSION}"],
-            ["build", "-trimpath", "-ldflags", f"-X {NAMED}={COMPOSE_VERSION}", "-o", "docker-compose", COMPOSE],
+            [
+                "build",
+                "-trimpath",
+                "-ldflags",
+                f"-X {NAMED}={COMPOSE_VERSION}",
+                "-o",
+                "docker-compose",
+                COMPOSE,
+            ],
         ):
             done = subprocess.run(
                 [go, *command], cwd=name, env=env, capture_output=True, text=True, timeout=900

@@ -45,7 +45,9 @@ def fetch_wheels(context: Path) -> None:
     """The packages of image.lock for the Python of the bases, each with its checksum compared."""
     # What only some Pythons need is fetched anyway: the one that fetches is not the one of the bases.
     lock = context / "wheels/any.lock"
-    lock.write_text(re.sub(r" ; python_full_version [^ ]+ '[0-9.]+'(?= \\\n)", "", (context / "image.lock").read_text()))
+    lock.write_text(
+        re.sub(r" ; python_full_version [^ ]+ '[0-9.]+'(?= \\\n)", "", (context / "image.lock").read_text())
+    )
     machine = os.uname().machine
     glibc = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in range(18, 37))]
     platforms = [word for tag in glibc for word in ("--platform", f"{tag}_{machine}")]

@@ -59,7 +59,9 @@ class StandIn:
             (context / file).write_text(text)
             (context / file).chmod(0o755 if text.startswith("#!") else 0o644)
         self.fetch(context)
-        (context / "Dockerfile").write_text(f"FROM {base}\n{self.dockerfile}\nLABEL {LABEL}={self.digest()}\n")
+        (context / "Dockerfile").write_text(
+            f"FROM {base}\n{self.dockerfile}\nLABEL {LABEL}={self.digest()}\n"
+        )
         engine.run("build", "--network", "none", "--force-rm", "--tag", name, context, timeout=900)
 
 

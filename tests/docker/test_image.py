@@ -18,7 +18,9 @@ def test_it_is_small(engine: Engine, images: dict[str, str]) -> None:
     """At most 200 MB with its base, of which no tool that compiles is a part."""
     size = int(engine.run("image", "inspect", "--format", "{{.Size}}", images["samsesh"]).stdout)
     assert size <= 200_000_000, f"{size / 1e6:.0f} MB"
-    look = "import shutil, sys; sys.exit(bool(shutil.which('gcc') or shutil.which('cc') or shutil.which('g++')))"
+    look = (
+        "import shutil, sys; sys.exit(bool(shutil.which('gcc') or shutil.which('cc') or shutil.which('g++')))"
+    )
     once(engine, images["samsesh"], "-c", look, options=("--entrypoint", "python"))
 
 

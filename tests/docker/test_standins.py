@@ -92,7 +92,17 @@ def test_postgres(engine: Engine, images: Images, tmp_path: Path) -> None:
     )
     ready = ("pg_isready", "--host", "127.0.0.1", "--username", "synapse", "--dbname", "messages")
     ask = "SELECT datcollate, (SELECT count(*) FROM made) FROM pg_database WHERE datname = current_database()"
-    query = ("psql", "--username", "synapse", "--dbname", "messages", "--tuples-only", "--no-align", "-c", ask)
+    query = (
+        "psql",
+        "--username",
+        "synapse",
+        "--dbname",
+        "messages",
+        "--tuples-only",
+        "--no-align",
+        "-c",
+        ask,
+    )
     for first in (True, False):
         with started(engine, images["postgres"], options=options) as postgres:
             postgres.until(*ready)
@@ -111,7 +121,9 @@ def test_caddy(engine: Engine, images: Images) -> None:
     options = tmpfs("/data", "/config")
     with started(engine, images["caddy"], options=(*LOW_PORTS, *options)) as caddy:
         assert caddy.until("wget", "-qO-", "http://127.0.0.1:2019/config/")
-    without = engine.run("run", "--rm", "--cap-drop", "ALL", "--network", "none", images["caddy"], check=False)
+    without = engine.run(
+        "run", "--rm", "--cap-drop", "ALL", "--network", "none", images["caddy"], check=False
+    )
     assert without.returncode and "operation not permitted" in without.stderr.lower()
 
 
@@ -126,7 +138,9 @@ def test_livekit(engine: Engine, images: Images, tmp_path: Path) -> None:
 
 def test_coturn(engine: Engine, images: Images, tmp_path: Path) -> None:
     """It relays with the one capability, answers turnutils, and without the capability does not even start."""
-    settings = "listening-port=3478\nlistening-ip=127.0.0.1\nrelay-ip=127.0.0.1\nrealm=turn.test\nlog-file=stdout\n"
+    settings = (
+        "listening-port=3478\nlistening-ip=127.0.0.1\nrelay-ip=127.0.0.1\nrealm=turn.test\nlog-file=stdout\n"
+    )
     options = (*mount(tmp_path / "conf", "/turnserver.conf", settings), *tmpfs("/var/lib/coturn", "/tmp"))
     command = ("-c", "/turnserver.conf", "--pidfile", "/tmp/pid")
     with started(engine, images["coturn"], *command, options=(*LOW_PORTS, *options)) as coturn:

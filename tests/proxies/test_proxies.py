@@ -17,7 +17,7 @@ from livekit import api
 from livekit.protocol import rtc as protocol
 
 from access.sites import client
-from proxies.conftest import CLIENT, Site
+from proxies.conftest import Site
 from samsesh.clients import sfu
 
 pytestmark = pytest.mark.slow

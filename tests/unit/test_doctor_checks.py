@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from samsesh.checks import backup, clock, database, disk, logs, memory, ports, secrets, versions, well_known
 from samsesh.checks.ports import Place
+from samsesh.engine import Entry
+from samsesh.engines.native.logs import stamp_of
 
 MB = 1024 * 1024
 NOW = 1_800_000_000.0
@@ -138,7 +140,7 @@ def test_errors_in_logs() -> None:
         ("rtc-auth", f'{{"time": "{at(5).replace(" ", "T")}.1+00:00", "level": "info", "event": "error"}}'),
         ("synapse", "Traceback - ERROR - "),
     ]
-    found = logs.errors(lines, NOW)
+    found = logs.errors([Entry(stamp_of(line), name, line) for name, line in lines], NOW)
     assert [name for name, _ in found] == ["synapse", "postgres", "gateway", "livekit", "rtc-auth"]
     assert logs.judged([]).status == "ok"
     told = logs.judged(found)

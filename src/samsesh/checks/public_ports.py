@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from samsesh import facts, names, stranger
+from samsesh import facts, names, ports, stranger
 from samsesh.diagnosis import Patient, Result, aside
-from samsesh.engines.native import ports
 from samsesh.model import Endpoint
 from samsesh.ops.server import Server
 

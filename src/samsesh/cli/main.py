@@ -21,6 +21,7 @@ from samsesh.cli import (
     invites,
     outside,
     programs,
+    render,
     reports,
     restore,
     rooms,
@@ -38,7 +39,7 @@ INTERRUPTED = 130  # what a shell reports for Ctrl-C
 AS_ROOT = frozenset(
     {"install-service", "rtc-auth", "version"}
 )  # commands that need no home of the service user, or need root
-MAKES_HOME = frozenset({"up", "setup", "config", "restore"})  # the others only look for one
+MAKES_HOME = frozenset({"up", "render", "setup", "config", "restore"})  # the others only look for one
 
 app = typer.Typer(
     name="samsesh",
@@ -89,12 +90,14 @@ def options(
             service.control_as_root(ctx.obj, ctx.invoked_subcommand)
         if ctx.invoked_subcommand == "up" and sys.stdin.isatty() and sys.stdout.isatty():
             programs.offer_turnserver(ctx.obj, sys.argv)
-        become_service_user(ctx.obj, make_home=ctx.invoked_subcommand in MAKES_HOME)
+        output = render.folder(sys.argv) if ctx.invoked_subcommand == "render" else None
+        become_service_user(ctx.obj, make_home=ctx.invoked_subcommand in MAKES_HOME, output=output)
 
 
 app.command("setup")(setup.setup)
 app.command("up")(up.up)
 app.command("down")(up.down)
+app.command("render")(render.render)
 app.command("restart")(up.restart)
 app.command("status")(reports.status)
 app.command("logs")(reports.logs)

@@ -24,6 +24,9 @@ def up(
     port_offset: Annotated[
         int | None, typer.Option(help="Shift every default port by so much; kept in the settings.")
     ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What runs it: native or compose; kept in the settings.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
     ] = False,
@@ -37,10 +40,12 @@ def up(
 ) -> None:
     """Make the server run as the settings say. Does nothing where it does already.
 
-    Examples: `samsesh up`, `samsesh up --yes --port-offset 1000`, `samsesh up --dry-run`.
+    Examples: `samsesh up`, `samsesh up --yes --port-offset 1000`, `samsesh up --dry-run`, `samsesh up --engine compose`.
     """
     home: Home = ctx.obj
     flags: dict[str, Any] = {} if port_offset is None else {"ports.offset": port_offset}
+    if engine is not None:
+        flags["server.engine"] = engine
     if dry_run:
         _preview(home, flags)
         return

@@ -59,7 +59,7 @@ def reasons(server: "Server") -> dict[str, str]:
 
 
 def _log(server: "Server", since: datetime | None = None) -> list[str]:
-    if not server.engine.log_file("gateway").exists():
+    if "gateway" not in server.engine.logged():
         return []
     return [line for _, line in logs.lines(server.home, ["gateway"], LOOKED_AT, since)]
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from samsesh.download import Progress
-from samsesh.engines.native import Change
+from samsesh.engine import Change
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.facts import gather
 from samsesh.home import Home
 from samsesh.load import load, save
 from samsesh.ops import addresses, backup, certificates, database, programs, service_account
-from samsesh.ops.server import Server, again, open_server
+from samsesh.ops.server import Server, again, engine_of, open_server
 from samsesh.run import Process
 
 Say = Callable[[str], None]
@@ -53,6 +53,7 @@ def up(
     with home.lock("up", say):
         server = open_server(home, environ, flags=flags, adopt=True)
         check_name(server)
+        check_engine(server)
         keep = {**server.loaded.adopted, **(flags or {})}
         if keep or not home.settings_file.exists():
             save(home, keep)
@@ -86,6 +87,7 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
         home.remember(backup_for=reason)
     anew = any(change.unit == "gateway" and change.action != "keep" for change in report.changes)
     since = datetime.now(UTC) if anew else None
+    home.remember(engine=server.engine.name)  # before anything runs, so that it can be stopped
     applied = server.engine.apply(server.plan, say, foreground=foreground)
     report.manager, report.failed = applied.manager, applied.failed
     versions = dict(server.facts.versions)
@@ -140,14 +142,22 @@ def check_name(server: Server) -> None:
         )
 
 
+def check_engine(server: Server) -> None:
+    """A server stays with its engine, where its data is, until it is moved."""
+    wanted, ran = server.settings.server.engine, server.home.state().get("engine", "native")
+    if server.home.started and wanted != ran:
+        raise SettingsError(
+            f"server.engine is {wanted}, but this server and its data are with the engine {ran}",
+            f"move it: samsesh engine switch {wanted}; or stay: samsesh config set server.engine {ran}",
+        )
+
+
 def down(home: Home, say: Say) -> bool:
     """Stop everything of this home, also where its settings are broken. False where nothing ran."""
-    from samsesh.engines.native import NativeEngine
-
     if home.empty:
         return False
     with home.lock("down", say):
-        engine = NativeEngine(home, gather())
+        engine = engine_of(home)
         ran = engine.running() or bool(engine.leftovers())
         engine.stop(say)
         if ran:

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from samsesh import firewall
-from samsesh.engines.native.placement import NativePlacement
 from samsesh.errors import SettingsError
 from samsesh.firewall import Opening
 from samsesh.model import Context, Endpoint, Plan, Route
 from samsesh.ops import programs
-from samsesh.ops.server import Server
+from samsesh.ops.server import Server, placement
 from samsesh.plan import make_plan
 from samsesh.proxies import caddy, haproxy, nginx, traefik
 from samsesh.proxies.layout import Layout, layout
@@ -26,7 +25,7 @@ def whole(server: Server) -> tuple[Context, Plan]:
     facts, settings = server.facts, server.settings
     awaited = {name: name for name in programs.wanted(settings) if name not in facts.missing}
     facts = replace(facts, programs={**awaited, **facts.programs})
-    context = Context(settings, server.secrets, facts, NativePlacement(server.home, settings, facts))
+    context = Context(settings, server.secrets, facts, placement(server.home, settings, facts))
     return context, make_plan(context)
 
 

@@ -19,7 +19,9 @@ Say = Callable[[str], None]
 
 
 def wanted(settings: Settings) -> dict[str, ModuleType]:
-    """What these settings make use of: the artifact's name -> how it is got."""
+    """What these settings make use of: the artifact's name -> how it is got. Containers bring their own."""
+    if settings.server.engine == "compose":
+        return {}
     calls = (livekit, element_call) if settings.calls.provider == "element-call" else ()
     relay = (turnserver,) if settings.turn.enabled else ()
     client = (element_web,) if settings.web.client == "element-web" else ()

@@ -12,6 +12,7 @@ from typing import Any
 
 from samsesh import pages
 from samsesh.errors import SettingsError
+from samsesh.pages import upstream
 
 _TITLE = re.compile(r"<title>.*?</title>", re.DOTALL)
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -52,6 +53,11 @@ def page(index: str, facts: CallFacts) -> tuple[bytes, tuple[str, ...]]:
         for script in _INLINE.findall(index)
     ]
     return head.encode(), tuple(f"'sha256-{value}'" for value in hashes)
+
+
+def template(facts: CallFacts) -> bytes:
+    """As `page`, for one that only a container has. Our script does what upstream's inline one does."""
+    return upstream.template("/", [(upstream.INLINE, ""), (_TITLE.pattern, _head(facts))])
 
 
 def _head(facts: CallFacts) -> str:

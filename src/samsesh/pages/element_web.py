@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from samsesh import names, pages
+from samsesh.pages import upstream
 from samsesh.pages.colours import mixed, readable
 
 LONG = "public, max-age=31536000, immutable"  # for names that have a hash of the content
@@ -185,6 +186,28 @@ def page(index: str, facts: WebFacts, logo: str) -> str:
         found = re.sub(rf'(<meta name="{told}" content=)"[^"]*"', lambda match: f'{match[1]}"{name}"', found)
     head, icon, rest = found.partition(f'<link rel="icon" href="{logo}">')
     return head + icon + _ICONS.sub("", rest)
+
+
+def templates(facts: WebFacts) -> dict[str, bytes]:
+    """As `render`, where only a container has Element Web: index.html and call.html are the gateway's templates."""
+    urls, _ = _assets(facts)
+    name = html.escape(facts.brand)
+    changes = [
+        (_ICONS.pattern, ""),
+        (r'<meta property="og:image"[^>]*>', ""),
+        (r"<title>.*?</title>", f'<title>{name}</title><link rel="icon" href="{urls["logo"]}">'),
+    ]
+    changes += [
+        (f'<meta name="{told}"[^>]*>', f'<meta name="{told}" content="{name}">')
+        for told in ("apple-mobile-web-app-title", "application-name")
+    ]
+    script = '<script src="/samsesh/global.js"></script>'
+    return {
+        **render(facts, ""),
+        "index.html": upstream.template("/", changes),
+        "call.html": upstream.template(f"/{CALL}", [(upstream.INLINE, script)]),
+        "samsesh/global.js": upstream.GLOBAL_JS,
+    }
 
 
 def manifest(facts: WebFacts, logo: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             files=(config,),
             folders=(place.data("agent"),),
             shared=(place.data("gateway"), place.data("coturn")),
+            sockets=tuple(socket for socket in (listen.socket, place.reach("caddy").socket) if socket),
             spare=True,
             stop_seconds=5,
             version=__version__,

@@ -87,7 +87,8 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             probe=Probe("stun", Endpoint(_probed(listening), turn.port, protocol="udp"), seconds=30),
             files=(config,),
             folders=(place.data("coturn"),),
-            needs=("agent",) if turn.certificate else (),  # else it would start without TLS
+            # Without a certificate it would start without TLS; and the agent has it read a new one.
+            needs=("agent",) if turn.tls_port and context.access.mode != "local" else (),
             env=context.facts.environments.get("turnserver", {}),
             binds=tuple(
                 (name, Endpoint(host, port, protocol=protocol))
@@ -96,6 +97,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 for protocol in ("udp", "tcp")
             ),
             spare=True,
+            image="coturn",
             stop_seconds=10,
             version=context.facts.versions.get("turnserver", ""),
             address=f"turn:{turn.host}:{turn.port}",
@@ -109,8 +111,9 @@ def _listening(context: Context) -> list[str]:
     media = context.access.addresses
     if all(address in LOOPBACK for address in media):
         return list(context.facts.loopback)  # `localhost` may be either
-    if not all(context.place.own(address) for address in media):
-        return ["0.0.0.0"]  # noqa: S104 - behind NAT: the address that people see is the router's
+    outer = tuple(address for address in media if not context.place.own(address))
+    if outer:  # behind NAT: the address that people see is the router's
+        return list(context.place.open_at(outer))
     return list(media)
 
 
@@ -123,6 +126,7 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
     place, settings = context.place, context.settings
     version = _version(context)
     low, high = settings.ports.relay()
+    listening = context.place.public(tuple(_listening(context)), turn.port)
     outer = [address for address in context.access.addresses if not place.own(address)]
     v4_only = version < CANONICAL_SINCE
     relays = (
@@ -130,7 +134,7 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
     )
     hardened = HARDENED_SINCE <= version < DEFAULTS_SINCE
     conf: dict[str, str | int | bool | list[str]] = {
-        "listening-ip": _listening(context),
+        "listening-ip": [endpoint.host for endpoint in listening],
         "listening-port": turn.port,
         "relay-ip": relays,
         "external-ip": [address for address in outer if ":" not in address],

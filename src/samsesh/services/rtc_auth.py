@@ -33,7 +33,8 @@ def offer(context: Context) -> Offer:
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     if not context.calls:
         return ()
-    place = context.place
+    assert offer.admin_api is not None  # synapse.py always offers one
+    place, inner = context.place, context.place.listen("rtc-auth")
     # Not the secrets folder's own files: a value from .env counts over them.
     pair = f"{context.secrets.livekit_key.reveal()}:{context.secrets.livekit_secret.reveal()}\n"
     keys = File(place.config("rtc-auth") / "keys", pair.encode(), secret=True)
@@ -51,7 +52,9 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 **_others(context),
                 **({"SAMSESH_RTC_CA": str(authorities.path)} if authorities else {}),
             },
-            binds=(("rtc_auth_inner", place.listen("rtc-auth")),),
+            binds=(("rtc_auth_inner", inner),) if place.own(inner.host) else (),
+            sockets=(offer.admin_api.socket,) if offer.admin_api.socket else (),
+            outward=True,
             spare=True,
             stop_seconds=15,
             version=__version__,

@@ -64,7 +64,7 @@ def _facts(context: Context) -> PageFacts:
         own_ca=context.access.certificates == "internal",
         version=__version__,
         command=context.facts.command,
-        call_url=url("call") if context.calls and context.place.bundle("element-call") else "",
+        call_url=url("call") if context.calls and context.has("element-call") else "",
         media_urls=tuple(map(url, ("rtc_auth", "livekit", "livekit_tcp"))) if context.calls else (),
         accent=settings.brand.accent,
         background=context.background,

@@ -40,7 +40,7 @@ STAND_IN = StandIn(
     "element-call",
     PROGRAMS,
     nginx.DOCKERFILE + DOCKERFILE,
-    {**nginx.FILES, "nginx.conf": nginx.nginx_conf("/tmp"), "default.conf": SITE},  # noqa: S108 - nginx-unprivileged's own
+    {**nginx.FILES, "nginx.conf": nginx.nginx_conf("/tmp"), "default.conf": SITE},
     fetch,
     (element_call.version(),),
 )

@@ -1,8 +1,9 @@
 """ghcr.io/element-hq/synapse: what its docker/start.py and docker/Dockerfile promise, for `run`."""
 
+from pathlib import Path
+
 from docker.base import PROGRAMS
 from docker.standin import StandIn, locked, packages
-from pathlib import Path
 
 EXTRAS = "redis,url-preview,oidc,jwt"
 START = '''#!/usr/local/bin/python

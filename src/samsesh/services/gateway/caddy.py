@@ -130,7 +130,7 @@ def _open(context: Context, listener: str, number: int) -> dict[str, Any]:
             "listener_wrappers": [{"wrapper": "http_redirect"}, {"wrapper": "tls"}],
         }
     if access.proxied:
-        trusted = {"source": "static", "ranges": context.settings.proxy.trusted}
+        trusted = {"source": "static", "ranges": context.place.trusted(context.settings.proxy.trusted)}
         listening |= {"trusted_proxies": trusted, "trusted_proxies_strict": 1}
     return {**listening, "protocols": ["h1", "h2c"]}
 

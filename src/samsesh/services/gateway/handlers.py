@@ -25,6 +25,8 @@ def route_json(route: Route, site: Site | None = None) -> dict[str, Any]:
     if route.before is not None:
         handlers.append(_ask(*route.before))
     if route.upstream is not None:
+        if route.strip:
+            handlers.append({"handler": "rewrite", "strip_path_prefix": route.strip})
         handlers.append(_proxy(route.upstream))
     elif route.root is not None:
         handlers.extend(_files(route))
@@ -83,7 +85,10 @@ def _files(route: Route) -> list[dict[str, Any]]:
         {"match": [{"path": [path]}], "handle": [{"handler": "rewrite", "uri": target}]}
         for path, target in route.rewrite.items()
     ]
-    files = {"handler": "file_server", "root": str(route.root), "index_names": ["index.html"]}
+    files: dict[str, Any] = {"handler": "file_server", "root": str(route.root), "index_names": ["index.html"]}
+    if route.template:
+        templates = {"handler": "templates", "file_root": str(route.root)}
+        rewrites.append({"handle": [templates]})
     if route.strip:
         return [COMPRESSED, {"handler": "rewrite", "strip_path_prefix": route.strip}, files]
     if not rewrites:

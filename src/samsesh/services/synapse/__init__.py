@@ -6,6 +6,7 @@ from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Unit
 from samsesh.services.synapse.config import authorities, homeserver_yaml, log_config, turn_secret
 
 CORS = {"Access-Control-Allow-Origin": "*"}
+SECRETS = ("signing_key", "macaroon_key", "form_key", "registration_shared_secret")
 UNRECOGNIZED = '{"errcode":"M_UNRECOGNIZED","error":"Unrecognized request"}'
 
 
@@ -46,6 +47,7 @@ def _federation(synapse: Endpoint, headers: dict[str, str]) -> tuple[Route, ...]
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     assert offer.database is not None  # postgres.py always offers one
     place = context.place
+    socket = place.listen("synapse-admin").socket
     config = File(
         place.config("synapse") / "homeserver.yaml",
         to_yaml(homeserver_yaml(context, offer)),
@@ -77,6 +79,10 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             needs=(offer.database.unit,) if offer.database.unit else (),
             # Our module in it is of that version: a new one restarts it.
             env={**jemalloc, **openssl, "SAMSESH_VERSION": __version__},
+            sockets=(socket,) if socket else (),
+            secrets=SECRETS,
+            outward=True,
+            image="synapse",
             stop_seconds=60,
             version=context.facts.versions.get("matrix-synapse", ""),
             address=context.access.url("api"),
