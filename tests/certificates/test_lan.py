@@ -1,6 +1,8 @@
 """A network of its own: the gateway's own authority, whom people trust by hand; and the operator's own certificates."""
 
 import json
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import trustme
 
 from certificates.browser import chromium
 from certificates.scan import scan
-from certificates.shown import ask, refused, soon
+from certificates.shown import ask, handshake, refused, soon
 from conftest import Stack, give_to_service_user
 from samsesh.settings_server import Ports
 from system.trouble import fine, wait_for
@@ -102,6 +104,47 @@ def test_only_todays_tls(lan: Stack, listener: str) -> None:
     assert taken.versions <= {"TLSv1.2", "TLSv1.3"}
     assert "TLSv1.2" in taken.versions
     assert taken.ciphers and not taken.weak
+
+
+def intermediate(stack: Stack) -> bytes:
+    return (stack.path / "data/gateway/pki/authorities/local/intermediate.crt").read_bytes()
+
+
+def begin_anew(stack: Stack) -> None:
+    """The gateway without what its root has signed."""
+    shutil.rmtree(stack.path / "data/gateway/certificates")
+    (stack.path / "data/gateway/pki/authorities/local/intermediate.crt").unlink()
+    fine(stack.cli("restart", "gateway"))
+
+
+def test_its_own_authority_renews_by_itself(lan: Stack) -> None:
+    """Short lives, as a year in fast motion: leaf and intermediate are renewed, the relay follows, and whoever trusts the
+    root sees no gap."""
+    file, old_root = lan.path / "config/gateway/caddy.json", root(lan).read_bytes()
+    usual = file.read_text()
+    config = json.loads(usual)
+    tls, pki = config["apps"]["tls"], config["apps"]["pki"]["certificate_authorities"]["local"]
+    tls["automation"]["renew_interval"] = "1s"
+    tls["automation"]["policies"][0]["issuers"][0]["lifetime"] = "12s"
+    pki |= {"intermediate_lifetime": "30s", "maintenance_interval": "1s"}
+    try:
+        file.write_text(json.dumps(config))
+        begin_anew(lan)
+        first = soon(ports(lan).of("api"), HOST, root(lan))
+        signer = intermediate(lan)
+        relay = soon(ports(lan).of("turns"), HOST, root(lan))
+        end = time.monotonic() + 45
+        seen = {first.serial}
+        while time.monotonic() < end:
+            seen.add(handshake(ports(lan).of("api"), HOST, root(lan)).serial)
+            time.sleep(0.5)
+        assert len(seen) > 3
+        assert intermediate(lan) != signer
+        assert root(lan).read_bytes() == old_root
+        soon(ports(lan).of("turns"), HOST, root(lan), other_than=relay.serial)
+    finally:
+        file.write_text(usual)
+        begin_anew(lan)
 
 
 def agents_word(stack: Stack) -> str:
