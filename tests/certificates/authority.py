@@ -96,7 +96,8 @@ class Pebble:
             }
         }
         (self.folder / "pebble.json").write_text(json.dumps(config))
-        command = [pebble(), "-config", self.folder / "pebble.json", "-dnsserver", f"127.0.0.1:{self.dns}"]
+        config_file = str(self.folder / "pebble.json")
+        command = [str(pebble()), "-config", config_file, "-dnsserver", f"127.0.0.1:{self.dns}"]
         env = {"PATH": os.environ["PATH"], "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": str(refuse)}
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
@@ -161,7 +162,7 @@ class _Refusal(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
         """Nothing."""
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from certificates.authority import TOO_MANY, Pebble, authority, refusing
-from certificates.shown import Shown, ask, handshake, refused
+from certificates.browser import chromium
+from certificates.shown import Shown, ask, handshake, refused, soon
 from conftest import Stack
 from samsesh.settings_server import Ports
 from system.trouble import Done, fine, wait_for
@@ -40,14 +41,6 @@ def up(stack: Stack) -> Done:
 
 def shown_at(stack: Stack, root: Path, host: str, listener: str = "https") -> Shown:
     return handshake(ports(stack).of(listener), host, root)
-
-
-def quiet(function: Callable[..., Shown], *args: object) -> Shown | None:
-    """What it gives; None while the certificate does not count."""
-    try:
-        return function(*args)
-    except OSError:
-        return None
 
 
 @contextmanager
@@ -101,7 +94,7 @@ def test_every_host_has_its_certificate(domain: tuple[Stack, Pebble]) -> None:
         assert shown_at(stack, root, host).names == (host,)
     assert refused(ports(stack).of("https"), "other.example.test", root)
     assert shown_at(stack, root, "matrix.example.test", "federation").names == ("matrix.example.test",)
-    turns = wait_for(lambda: quiet(shown_at, stack, root, "matrix.example.test", "turns"))
+    turns = soon(ports(stack).of("turns"), "matrix.example.test", root)
     assert turns.names == ("matrix.example.test",)  # coturn starts without, and is handed it within seconds
 
 
@@ -127,18 +120,14 @@ def test_a_renewed_certificate_is_served_by_all(domain: tuple[Stack, Pebble]) ->
     old = shown_at(stack, root, host, "turns")
     with renewing(stack):
         before = pids(stack)
-        renewed = wait_for(lambda: new_one(shown_at(stack, root, host), old), 60)
+        renewed = soon(ports(stack).of("https"), host, root, other_than=old.serial, seconds=60)
         assert renewed.until > old.until
-        served = wait_for(lambda: new_one(shown_at(stack, root, host, "turns"), old), 30)
+        served = soon(ports(stack).of("turns"), host, root, other_than=old.serial)
         assert served.names == (host,)
         assert pids(stack) == before
     wait_for(lambda: shown_at(stack, root, host).serial == shown_at(stack, root, host, "turns").serial)
     handed_on = stack.path / "data/coturn/turns.pem"
     assert handed_on.stat().st_mode & 0o777 == 0o600
-
-
-def new_one(now: Shown, old: Shown) -> Shown | None:
-    return now if now.serial != old.serial else None
 
 
 def test_an_authority_that_says_no_is_asked_seldom(domain: tuple[Stack, Pebble]) -> None:
@@ -188,7 +177,20 @@ def test_an_address_gets_a_certificate(session_home: Callable[[str], Stack], acm
     fine(up(stack))
     for listener in ("web", "api", "federation", "call", "rtc_auth", "livekit", "https"):
         assert shown_at(stack, root, "127.0.0.1", listener).names == ("127.0.0.1",)
-    assert wait_for(lambda: quiet(shown_at, stack, root, "127.0.0.1", "turns")).names == ("127.0.0.1",)
+    assert soon(ports(stack).of("turns"), "127.0.0.1", root).names == ("127.0.0.1",)
     config = json.loads((stack.path / "config/gateway/caddy.json").read_text())
     assert config["apps"]["tls"]["automation"]["policies"][0]["issuers"][0]["profile"] == "shortlived"
     stack.cli("down")
+
+
+def test_http3_is_spoken(domain: tuple[Stack, Pebble], tmp_path: Path) -> None:
+    """A real browser that is told to use HTTP/3 gets the page over it."""
+    stack, acme = domain
+    host = f"chat.example.test:{ports(stack).of('https')}"
+    forced = ("--enable-quic", f"--origin-to-force-quic-on={host}")
+    with chromium(tmp_path, acme.root(), *forced) as browser:
+        page = browser.new_page()
+        answer = page.goto(f"https://{host}/")
+        assert answer and answer.status == 200
+        used = "performance.getEntriesByType('navigation')[0].nextHopProtocol"
+        assert page.evaluate(used) == "h3"

@@ -1,6 +1,8 @@
 """A network of its own: the gateway's own authority, whom people trust by hand; and the operator's own certificates."""
 
 import json
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import trustme
 
 from certificates.browser import chromium
 from certificates.scan import scan
-from certificates.shown import ask, handshake, refused
+from certificates.shown import ask, handshake, refused, soon
 from conftest import Stack, give_to_service_user
 from samsesh.settings_server import Ports
 from system.trouble import fine, wait_for
@@ -47,7 +49,7 @@ def lan(session_home: Callable[[str], Stack]) -> Iterator[Stack]:
 def test_every_port_is_of_its_own_authority(lan: Stack) -> None:
     """Whoever trusts the root reaches every port, the relay's too; nobody else does; no trust store was touched."""
     for listener in LISTENERS:
-        shown = wait_for(lambda name=listener: handshake(ports(lan).of(name), HOST, root(lan)))
+        shown = soon(ports(lan).of(listener), HOST, root(lan))
         assert shown.names == (HOST,)
         assert shown.issuer.startswith("SamSesh Chat at chat.test")
     log = (lan.path / "logs/gateway.log").read_text()
@@ -67,8 +69,8 @@ def test_the_root_is_offered_and_its_key_is_not(lan: Stack) -> None:
         *("/samsesh-ca.crt/..%2froot.key", "/trust/../root.key", "/samsesh-ca.crt?/../root.key"),
     ):
         assert b"PRIVATE" not in ask(web, HOST, path, root(lan))[2], path
-    for path in (lan.path / "data/gateway").rglob("*"):
-        assert path.stat().st_mode & 0o077 == 0, path
+    for file in (lan.path / "data/gateway").rglob("*"):
+        assert file.stat().st_mode & 0o077 == 0, file
     status, _, body = ask(web, HOST, "/trust", root(lan))
     assert status == 200
     for system in (b"Windows", b"macOS", b"iPhone", b"Android", b"Firefox", b"Chromium"):
@@ -104,6 +106,47 @@ def test_only_todays_tls(lan: Stack, listener: str) -> None:
     assert taken.ciphers and not taken.weak
 
 
+def intermediate(stack: Stack) -> bytes:
+    return (stack.path / "data/gateway/pki/authorities/local/intermediate.crt").read_bytes()
+
+
+def begin_anew(stack: Stack) -> None:
+    """The gateway without what its root has signed."""
+    shutil.rmtree(stack.path / "data/gateway/certificates")
+    (stack.path / "data/gateway/pki/authorities/local/intermediate.crt").unlink()
+    fine(stack.cli("restart", "gateway"))
+
+
+def test_its_own_authority_renews_by_itself(lan: Stack) -> None:
+    """Short lives, as a year in fast motion: leaf and intermediate are renewed, the relay follows, and whoever trusts the
+    root sees no gap."""
+    file, old_root = lan.path / "config/gateway/caddy.json", root(lan).read_bytes()
+    usual = file.read_text()
+    config = json.loads(usual)
+    tls, pki = config["apps"]["tls"], config["apps"]["pki"]["certificate_authorities"]["local"]
+    tls["automation"]["renew_interval"] = "1s"
+    tls["automation"]["policies"][0]["issuers"][0]["lifetime"] = "12s"
+    pki |= {"intermediate_lifetime": "30s", "maintenance_interval": "1s"}
+    try:
+        file.write_text(json.dumps(config))
+        begin_anew(lan)
+        first = soon(ports(lan).of("api"), HOST, root(lan))
+        signer = intermediate(lan)
+        relay = soon(ports(lan).of("turns"), HOST, root(lan))
+        end = time.monotonic() + 45
+        seen = {first.serial}
+        while time.monotonic() < end:
+            seen.add(handshake(ports(lan).of("api"), HOST, root(lan)).serial)
+            time.sleep(0.5)
+        assert len(seen) > 3
+        assert intermediate(lan) != signer
+        assert root(lan).read_bytes() == old_root
+        soon(ports(lan).of("turns"), HOST, root(lan), other_than=relay.serial)
+    finally:
+        file.write_text(usual)
+        begin_anew(lan)
+
+
 def agents_word(stack: Stack) -> str:
     return (stack.path / "logs/agent.log").read_text()
 
@@ -128,10 +171,7 @@ def test_own_files_are_read_again(lan: Stack) -> None:
     for name, value in names.items():
         fine(lan.cli("config", "set", name, value))
     lan.up("--skip-preflight")
-    serials = {
-        listener: wait_for(lambda name=listener: handshake(ports(lan).of(name), HOST, trusted)).serial
-        for listener in LISTENERS
-    }
+    serials = {listener: soon(ports(lan).of(listener), HOST, trusted).serial for listener in LISTENERS}
     assert len(set(serials.values())) == 1
     assert ask(ports(lan).of("web"), HOST, "/samsesh-ca.crt", trusted)[0] == 404
     before = {service["name"]: service["pid"] for service in lan.status()["services"]}
@@ -140,8 +180,7 @@ def test_own_files_are_read_again(lan: Stack) -> None:
     wait_for(lambda: "is not the key of" in agents_word(lan))
     place(second)
     for listener in ("api", "turns"):
-        number, old = ports(lan).of(listener), serials[listener]
-        wait_for(lambda number=number, old=old: handshake(number, HOST, trusted).serial != old)
+        soon(ports(lan).of(listener), HOST, trusted, other_than=serials[listener])
     assert agents_word(lan).count("is not the key of") == 2  # once for the gateway, once for coturn
     assert {service["name"]: service["pid"] for service in lan.status()["services"]} == before
     assert refused(ports(lan).of("api"), "other.test", trusted)
