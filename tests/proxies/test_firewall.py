@@ -22,7 +22,7 @@ sys.stdin.read()
 CONNECT = """
 import socket, sys
 try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1.5).close()
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5).close()
 except OSError:
     sys.exit(1)
 """
