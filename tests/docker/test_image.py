@@ -9,7 +9,9 @@ import pytest
 import samsesh
 from docker.containers import USER, once, started
 from docker.engine import Engine
+from docker.images import wanted
 from samsesh.engines.compose import image
+from samsesh.engines.compose.images import reference
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +28,8 @@ def test_it_is_small(engine: Engine, images: dict[str, str]) -> None:
 
 def test_it_is_this_program(engine: Engine, images: dict[str, str]) -> None:
     """Under its tag, every file of our code is there as it is here."""
-    assert images["samsesh"] == f"samsesh:{image.version()}"
+    assert images["samsesh"] == reference("samsesh", wanted(engine))
+    assert f"samsesh:{image.version()}" in images["samsesh"]
     said = once(engine, images["samsesh"], "--version").stdout
     assert said == f"samsesh {samsesh.__version__}\n"
     look = (
