@@ -165,6 +165,8 @@ def end(engine: Engine) -> None:
     engine.run("network", "prune", "--force")
     engine.run("volume", "prune", "--force")
     engine.run("image", "prune", "--force")  # what builds leave
+    days = ("--filter", "until=72h", "--filter", f"label={LABEL}=ours")
+    engine.run("image", "prune", "--all", "--force", *days)  # our own, of programs that were
     pid = int((PLACE / "pid").read_text())
     assert PLACE.name in Path(f"/proc/{pid}/cmdline").read_text()
     os.kill(pid, signal.SIGTERM)

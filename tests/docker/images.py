@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from docker.engine import CACHE, Engine, open_lock
+from docker.engine import CACHE, LABEL, Engine, open_lock
 from docker.standin import PYTHON, StandIn, uv
 from docker.standins import caddy, coturn, element_call, element_web, livekit, postgres, python, synapse
 from samsesh.engines.compose import image
@@ -47,6 +47,7 @@ def ensure_ours(engine: Engine) -> str:
                 image.write_context(Path(folder))
                 fetch_wheels(Path(folder))
                 options = ["--build-arg", f"PYTHON={base}", "--build-arg", "PIP_NO_INDEX=1", "--force-rm"]
+                options += ["--label", f"{LABEL}=ours"]
                 engine.run("build", "--network", "none", *options, "--tag", built, folder, timeout=900)
     engine.run("tag", built, name)
     return name
