@@ -13,14 +13,15 @@ LAYERS = (
     ("run", "write"),
     ("home",),
     ("environment", "facts", "fields", "load", "secrets", "settings", "settings_server"),
-    ("access", "cache", "download"),
+    ("access", "cache", "download", "operator_files"),
     ("model",),
-    ("artifacts", "clients", "pages", "rtc", "synapse_module"),
+    ("agent", "artifacts", "clients", "pages", "rtc", "synapse_module"),
     ("services",),
-    ("plan", "registry"),
+    ("engine", "plan", "ports", "registry"),
+    ("firewall", "proxies"),
     ("engines",),
     ("ops",),
-    ("caller", "checks", "diagnosis"),
+    ("caller", "checks", "diagnosis", "preflight", "stranger"),
     ("cli",),
     ("__main__", "docs"),
 )
@@ -30,7 +31,7 @@ RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 SIBLINGS = ("services", "engines", "clients", "artifacts", "checks")
 
 # What is pure may not even reach for the machine.
-PURE = ("access", "fields", "model", "plan", "services", "settings", "settings_server")
+PURE = ("access", "fields", "firewall", "model", "plan", "proxies", "services", "settings", "settings_server")
 MACHINE = (
     "samsesh.run",
     "samsesh.write",

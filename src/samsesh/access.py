@@ -62,13 +62,16 @@ class Access:
 
     @property
     def federates(self) -> bool:
-        return self.mode != "local" and self.settings.federation.enabled
+        """Whether it talks to other servers. One that is called localhost is nobody's but its own."""
+        return self.mode != "local" and self.settings.federation.enabled and self._name != LOCAL
 
     @property
     def address(self) -> str:
         """The host by which people reach a server without a domain."""
         if given := self.settings.server.address:
             return given
+        if names.is_address(self._name):
+            return self._name
         if not self.found:
             raise SettingsError(
                 "no address was found by which others reach this machine",
@@ -77,14 +80,24 @@ class Access:
         return self.found[0]
 
     @property
+    def _name(self) -> str:
+        """The host in the server name, to which other servers connect where nothing tells them another."""
+        return names.split_name(self.settings.server.name)[0]
+
+    @property
+    def _port_in_name(self) -> int | None:
+        """Where the server name has a port, others connect to that, and look for nothing else."""
+        return names.split_name(self.settings.server.name)[1]
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """Addresses to which clients send media: one of a family at most."""
         if chosen := self.settings.calls.media_addresses:
             return tuple(chosen)
         if self.mode == "local":
             return ("127.0.0.1",)
-        given = self.settings.server.address
-        if given and names.is_address(given):
+        given = self.settings.server.address or self._name
+        if names.is_address(given):
             return (given, *(one for one in self.found if (":" in one) != (":" in given)))[:2]
         return self.found or ("127.0.0.1",)
 
@@ -93,8 +106,10 @@ class Access:
         if self.mode == "local" or (listener == "admin" and not self.settings.hosts.admin):
             return LOCAL
         if self.mode != "domain":
-            return self.address
-        hosts, (domain, _) = self.settings.hosts, names.split_name(self.settings.server.name)
+            return self._name if listener == "federation" else self.address
+        hosts, domain = self.settings.hosts, self._name
+        if listener == "federation" and self._port_in_name:
+            return domain
         return {
             "web": hosts.web or hosts.single or f"chat.{domain}",
             "api": hosts.api or hosts.single or f"matrix.{domain}",
@@ -116,12 +131,19 @@ class Access:
         if listener == "admin" and host == LOCAL:
             return Site(LOCAL, ports.of("admin"), tls=False)
         if listener == "federation":
-            return Site(host, ports.of("federation"), tls)
+            return Site(host, self._port_in_name or ports.of("federation"), tls)
         if self.mode != "domain":
             return Site(host, ports.of(listener), tls)
         if listener == "call" and host in map(self.host, ("web", "api", "rtc_auth")):
             return Site(host, ports.of("call"), tls)  # its page cannot live below a path
         return Site(host, ports.of("https"), tls, PATHS.get(listener, ""))
+
+    def inner(self, listener: str) -> str:
+        """The setting of the gateway's own port for a listener behind a proxy, which has the port that people use."""
+        if listener in ("domain", "federation"):
+            return "api"  # answers the same at its own port
+        shared = listener == "call" and self.site("call").port == self.settings.ports.of("call")
+        return "call_inner" if shared else listener
 
     def bound(self, listener: str, loopback: tuple[str, ...]) -> tuple[str, ...]:
         """Addresses of this machine at which a listener is open. `loopback`: those of its loopback interface."""
@@ -133,7 +155,8 @@ class Access:
 
     def _there(self, listener: str) -> bool:
         if listener == "federation":
-            return self.federates and not self.proxied
+            site, api = self.site("federation"), self.site("api")  # where both are one, the API answers
+            return self.federates and not self.proxied and (site.host, site.port) != (api.host, api.port)
         if listener == "domain":
             return self.delegates and self.host("domain") not in map(
                 self.host, ("web", "api", "call", "rtc_auth")
@@ -155,9 +178,10 @@ class Access:
         """`m.server` of /.well-known/matrix/server: host and port that other servers connect to; "": none do."""
         if not self.federates:
             return ""
+        if self.mode != "domain" or self._port_in_name:
+            site = self.site("federation")
+            return f"{names.in_url(site.host)}:{site.port}"
         port = self.settings.ports.of(self.settings.federation.port if not self.proxied else "https")
-        if self.mode != "domain":
-            port = self.settings.ports.of("federation")
         return f"{names.in_url(self.host('api'))}:{port}"
 
     def names(self) -> tuple[str, ...]:

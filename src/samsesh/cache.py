@@ -4,17 +4,19 @@ import fcntl
 import os
 import re
 import shutil
+import tarfile
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from samsesh.download import Progress, sha256_of
 from samsesh.errors import SamseshError
 from samsesh.run import undisturbed
 from samsesh.settings import Artifacts
-from samsesh.write import explained, make_dir, temporary_dir, write_file
+from samsesh.write import explained, make_dir, replacing, temporary_dir, write_file
 
 MACHINE_CACHE = Path("/var/cache/samsesh")
 NEW = ".new-"  # folders that are being filled; one that is left belonged to a command that was killed
@@ -223,3 +225,24 @@ def check_recorded(cache: Path, file: str, sha256: str) -> None:
 
 def record(cache: Path, file: str, sha256: str) -> None:
     write_file(cache / f"{file}.sha256", f"{sha256}  {file}\n", READABLE)
+
+
+def unpack(archive: Path, target: Path, room: int) -> None:
+    """The plain files below the one folder at the top of a release of web pages, without maps of their source.
+
+    Raises SamseshError where one would lead out of `target`, all are more than `room` bytes, or the archive is damaged.
+    """
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for member in tar:
+                parts = PurePosixPath(member.name).parts[1:]
+                if member.isdir() or not parts or parts[-1].endswith(".map"):
+                    continue
+                content = tar.extractfile(member) if member.isreg() and not member.issparse() else None
+                room -= member.size
+                if content is None or ".." in parts or member.name.startswith("/") or room < 0:
+                    raise SamseshError(f"{archive.name} holds what no release held: {member.name}")
+                with replacing(target.joinpath(*parts), READABLE) as out:
+                    shutil.copyfileobj(content, out)
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise SamseshError(f"{archive.name} cannot be unpacked: {error}") from None

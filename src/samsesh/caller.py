@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from samsesh import stranger
 from samsesh.clients import participant, rtc, sfu
 from samsesh.diagnosis import NeedError, Patient, Result, aside
 from samsesh.errors import SamseshError
@@ -54,9 +55,11 @@ def turn_off(server: Server) -> Result | None:
 
 
 async def browser(patient: Patient) -> rtc.Browser:
-    found: rtc.Browser = await patient.once(
-        "browser", lambda: patient.tidy.enter_async_context(rtc.browser())
-    )
+    async def learn() -> rtc.Browser:
+        way = await stranger.way(patient)
+        return await patient.tidy.enter_async_context(rtc.browser(way.async_client(rtc.SECONDS)))
+
+    found: rtc.Browser = await patient.once("browser", learn)
     return found
 
 
@@ -152,7 +155,7 @@ async def join_token(patient: Patient, slot: str, member: str) -> tuple[str, str
 
 def livekit_api(server: Server) -> str:
     """Where the services of this server reach LiveKit."""
-    return f"http://{server.plan.unit('livekit').probe.endpoint}"
+    return f"http://{server.engine.reach(server.plan, 'livekit')}"
 
 
 def livekit_key(server: Server) -> tuple[str, str]:
@@ -161,7 +164,8 @@ def livekit_key(server: Server) -> tuple[str, str]:
 
 async def readiness(patient: Patient) -> Mapping[str, Any]:
     """What the authorization service says of itself, asked behind the gateway."""
-    endpoint = patient.server.plan.unit("rtc-auth").probe.endpoint
+    server = patient.server
+    endpoint = await aside(lambda: server.engine.reach(server.plan, "rtc-auth"))
     answer = await (await browser(patient)).ask("GET", f"http://{endpoint}/readyz")
     if "livekit" not in answer.body:
         raise SamseshError(
@@ -175,12 +179,32 @@ async def call(patient: Patient, transport: participant.Transport) -> participan
     """Two participants, each with a token of the service, in a LiveKit room of their own."""
     slot = f"m.call#doctor-{transport}"
     url, first = await join_token(patient, slot, "speaker")
+    if patient.server.settings.server.access != "local":
+        # The SDK takes no address and no authority of ours; that people reach LiveKit, `calls-sfu` has seen.
+        url = livekit_api(patient.server)
     _, second = await join_token(patient, slot, "listener")
     found = await aside(lambda: participant.apart(url, (first, second), transport))
     if found.heard is None and any(pair.transport == transport for pair in found.pairs):
         # One of the two got through, and the other was late: a busy machine, not a firewall.
         found = await aside(lambda: participant.apart(url, (first, second), transport))
     return found
+
+
+async def unseen(patient: Patient, call: participant.Call) -> Result | None:
+    """Why it says nothing that nothing was heard: media goes by the router, which leads nobody of its network back in."""
+    server, way = patient.server, await stranger.way(patient)
+    if (
+        call.heard is not None
+        or not stranger.addresses(server).nat
+        or server.access.host("api") not in way.route
+    ):
+        return None
+    return Result(
+        "warning",
+        "whether sound gets through only shows from outside: this machine is behind NAT without hairpin",
+        told(call),
+        "try a call with a phone without Wi-Fi; the ports that the router must lead here: samsesh ports",
+    )
 
 
 async def unable_to_join(patient: Patient) -> Result | None:

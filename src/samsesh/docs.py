@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from samsesh.environment import DOCUMENT, SECRET_VARIABLES, keys, variable_of
+from samsesh.environment import DOCUMENT, SECRET_VARIABLES, keys, meaning, variable_of
 from samsesh.errors import FAILED
 from samsesh.load import plain
 from samsesh.ops.config import sample, value_of
@@ -26,9 +26,9 @@ def settings_page() -> str:
         assert part.annotation is not None
         about = (part.annotation.__doc__ or "").strip().splitlines()[0]
         lines += [f"## [{section}]", "", about, "", "| setting | default | meaning |", "|---|---|---|"]
-        for name, field in part.annotation.model_fields.items():
+        for name in part.annotation.model_fields:
             key = f"{section}.{name}"
-            lines.append(f"| `{key}` | {_default(key)} | {_cell(field.description)} |")
+            lines.append(f"| `{key}` | {_default(key)} | {_cell(meaning(key))} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -78,7 +78,7 @@ def env_example() -> str:
     for variable, key in DOCUMENT.items():
         value = plain(value_of(key, Settings()))
         text = ",".join(value) if isinstance(value, list) else {True: "yes", False: "no"}.get(value, value)
-        lines += ["", f"# {keys()[key].description}", f"#{variable}={text}"]
+        lines += ["", f"# {meaning(key)}", f"#{variable}={text}"]
     for variable in SECRET_VARIABLES:
         lines += [
             "",

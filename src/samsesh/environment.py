@@ -75,6 +75,11 @@ def keys() -> dict[str, Any]:
     return found
 
 
+def meaning(key: str) -> str:
+    """What the model says about a setting, in one line."""
+    return " ".join(str(keys()[key].description).split())
+
+
 def variable_of(key: str) -> str:
     """`server.name` -> `SAMSESH_SERVER_NAME`."""
     return "SAMSESH_" + key.replace(".", "_").upper()

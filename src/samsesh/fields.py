@@ -1,5 +1,6 @@
 """Types of the values in the settings: what a text or number must be, in the words of its error."""
 
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -45,10 +46,25 @@ def _one_of_a_family(value: list[str]) -> list[str]:
     return value
 
 
-def _not_owned(value: dict[str, Any]) -> dict[str, Any]:
-    if owned := sorted(OWNED & value.keys()):
-        raise ValueError(f"{owned[0]} is decided by Samsesh; remove it from [extra.synapse]")
-    return value
+def _not_owned(program: str, keys: frozenset[str]) -> AfterValidator:
+    def check(value: dict[str, Any]) -> dict[str, Any]:
+        if owned := sorted(keys & value.keys()):
+            raise ValueError(f"{owned[0]} is decided by Samsesh; remove it from [extra.{program}]")
+        return value
+
+    return AfterValidator(check)
+
+
+def _colour(value: str) -> str:
+    if value and not re.fullmatch("#[0-9a-f]{6}", value.lower()):
+        raise ValueError("a colour is written as # and six digits of 0-9 and a-f, such as '#0a7d5a'")
+    return value.lower()
+
+
+def _sha256(value: str) -> str:
+    if value and not re.fullmatch("[0-9a-f]{64}", value.lower()):
+        raise ValueError("a SHA-256 has 64 digits of 0-9 and a-f, as `sha256sum` prints it")
+    return value.lower()
 
 
 def _image_or_empty(value: str) -> str:
@@ -63,7 +79,9 @@ Size = Annotated[str, AfterValidator(_size)]
 Duration = Annotated[str, AfterValidator(_duration_or_empty)]
 Url = Annotated[str, AfterValidator(_http_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
-SynapseKeys = Annotated[dict[str, Any], AfterValidator(names.plain_data), AfterValidator(_not_owned)]
+Colour = Annotated[str, AfterValidator(_colour)]
+Sha256 = Annotated[str, AfterValidator(_sha256)]
+WebOrigin = Annotated[str, AfterValidator(names.web_origin)]
 ImageName = Annotated[str, AfterValidator(_image_or_empty)]
 Registry = Annotated[str, AfterValidator(_registry_or_empty)]
 RoomAlias = Annotated[str, AfterValidator(names.room_alias)]
@@ -79,4 +97,10 @@ OWNED = frozenset(
         *("macaroon_secret_key_path", "form_secret", "form_secret_path", "pid_file"),
     }
 )
+SynapseKeys = Annotated[dict[str, Any], AfterValidator(names.plain_data), _not_owned("synapse", OWNED)]
+# Of config.json: without the right ones Element Web does not start.
+OWNED_IN_WEB = frozenset({"default_server_config", "default_server_name", "default_hs_url", "default_is_url"})
+ElementWebKeys = Annotated[
+    dict[str, Any], AfterValidator(names.plain_data), _not_owned("element_web", OWNED_IN_WEB)
+]
 PositiveRate = Annotated[float, Field(gt=0)]

@@ -1,7 +1,8 @@
 """Data to text in each program's own syntax. Configuration is always dumped from data, never pasted together."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -56,3 +57,25 @@ def to_ini(sections: Mapping[str, Mapping[str, str | int | bool]]) -> bytes:
             text = str(value).lower() if isinstance(value, bool) else str(value).replace("%", "%%")
             lines.append(f"{name}={text}\n")
     return "".join(lines).encode()
+
+
+Block = Sequence["str | tuple[str, Block]"]  # lines, and blocks with their heads
+
+
+def to_blocks(block: Block, end: str = "", indent: str = "") -> str:
+    """Lines, and blocks in braces, as nginx (`end` is its semicolon) and Caddyfiles have them; comments begin with #."""
+    lines = []
+    for one in block:
+        if isinstance(one, str):
+            lines.append(f"{indent}{one}{'' if one.startswith('#') else end}\n" if one else "\n")
+        else:
+            head, inner = one
+            lines.append(f"{indent}{head} {{\n{to_blocks(inner, end, indent + '    ')}{indent}}}\n")
+    return "".join(lines)
+
+
+def quoted(text: str) -> str:
+    """A word as nginx, Caddy and HAProxy read it: in quotes where it is not plain."""
+    if re.fullmatch(r"[\w./:@+-]+", text, re.ASCII):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

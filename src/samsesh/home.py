@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from samsesh.errors import USAGE, SamseshError
+from samsesh.errors import USAGE, SamseshError, SettingsError
 from samsesh.write import append_line, make_dir, write_file
 
 FORMAT = 1  # of the home folder; raised when an older program could not read it
@@ -158,6 +158,15 @@ class Home:
                 f"{self.path} was made by a newer Samsesh ({made_by.get('samsesh', 'unknown')})",
                 "use that version or a newer one; this one has changed nothing",
             )
+
+    def operator_file(self, path: str) -> Path:
+        """A file that the settings name, relative to this home."""
+        found = self.path / Path(path).expanduser()
+        if not found.is_file():
+            raise SettingsError(
+                f"the settings name the file {found}, which is not there", "correct the path, or remove it"
+            )
+        return found
 
     def state(self) -> dict[str, Any]:
         """What is remembered of this home: format, server_name, versions of what ran last."""

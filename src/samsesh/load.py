@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from samsesh import environment
-from samsesh.environment import Variables, keys, nearest
+from samsesh.environment import Variables, keys, meaning, nearest
 from samsesh.errors import SettingsError
 from samsesh.home import Home
 from samsesh.settings import Settings
@@ -18,7 +18,7 @@ from samsesh.write import write_file
 
 HEADER = "# Settings of this Samsesh server. `samsesh config sample` shows all there are; `samsesh up` applies changes.\n"
 SECRET_KEYS = frozenset({"database.url"})
-FREE = "extra.synapse."  # below it, every key is taken
+FREE = ("extra.synapse.", "extra.element_web.")  # below them, every key is taken
 WANTED = {  # what pydantic's findings mean, for people
     "string_type": "a text in quotes",
     "int_type": "a whole number without quotes",
@@ -243,9 +243,8 @@ def _short(value: Any) -> str:
 
 
 def _advice(setting: str) -> str:
-    found = keys().get(setting)
-    if found is not None and found.description:
-        return f"{setting}: {found.description}"
+    if setting in keys():
+        return f"{setting}: {meaning(setting)}"
     return "`samsesh config sample` shows all settings"
 
 

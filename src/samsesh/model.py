@@ -87,6 +87,10 @@ class Unit:
     address: str = ""  # where people reach it, or where it listens
     bad_words: str = ""  # what must not stand in its log behind a start
     shared: tuple[Path, ...] = ()  # data folders of other units that it works in, too
+    sockets: tuple[Path, ...] = ()  # unix sockets that it makes or uses
+    secrets: tuple[str, ...] = ()  # names of the secrets that it reads itself (Placement.secret)
+    outward: bool = False  # it goes out into the internet by itself
+    image: str = "samsesh"  # what its container is made from (engines/compose/images.py)
     spare: bool = False  # the chat goes on without it: its failure is told, and stops nothing
 
 
@@ -108,6 +112,7 @@ class Route:
     upstream: Endpoint | None = None
     before: tuple[Endpoint, str] | None = None  # asked first, at this path: what is not 2xx is the answer
     root: Path | None = None
+    template: bool = False  # files below root are templates of Caddy's
     rewrite: Mapping[str, str] = field(default_factory=dict)  # path -> file below root
     strip: str = ""  # what to leave out at the beginning of a path
     answer: tuple[int, str] | None = None  # status, body
@@ -124,6 +129,10 @@ class Turn:
     tls_port: int | None
     secret: Secret
     relays_media: bool  # whether LiveKit's own address may be reached through it
+    certificate: Path | None = (
+        None  # where the agent puts the gateway's for it; None: it has its own, or none
+    )
+    pidfile: Path | None = None
 
     @property
     def uris(self) -> tuple[str, ...]:
@@ -137,7 +146,7 @@ class Turn:
 class Off:
     """A part of the platform that is wanted, or could be, and does not run: why, and what to do."""
 
-    name: str  # "calls", "call-page" or "turn"
+    name: str  # "calls", "call-page", "turn" or "web-client"
     reason: str
     advice: str
 
@@ -177,8 +186,9 @@ def merge(offers: list[Offer]) -> Offer:
 class Placement(Protocol):
     """What an engine decides: where files are, where units listen, how they reach each other.
 
-    Names of private endpoints: "postgres", "synapse", "synapse-admin" (which also this program reaches), "caddy",
-    "livekit", "rtc-auth". `public`: how a unit listens so that these addresses of the machine reach it.
+    Names of private endpoints: "postgres", "synapse", "caddy", "livekit", "rtc-auth"; "agent", "synapse-admin" and
+    "postgres-admin" are sockets, the last two of which this program reaches, too. `open_at`: at which addresses of the
+    machine a unit is open where media goes to these; `public`: how it listens so that addresses of the machine reach it.
     """
 
     def config(self, unit: str) -> Path: ...  # folder of the unit's rendered files
@@ -187,13 +197,20 @@ class Placement(Protocol):
     def logs(self, unit: str) -> Path: ...  # folder of log files that the unit writes itself
     def operator_file(self, path: str) -> Path: ...  # a file named in the settings
     def logo(self, path: str) -> tuple[bytes, str]: ...  # content and media type of the operator's logo
+    def background(self, path: str) -> tuple[bytes, str]: ...  # the same of the picture behind the pages
     def listen(self, name: str) -> Endpoint: ...  # where a unit listens for others of this server
     def reach(self, name: str) -> Endpoint: ...  # where these others find it
+    def authorities(self, path: str) -> tuple[bytes, bytes]: ...  # certificates in it (PEM), and the system's
     def own(self, address: str) -> bool: ...  # whether a unit can listen on that address
+    def open_at(self, addresses: tuple[str, ...]) -> tuple[str, ...]: ...
     def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]: ...
+    def trusted(self, networks: list[str]) -> list[str]: ...  # what a proxy before us is seen as coming from
     def program(self, name: str) -> str: ...  # path of a program
+    def web(self, name: str) -> Endpoint | None: ...  # the container that serves a web bundle
     def bundle(self, name: str) -> Path | None: ...  # folder of a web bundle, where it is there
-    def bundle_page(self, name: str) -> str: ...  # its index.html
+    def bundle_page(
+        self, name: str, page: str = "index.html"
+    ) -> str: ...  # one of its pages; "" where it has none
 
 
 @dataclass(frozen=True)
@@ -219,6 +236,21 @@ class Context:
         """The operator's logo and its media type; None: our own."""
         path = self.settings.brand.logo
         return self.place.logo(path) if path else (None, "image/svg+xml")
+
+    @property
+    def background(self) -> tuple[bytes, str] | None:
+        """The operator's picture behind the pages and its media type."""
+        path = self.settings.brand.background
+        return self.place.background(path) if path else None
+
+    @property
+    def web_client(self) -> bool:
+        """Whether Element Web is wanted and there."""
+        return self.settings.web.client == "element-web" and self.has("element-web")
+
+    def has(self, bundle: str) -> bool:
+        """Whether a web bundle is there: its folder, or a container that serves it."""
+        return bool(self.place.bundle(bundle) or self.place.web(bundle))
 
     def off(self, name: str, program: str) -> Off:
         """Why a program that is wanted is not there."""

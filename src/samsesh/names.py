@@ -118,6 +118,14 @@ def is_address(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdigit()
 
 
+def is_public(address: str) -> bool:
+    """Whether an address is none of those that only a network of one's own knows (RFC 1918, 6598, 4193, link-local)."""
+    found = _ip_address(address)
+    own = ("100.64.0.0/10", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+    inside = any(found in ip_network(one) for one in own if ip_network(one).version == found.version)
+    return not (inside or found.is_loopback or found.is_link_local or found.is_unspecified)
+
+
 def host_address(value: str) -> str:
     """A host name or an address, as `ip_address` has it."""
     return ip_address(value) if is_address(value) else host_name(value)
@@ -167,6 +175,19 @@ def access_problem(name: str, access: str, *, trial: bool) -> str:
 def in_url(host: str) -> str:
     """A name or address as URLs have it: IPv6 in brackets."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def web_origin(value: str) -> str:
+    """Scheme, host and port of an http(s) address, as a content security policy takes it."""
+    parts = urlsplit(value)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username
+        or not set(value).isdisjoint(" ;,'\"\n\r\t*")
+    ):
+        raise ValueError("an address that begins with https:// or http:// is wanted")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def version(value: str) -> tuple[int, ...]:
@@ -274,6 +295,19 @@ def plain_data(value: Any, depth: int = 0) -> Any:
     elif not isinstance(value, str | int | float) or (isinstance(value, float) and not isfinite(value)):
         raise ValueError("text, numbers, true, false, lists and tables can be passed on, nothing else")
     return value
+
+
+def merge_deeply(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """`theirs` over `ours`, table by table; the list of modules is appended to, other lists are replaced."""
+    merged = dict(ours)
+    for key, value in theirs.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merge_deeply(merged[key], value)
+        elif key == "modules" and isinstance(value, list):
+            merged[key] = [*merged.get(key, []), *value]
+        else:
+            merged[key] = value
+    return merged
 
 
 def image(value: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from samsesh.errors import SamseshError
 
@@ -182,3 +182,37 @@ def spawn(argv: Sequence[str | Path], *, log: Path) -> Process:
         return subprocess.Popen(
             [str(part) for part in argv], env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out
         )
+
+
+@contextmanager
+def piped(
+    argv: Sequence[str | Path], *, what: str, env: Mapping[str, str] | None = None
+) -> Iterator[IO[bytes]]:
+    """What a program writes, to be read as it comes; it ends when we do. Raises where it fails though all was read."""
+    try:
+        process = subprocess.Popen(
+            [str(part) for part in argv],
+            env=environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SamseshError(f"{what} failed: {argv[0]} does not start: {error.strerror}") from None
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+        while process.stdout.read(65_536):
+            pass
+        code = process.wait(60)
+    except subprocess.TimeoutExpired:
+        raise SamseshError(f"{what} did not end") from None
+    finally:
+        with undisturbed():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            process.stdout.close()
+    if code:
+        raise SamseshError(f"{what} failed (exit code {code})")

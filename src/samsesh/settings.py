@@ -10,8 +10,10 @@ from pydantic import Field, model_validator
 
 from samsesh import names
 from samsesh.fields import (
+    Colour,
     DatabaseUrl,
     Duration,
+    ElementWebKeys,
     ImageName,
     MediaAddresses,
     Person,
@@ -19,9 +21,11 @@ from samsesh.fields import (
     Registry,
     RoomAlias,
     ServerName,
+    Sha256,
     Size,
     SynapseKeys,
     Url,
+    WebOrigin,
 )
 from samsesh.settings_server import Federation, Hosts, Ports, Proxy, Section, Server, Tls
 
@@ -51,11 +55,31 @@ class Brand(Section):
     theme: Literal["dark", "light"] = "dark"
     """Theme that a page opens with; people can switch."""
     themes: list[Literal["dark", "light"]] = ["light", "dark"]
-    """Themes that people can choose from."""
+    """Themes that people can choose from; Element Web always has both. `brand.theme` counts where it is one of them."""
     logo: str = ""
     """Path of a logo (svg or png, at most 1 MB) in place of ours; relative to the home folder."""
+    background: str = ""
+    """Path of a picture behind the pages (jpg, png, webp or svg, at most 5 MB); relative to the home folder."""
+    accent: Colour = ""
+    """Colour of buttons and links, such as `#0a7d5a`; lighter or darker where that makes it readable. Empty: ours."""
     footer_links: list[FooterLink] = Field(default_factory=_default_links)
     """Links at the foot of the pages."""
+
+    @property
+    def opening_theme(self) -> str:
+        """What a page opens with: one of those that people can choose from."""
+        return self.theme if self.theme in self.themes or not self.themes else self.themes[0]
+
+
+class Web(Section):
+    """The web client."""
+
+    client: Literal["element-web", "none"] = "element-web"
+    """`element-web`: Element Web, with this server's name, logo and colours. `none`: a page that says how to connect."""
+    any_homeserver: bool = False
+    """People may log in to other servers with it, too."""
+    reach: list[WebOrigin] = []
+    """Further addresses that it may load from and show: widgets, maps. Those in `extra.element_web` are among them."""
 
 
 class Registration(Section):
@@ -200,6 +224,10 @@ class Artifacts(Section):
     """Path of coturn's `turnserver` of your own. Empty: found, installed or unpacked."""
     element_call: str = ""
     """Path of a folder with a built Element Call. Empty: the one that comes along, or fetched."""
+    element_web: str = ""
+    """Path of an Element Web of your own: a release (`element-v1.12.x.tar.gz`) or its folder. Empty: fetched."""
+    element_web_sha256: Sha256 = ""
+    """SHA-256 that the tarball of Element Web has to have. Empty: the one that Samsesh knows of the release."""
     mirror: Url = "https://github.com"
     """Where releases are fetched: this address, or a mirror with the same paths below it."""
     build: bool = True
@@ -238,6 +266,8 @@ class Extra(Section):
 
     synapse: SynapseKeys = {}
     """Any key of Synapse's homeserver.yaml, merged deeply; keys that Samsesh owns are refused by name."""
+    element_web: ElementWebKeys = {}
+    """Any key of Element Web's config.json, merged deeply; the homeserver's are refused by name."""
 
 
 class Settings(Section):
@@ -249,6 +279,7 @@ class Settings(Section):
     proxy: Proxy = Proxy()
     ports: Ports = Field(default_factory=Ports)
     brand: Brand = Field(default_factory=Brand)
+    web: Web = Web()
     registration: Registration = Registration()
     directory: Directory = Directory()
     federation: Federation = Federation()
@@ -267,8 +298,14 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _reachable(self) -> "Settings":
-        if problem := names.access_problem(self.server.name, self.server.access, trial=self.server.trial):
-            raise ValueError(problem)
-        if self.tls.mode == "files" and not (self.tls.certificate and self.tls.certificate_key):
-            raise ValueError("tls.mode is files: tls.certificate and tls.certificate_key name them")
+        port = names.split_name(self.server.name)[1]
+        here = (
+            self.ports.of("federation"),
+            self.ports.of("https" if self.server.access == "domain" else "api"),
+        )
+        answers = self.server.access != "local" and self.federation.enabled and self.tls.mode != "proxy"
+        if port and answers and port not in here:
+            raise ValueError(
+                f"other servers connect to port {port}, which is in server.name: set ports.federation to it"
+            )
         return self

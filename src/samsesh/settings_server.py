@@ -43,10 +43,18 @@ class Server(Section):
     """Time zone of what people see, such as `Europe/Berlin`. Logs are always in UTC."""
     report_stats: bool = False
     """Send anonymous usage statistics of the server to matrix.org."""
+    engine: Literal["native", "compose"] = "native"
+    """What runs the services. `native`: processes of one user. `compose`: containers, with Docker Compose."""
     uid: Annotated[int, Field(ge=1)] = 991
-    """User ID of the services in containers."""
+    """User ID of the services in containers, where root starts them; else it is that of whoever does."""
     gid: Annotated[int, Field(ge=1)] = 991
-    """Group ID of the services in containers."""
+    """Group ID of the services in containers, likewise."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Server":
+        if problem := names.access_problem(self.name, self.access, trial=self.trial):
+            raise ValueError(problem)
+        return self
 
 
 def _port(description: str, protocol: str, service: str, *, public: bool = True) -> Any:
@@ -98,6 +106,12 @@ class Tls(Section):
     hsts: bool = True
     """With `domain`: tell browsers to come by https only, for a year."""
 
+    @model_validator(mode="after")
+    def _named(self) -> "Tls":
+        if self.mode == "files" and not (self.certificate and self.certificate_key):
+            raise ValueError("mode is files: certificate and certificate_key name them")
+        return self
+
 
 class Proxy(Section):
     """A web server of yours in front of this one (`tls.mode = "proxy"`)."""
@@ -134,8 +148,26 @@ class Ports(Section):
         Port,
         _port("Authorization service behind the gateway; loopback only.", "http", "rtc-auth", public=False),
     ] = 12788
-    http: Annotated[Port, _port("Plain http, in public modes.", "http", "gateway")] = 80
-    https: Annotated[Port, _port("https, in public modes.", "https", "gateway")] = 443
+    call_inner: Annotated[
+        Port,
+        _port(
+            "Element Call behind a proxy that has its port, where hosts are shared.",
+            "http",
+            "gateway",
+            public=False,
+        ),
+    ] = 12789
+    http: Annotated[
+        Port,
+        _port(
+            "Plain http, in public modes: leads to https; certificate authorities ask here.",
+            "http",
+            "gateway",
+        ),
+    ] = 80
+    https: Annotated[
+        Port, _port("https, in public modes: everything under a domain.", "https", "gateway")
+    ] = 443
 
     def of(self, name: str) -> int:
         """The port in force: the default moved by the offset, or what the operator set."""
@@ -182,10 +214,14 @@ class Federation(Section):
     allow: list[ServerName] | None = None
     """If set, only these servers."""
     deny: list[ServerName] = []
-    """Never these servers."""
+    """Never these servers, also where `federation.allow` has them."""
+    room_directory: bool = False
+    """Show this server's public rooms to people of other servers who look for rooms here. Where registration is open,
+    nobody can publish rooms."""
     port: Literal["https", "federation"] = "https"
     """The port that other servers are told: `ports.https` or `ports.federation`."""
     ca: str = ""
-    """Path of certificates (PEM) of a private authority that other servers may have; beside those of the system."""
+    """Path of certificates (PEM) of private authorities, beside those of the system, that other servers may have;
+    relative to the home folder. The homeserver takes them wherever it connects to."""
     networks: list[Network] = []
-    """Private networks in which other servers are. Without them, no private address is ever asked."""
+    """Private networks in which other servers are, such as `10.1.0.0/16`. Without them, no private address is asked."""

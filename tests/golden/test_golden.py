@@ -16,6 +16,7 @@ import pytest
 import trustme
 
 from conftest import give_to_service_user
+from element_web import write
 from programs import livekit_server
 from samsesh.engines.native import files, start
 from samsesh.engines.native.placement import NativePlacement
@@ -101,6 +102,8 @@ def home(homes: Path, name: str) -> Iterator[Home]:
     (made.path / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     (made.path / "turn.pem").write_text("a certificate, or a key")
     trustme.CA().cert_pem.write_to_path(str(made.path / "root.pem"))
+    (made.path / "background.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    write(made.path / "element-web")
     (made.path / "bundle").mkdir()
     (made.path / "bundle/index.html").write_text(PAGE)
     yield made
@@ -114,7 +117,8 @@ def settings_of(home: Home) -> Settings:
 
 def planned(home: Home, facts: Facts, secrets: Secrets) -> Plan:
     settings = settings_of(home)
-    facts = replace(facts, bundles={"element-call": str(home.path / "bundle")})
+    bundles = {"element-call": str(home.path / "bundle"), "element-web": str(home.path / "element-web")}
+    facts = replace(facts, bundles=bundles)
     return make_plan(Context(settings, secrets, facts, NativePlacement(home, settings, facts)))
 
 

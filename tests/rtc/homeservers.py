@@ -176,24 +176,29 @@ def name_server(records: dict[str, dict[str, list[str]]]) -> None:
 
 
 def _answer_names(link: socket.socket, records: dict[str, dict[str, list[str]]]) -> None:
+    while True:
+        data, peer = link.recvfrom(4096)
+        link.sendto(answer_name(data, records), peer)
+
+
+def answer_name(data: bytes, records: dict[str, dict[str, list[str]]]) -> bytes:
+    """The answer to one question of DNS, as it goes over the wire."""
     import dns.message
     import dns.rcode
     import dns.rdatatype
     import dns.rrset
 
-    while True:
-        data, peer = link.recvfrom(4096)
-        asked = dns.message.from_wire(data)
-        question = asked.question[0]
-        answer = dns.message.make_response(asked)
-        known = records.get(question.name.to_text(omit_final_dot=True).lower())
-        kind = dns.rdatatype.to_text(question.rdtype)
-        if known is None:
-            answer.set_rcode(dns.rcode.NXDOMAIN)
-        for found in (kind, "CNAME"):
-            if known and known.get(found):
-                answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", found, *known[found]))
-        link.sendto(answer.to_wire(), peer)
+    asked = dns.message.from_wire(data)
+    question = asked.question[0]
+    answer = dns.message.make_response(asked)
+    known = records.get(question.name.to_text(omit_final_dot=True).lower())
+    kind = dns.rdatatype.to_text(question.rdtype)
+    if known is None:
+        answer.set_rcode(dns.rcode.NXDOMAIN)
+    for found in (kind, "CNAME"):
+        if known and known.get(found):
+            answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", found, *known[found]))
+    return answer.to_wire()
 
 
 def main() -> None:

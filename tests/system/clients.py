@@ -1,6 +1,7 @@
 """People with Matrix clients: registered by an invitation, and matrix-nio with encryption for those who talk."""
 
 import io
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -54,13 +55,13 @@ async def log_in(http: httpx2.AsyncClient, user_id: str) -> Device:
 class Person:
     """Somebody at a device whose keys and place in the history are in files of `folder`."""
 
-    def __init__(self, url: str, device: Device, folder: Path) -> None:
+    def __init__(self, url: str, device: Device, folder: Path, trust: ssl.SSLContext | None = None) -> None:
         config = AsyncClientConfig(
             store_sync_tokens=True, max_limit_exceeded=20, max_timeouts=3, request_timeout=30
         )
         self.name = device.user_id
         self.heard: list[str] = []
-        self.nio = AsyncClient(url, device.user_id, device.device_id, str(folder), config)
+        self.nio = AsyncClient(url, device.user_id, device.device_id, str(folder), config, ssl=trust)
         self.nio.restore_login(device.user_id, device.device_id, device.access_token)
         self.nio.add_event_callback(self._hear, RoomMessage)
 

@@ -96,7 +96,7 @@ def started(stack: Stack, *args: str) -> Iterator[Running]:
         with log.open("wb") as out:
             process = subprocess.Popen(
                 stack.argv(*args),
-                env=stack.env(),
+                env=stack.env(*args),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=out,

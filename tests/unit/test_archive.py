@@ -101,7 +101,7 @@ def test_a_file_that_changes_while_it_is_packed(tmp_path: Path) -> None:
     with writer.tar, path.open("rb") as source:
         writer.add_file("gone", tmp_path / "gone")
         os.truncate(path, 10)
-        writer._add("log", source, 100)
+        writer.add("log", source, 100)
         writer.finish(FACTS)
     assert extracted(out.getvalue())["log"] == b"x" * 10 + b"\0" * 90
 

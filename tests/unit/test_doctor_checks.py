@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from samsesh.checks import backup, clock, database, disk, logs, memory, ports, secrets, versions, well_known
 from samsesh.checks.ports import Place
+from samsesh.engine import Entry
+from samsesh.engines.native.logs import stamp_of
 
 MB = 1024 * 1024
 NOW = 1_800_000_000.0
@@ -138,7 +140,7 @@ def test_errors_in_logs() -> None:
         ("rtc-auth", f'{{"time": "{at(5).replace(" ", "T")}.1+00:00", "level": "info", "event": "error"}}'),
         ("synapse", "Traceback - ERROR - "),
     ]
-    found = logs.errors(lines, NOW)
+    found = logs.errors([Entry(stamp_of(line), name, line) for name, line in lines], NOW)
     assert [name for name, _ in found] == ["synapse", "postgres", "gateway", "livekit", "rtc-auth"]
     assert logs.judged([]).status == "ok"
     told = logs.judged(found)
@@ -244,10 +246,3 @@ def test_who_listens_where() -> None:
     assert "192.0.2.1:7882 (udp)" in told
     assert ports.taken(wanted, [place("127.0.0.1", 8080, "udp"), place("192.0.2.1", 8080)]) == []
     assert len(ports.taken(wanted, [place("0.0.0.0", 8080)])) == 2
-
-
-def test_what_the_ports_of_the_table_speak() -> None:
-    """TCP and UDP are told apart by the one table of ports."""
-    assert ports.protocols("web") == ports.protocols("turns") == ports.protocols("livekit_tcp") == {"tcp"}
-    assert ports.protocols("livekit_udp") == ports.protocols("turn_relay") == {"udp"}
-    assert ports.protocols("turn") == {"udp", "tcp"}

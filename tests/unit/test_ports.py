@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from samsesh.engines.native import ports
+from samsesh import ports
 from samsesh.errors import SamseshError
 from samsesh.facts import gather
 from samsesh.model import Endpoint, Probe, Unit

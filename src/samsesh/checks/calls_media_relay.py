@@ -15,7 +15,8 @@ async def check(patient: Patient) -> Result:
         return Result("skipped", "LiveKit listens on loopback, where no relay may lead")
     if unable := await caller.unable_to_join(patient):
         return unable
-    return judged(await caller.call(patient, "relay"), patient.server.settings.ports.relay())
+    call = await caller.call(patient, "relay")
+    return await caller.unseen(patient, call) or judged(call, patient.server.settings.ports.relay())
 
 
 def judged(call: participant.Call, relay: tuple[int, int]) -> Result:

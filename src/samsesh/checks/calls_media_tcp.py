@@ -12,7 +12,8 @@ NEEDS = ("calls-sfu",)
 async def check(patient: Patient) -> Result:
     if unable := await caller.unable_to_join(patient):
         return unable
-    return judged(await caller.call(patient, "tcp"), patient.server.settings.ports.of("livekit_tcp"))
+    call = await caller.call(patient, "tcp")
+    return await caller.unseen(patient, call) or judged(call, patient.server.settings.ports.of("livekit_tcp"))
 
 
 def judged(call: participant.Call, port: int) -> Result:

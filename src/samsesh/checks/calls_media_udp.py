@@ -1,6 +1,6 @@
 """Sound over UDP: two participants with real tokens, one speaks, the other must hear it. Failure 3."""
 
-from samsesh import caller
+from samsesh import caller, stranger
 from samsesh.clients import participant
 from samsesh.diagnosis import Patient, Result
 from samsesh.ops.server import Server
@@ -13,7 +13,8 @@ NEEDS = ("calls-sfu",)
 async def check(patient: Patient) -> Result:
     if unable := await caller.unable_to_join(patient):
         return unable
-    return judged(patient.server, await caller.call(patient, "udp"))
+    call = await caller.call(patient, "udp")
+    return await caller.unseen(patient, call) or judged(patient.server, call)
 
 
 def judged(server: Server, call: participant.Call) -> Result:
@@ -42,6 +43,8 @@ def judged(server: Server, call: participant.Call) -> Result:
 def _addresses(server: Server, call: participant.Call, told: str) -> Result:
     """Media may only go to addresses that the settings name, else what works here does not work elsewhere."""
     named = set(server.access.addresses)
+    if stranger.addresses(server).nat:
+        named |= set(stranger.addresses(server).own)
     other = {pair.remote_host for pair in call.pairs} - named
     if other:
         return Result(

@@ -3,7 +3,7 @@
 Failure 5.
 """
 
-from samsesh import caller, names
+from samsesh import caller, names, stranger
 from samsesh.clients import sfu
 from samsesh.diagnosis import Patient, Result
 
@@ -27,9 +27,10 @@ async def check(patient: Patient) -> Result:
             f"the authorization service sends people to {url}, but LiveKit is at {wanted}",
             advice="give it the right address: samsesh up; then: samsesh restart rtc-auth",
         )
+    way = await stranger.way(patient)
     try:
-        await sfu.validate(url, jwt)
-        version = await sfu.signal(url, jwt)
+        await sfu.validate(url, jwt, way.connector())
+        version = await sfu.signal(url, jwt, way.connector())
     except sfu.SfuError as error:
         return Result("failed", error.message, advice=ADVICE)
     return judged(url, version)

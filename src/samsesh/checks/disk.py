@@ -8,6 +8,7 @@ from pathlib import Path
 from samsesh.diagnosis import Patient, Result, Status, aside
 
 TITLE = "room on the disk"
+GROUPS = ("basics", "preflight")
 MB = 1024 * 1024
 FAILED, WARNING = 512 * MB, 2048 * MB  # bytes free; PostgreSQL stops without
 WARNING_SHARE = 0.1

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 
 from samsesh.diagnosis import Patient, Result, aside
+from samsesh.engine import Entry
 from samsesh.ops import logs
 
 TITLE = "errors in the logs"
@@ -25,19 +26,19 @@ HARMLESS = re.compile(
 
 async def check(patient: Patient) -> Result:
     home = patient.server.home
-    if not any(home.logs_dir.glob("*.log")):
+    if not await aside(patient.server.engine.logged):
         return Result("ok", "there are no logs yet")
-    lines = await aside(lambda: logs.lines(home, [], LOOKED_AT, None))
+    lines = await aside(lambda: logs.entries(home, [], LOOKED_AT, None))
     return judged(errors(lines, time.time()))
 
 
-def errors(lines: Iterable[tuple[str, str]], now: float) -> list[tuple[str, str]]:
+def errors(lines: Iterable[Entry], now: float) -> list[tuple[str, str]]:
     """(service, line) of those that tell of an error in the last minutes."""
     start = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now - MINUTES * 60))
     return [
-        (name, line)
-        for name, line in lines
-        if logs.stamp_of(line) >= start and ERROR.search(line[:400]) and not HARMLESS.search(line)
+        (entry.service, entry.line)
+        for entry in lines
+        if entry.stamp >= start and ERROR.search(entry.line[:400]) and not HARMLESS.search(entry.line)
     ]
 
 

@@ -34,7 +34,9 @@ def private(server: Server) -> Iterator[Path]:
     yield from (home.secrets_dir, home.env_file, home.backups_dir, home.runtime_dir())
     for folder in (home.secrets_dir, home.backups_dir):
         yield from sorted(folder.glob("*"))
-    yield from (file.path for unit in server.plan.units for file in unit.files if file.secret)
+    yield from (
+        server.engine.on_host(file.path) for unit in server.plan.units for file in unit.files if file.secret
+    )
     if server.settings.database.url is not None:
         yield home.settings_file  # its password is in there
 

@@ -30,7 +30,7 @@ def _seen(patient: Patient, service: dict[str, Any]) -> str:
     """What the probe says of a service, and the end of its log."""
     name = service["name"]
     told = [f"{name}: {service['reason']}"]
-    if patient.server.engine.log_file(name).is_file():
+    if name in patient.server.engine.logged():
         told += [f"  {line}" for _, line in logs.lines(patient.server.home, [name], LOG_LINES, None)]
     return "\n".join(told)
 

@@ -1,7 +1,8 @@
 """What the settings and the running server say of each other, and what is risky among them."""
 
+from pathlib import Path
+
 from samsesh.diagnosis import Patient, Result
-from samsesh.model import File
 from samsesh.ops.server import Server
 
 TITLE = "settings"
@@ -38,12 +39,16 @@ def not_in_force(server: Server) -> list[str]:
     return [
         unit.name
         for unit in server.plan.units
-        if any(not _written(file) for file in unit.files if not file.secret)
+        if any(
+            not _written(server.engine.on_host(file.path), file.content)
+            for file in unit.files
+            if not file.secret
+        )
     ]
 
 
-def _written(file: File) -> bool:
+def _written(path: Path, content: bytes) -> bool:
     try:
-        return file.path.read_bytes() == file.content
+        return path.read_bytes() == content
     except OSError:
         return False

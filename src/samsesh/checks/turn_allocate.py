@@ -2,7 +2,7 @@
 
 import asyncio
 
-from samsesh import caller
+from samsesh import caller, stranger
 from samsesh.clients import rtc, turn
 from samsesh.diagnosis import Patient, Result
 
@@ -28,7 +28,10 @@ async def check(patient: Patient) -> Result:
         )
     login = turn.Credential(str(answer.body["username"]), str(answer.body["password"]))
     addresses = [address for uri in wanted if (address := turn.parse(uri)).transport != "tls"]
-    found = await asyncio.gather(*(tried(address, login) for address in addresses), wrong(addresses[-1]))
+    at = (await stranger.way(patient)).route.get(addresses[0].host, "")
+    found = await asyncio.gather(
+        *(tried(address, login, at) for address in addresses), wrong(addresses[-1], at)
+    )
     if problems := [problem for _, problem in found if problem]:
         return Result("failed", problems[0], seen="\n".join(seen for seen, _ in found if seen), advice=ADVICE)
     return Result(
@@ -36,10 +39,10 @@ async def check(patient: Patient) -> Result:
     )
 
 
-async def tried(address: turn.Address, login: turn.Credential) -> tuple[str, str]:
+async def tried(address: turn.Address, login: turn.Credential, at: str = "") -> tuple[str, str]:
     """(what was seen, what is wrong)"""
     try:
-        async with turn.allocation(address, login) as relay:
+        async with turn.allocation(address, login, at=at) as relay:
             return f"{address}: {relay.relayed}", ""
     except turn.TurnError as error:
         if error.stun_code == 401:
@@ -50,11 +53,11 @@ async def tried(address: turn.Address, login: turn.Credential) -> tuple[str, str
         return error.message, error.message
 
 
-async def wrong(address: turn.Address) -> tuple[str, str]:
+async def wrong(address: turn.Address, at: str = "") -> tuple[str, str]:
     """A credential that nobody gave must open nothing. (what was seen, what is wrong)"""
     login = turn.Credential("4102444800:doctor", "bogus")
     try:
-        async with turn.allocation(address, login):
+        async with turn.allocation(address, login, at=at):
             return (
                 f"{address}: took a bogus credential",
                 "the relay is open to everybody: it took a bogus credential",

@@ -15,7 +15,7 @@ async def check(patient: Patient) -> Result:
     server = patient.server
     if off := caller.turn_off(server):
         return off
-    if not server.engine.log_file("coturn").exists():
+    if "coturn" not in await aside(server.engine.logged):
         return Result("skipped", "coturn has written no log yet")
     lines = await aside(lambda: logs.lines(server.home, ["coturn"], LOOKED_AT, None))
     return judged([line for _, line in lines], server.plan.unit("coturn").bad_words)

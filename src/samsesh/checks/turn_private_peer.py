@@ -2,7 +2,7 @@
 
 import time
 
-from samsesh import caller
+from samsesh import caller, stranger
 from samsesh.clients import turn
 from samsesh.diagnosis import Patient, Result
 
@@ -24,7 +24,9 @@ async def check(patient: Patient) -> Result:
     offered = server.plan.offer.turn
     assert offered is not None  # turn_off has seen it
     login = turn.credential(offered.secret.reveal(), "doctor", int(time.time()) + GOOD_FOR)
-    async with turn.allocation(turn.parse(offered.uris[0]), login) as relay:
+    address = turn.parse(offered.uris[0])
+    at = (await stranger.way(patient)).route.get(address.host, "")
+    async with turn.allocation(address, login, at=at) as relay:
         answers = {peer: await relay.permit(peer) for peer in (PUBLIC, *PRIVATE)}
     return judged(answers)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx2
 
-from samsesh import __version__
+from samsesh import __version__, stranger
 from samsesh.clients.synapse import SynapseClient
 from samsesh.diagnosis import Patient, Result, aside
 from samsesh.ops import database, service_account
@@ -25,7 +25,7 @@ async def check(patient: Patient) -> Result:
     await patient.need("gateway", "postgres", "synapse")
     server = patient.server
     answer, synapse, postgres = await asyncio.gather(
-        _client_versions(server), aside(lambda: _synapse(server)), aside(lambda: _postgres(server))
+        _client_versions(patient), aside(lambda: _synapse(server)), aside(lambda: _postgres(server))
     )
     if isinstance(answer, str):
         return Result("failed", answer, advice="see: samsesh logs gateway, samsesh logs synapse")
@@ -47,11 +47,12 @@ async def check(patient: Patient) -> Result:
     return Result("ok", runs)
 
 
-async def _client_versions(server: Server) -> dict[str, Any] | str:
+async def _client_versions(patient: Patient) -> dict[str, Any] | str:
     """What an app sees, or why it sees nothing."""
-    url = f"{server.plan.offer.addresses['homeserver']}/_matrix/client/versions"
+    url = f"{patient.server.plan.offer.addresses['homeserver']}/_matrix/client/versions"
+    way = await stranger.way(patient)
     try:
-        async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
+        async with way.async_client(10) as http:
             answer = await http.get(url)
         found = answer.json()
     except httpx2.HTTPError as error:

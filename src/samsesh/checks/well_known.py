@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 
+from samsesh import stranger
 from samsesh.diagnosis import Patient, Result
 from samsesh.ops.server import Server
 from samsesh.services.gateway import well_known
@@ -24,7 +25,7 @@ async def check(patient: Patient) -> Result:
         for base in bases
         for name in ("client", "server", "support")
     ]
-    async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
+    async with (await stranger.way(patient)).async_client(10) as http:
         found = await asyncio.gather(*(_fetched(http, url) for url, _ in asked))
     wanted = expected(server)
     wrong = [

@@ -13,12 +13,15 @@ import typer
 
 from samsesh import __version__
 from samsesh.cli import (
+    agent,
     backup,
     config,
     doctor,
     images,
     invites,
+    outside,
     programs,
+    render,
     reports,
     restore,
     rooms,
@@ -36,7 +39,7 @@ INTERRUPTED = 130  # what a shell reports for Ctrl-C
 AS_ROOT = frozenset(
     {"install-service", "rtc-auth", "version"}
 )  # commands that need no home of the service user, or need root
-MAKES_HOME = frozenset({"up", "setup", "config", "restore"})  # the others only look for one
+MAKES_HOME = frozenset({"up", "render", "setup", "config", "restore"})  # the others only look for one
 
 app = typer.Typer(
     name="samsesh",
@@ -67,8 +70,8 @@ def options(
     ] = False,
 ) -> None:
     """Run before every command: which home, as which user."""
-    if ctx.invoked_subcommand == "rtc-auth":
-        return  # knows no home: its environment is all, and what is not imported takes no memory
+    if ctx.invoked_subcommand in ("rtc-auth", "agent"):
+        return  # they know no home, and what is not imported takes no memory
     from samsesh.environment import with_local_env_file
 
     path = named_home(home) if home else default_home(os.environ)
@@ -87,12 +90,14 @@ def options(
             service.control_as_root(ctx.obj, ctx.invoked_subcommand)
         if ctx.invoked_subcommand == "up" and sys.stdin.isatty() and sys.stdout.isatty():
             programs.offer_turnserver(ctx.obj, sys.argv)
-        become_service_user(ctx.obj, make_home=ctx.invoked_subcommand in MAKES_HOME)
+        output = render.folder(sys.argv) if ctx.invoked_subcommand == "render" else None
+        become_service_user(ctx.obj, make_home=ctx.invoked_subcommand in MAKES_HOME, output=output)
 
 
 app.command("setup")(setup.setup)
 app.command("up")(up.up)
 app.command("down")(up.down)
+app.command("render")(render.render)
 app.command("restart")(up.restart)
 app.command("status")(reports.status)
 app.command("logs")(reports.logs)
@@ -104,9 +109,12 @@ app.add_typer(rooms.app, name="rooms")
 app.add_typer(backup.app, name="backup")
 app.command("restore")(restore.restore)
 app.command("destroy")(destroy_.destroy)
+app.command("ports")(outside.ports)
+app.command("proxy-config")(outside.proxy_config)
 app.command("images")(images.images)
 app.command("install-service")(service.install_service)
 app.command("rtc-auth")(rtc.rtc_auth)
+app.command("agent", hidden=True)(agent.agent)
 app.command("version")(reports.version)
 
 

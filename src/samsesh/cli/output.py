@@ -11,7 +11,7 @@ from rich.console import Console
 from samsesh.errors import SamseshError
 
 COMMANDS = (
-    "--|backup|config|destroy|doctor|down|images|install-service|invite|logs|restart|restore|rooms"
+    "--|backup|config|destroy|doctor|down|images|install-service|invite|logs|ports|proxy-config|restart|restore|rooms"
     "|rtc-auth|setup|status|up|user|version"
 )
 _MENTIONED = re.compile(rf"(?<![\w./-])samsesh (?=({COMMANDS}))")

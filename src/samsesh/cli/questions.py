@@ -1,6 +1,5 @@
 """The questions of `samsesh setup` and of a first `samsesh up`: plain prompts, for any terminal."""
 
-import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,7 +8,7 @@ from rich.prompt import Confirm, Prompt
 from rich.table import Table
 from rich.text import Text
 
-from samsesh import names
+from samsesh.cli import reach
 from samsesh.errors import SamseshError
 from samsesh.home import Home
 from samsesh.ops import setup as ops
@@ -17,11 +16,6 @@ from samsesh.settings import Settings
 from samsesh.settings_server import Ports
 
 INTERRUPTED = 130
-_NOT_YET_PUBLIC = (
-    "Certificates and publishing come with a later version: until then the server answers on this machine"
-    " only, in plain http. From another machine, reach it through ssh:"
-)
-_PERMANENT = "It cannot be changed later: take the name that it should have in the end, such as example.org."
 _CALLS = "Nothing of a call leaves this machine with element-call."
 _ACCOUNTS = {"closed": "administrators make them", "token": "with an invitation", "open": "anybody"}
 _PORTS = (
@@ -35,21 +29,12 @@ Answer = TypeVar("Answer")
 def first_question(console: Console) -> dict[str, Any]:
     """Who should reach the server, and under which name? Returns settings by their dotted names."""
     settings = Settings()
-    answers: dict[str, Any] = {"server.timezone": ops.machine_timezone()}
 
     def ask() -> dict[str, Any]:
-        console.print("Who should reach this server?")
-        console.print("  1  this machine: to try it out, under the name localhost")
-        console.print("  2  my network: the people in this house or office")
-        console.print("  3  the internet: anybody I invite, under a domain of mine")
-        reach = Prompt.ask("Your choice", console=console, choices=["1", "2", "3"], default="1")
-        if reach == "1":
-            return answers
-        _not_yet_public(console, settings)
-        name = _host_name() if reach == "2" else ""
-        return _ask_setting(
-            console, settings, answers, "server.name", "Name of the server", name, note=_PERMANENT
-        )
+        answers: dict[str, Any] = {"server.timezone": ops.machine_timezone()}
+        answers = reach.ask(console, settings, answers, _ask_setting)
+        reach.show_records(console, ops.with_answers(settings, answers))
+        return answers
 
     return ended_cleanly(ask)
 
@@ -83,11 +68,11 @@ def _ask_all(
         answers = _ask_setting(console, settings, answers, setting, label, default, choices, note)
 
     password = ""
+    name = ""
     if home.started:
         name = home.state()["server_name"]
         console.print(Text(f"\nServer name: {name}, which stays: it is part of every user ID.", style="bold"))
-    else:
-        ask("server.name", "Address or domain of the server", note=_PERMANENT)
+    answers = reach.ask(console, settings, answers, _ask_setting, name)
     if ops.may_make_admin(home):
         ask("admin.name", "User name of the administrator")
         password = _ask_password(console, ops.with_answers(settings, answers))
@@ -174,6 +159,7 @@ def _summary(
     jitsi = f", on {chosen.calls.jitsi_domain}" if chosen.calls.provider == "jitsi" else ""
     rows = {
         "Server name": chosen.server.name,
+        "Reached by": reach.TITLES[chosen.server.access],
         "Administrator": f"@{chosen.admin.name}:{chosen.server.name}",
         "Accounts": _ACCOUNTS[chosen.registration.mode],
         "Time zone": chosen.server.timezone,
@@ -188,28 +174,13 @@ def _summary(
         table.add_row(name, Text(value))
     console.print()
     console.print(table)
-    if chosen.server.name != "localhost":
-        _not_yet_public(console, chosen)
+    reach.show_records(console, chosen)
 
 
 def start_now(console: Console) -> bool:
     """The offer at the end, when everything is written."""
     question = "Start the server now?"
     return ended_cleanly(lambda: Confirm.ask(question, console=console, default=True), kept=True)
-
-
-def _not_yet_public(console: Console, settings: Settings) -> None:
-    forwards = " ".join(f"-L {port}:localhost:{port}" for port in map(settings.ports.of, ("web", "api")))
-    console.print(Text(_NOT_YET_PUBLIC, style="yellow"))
-    console.print(Text(f"  ssh {forwards} YOU@THIS-MACHINE"), soft_wrap=True)
-
-
-def _host_name() -> str:
-    """This machine's name if a server could have it."""
-    try:
-        return names.server_name(socket.gethostname().lower())
-    except ValueError:
-        return ""
 
 
 def ended_cleanly(ask: Callable[[], Answer], *, kept: bool = False) -> Answer:

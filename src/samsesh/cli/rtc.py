@@ -29,6 +29,9 @@ def rtc_auth() -> None:
     SAMSESH_RTC_HOMESERVER_URL  where: http(s)://host:port or unix:/path
     SAMSESH_RTC_LIVEKIT_API_URL  where this service reaches LiveKit, if not at LIVEKIT_URL
     SAMSESH_RTC_ALLOW_PRIVATE  private networks where homeservers may be: 10.1.0.0/16,fd12::/32
+    SAMSESH_RTC_CA  a file of certificates (PEM) that homeservers may have, beside those that the system trusts
+    SAMSESH_RTC_ALLOW_HOMESERVERS  users of these alone may come: names with commas
+    SAMSESH_RTC_DENY_HOMESERVERS  users of these may not
     SAMSESH_RTC_STATE  a file (SQLite) that keeps delegated leaves
     SAMSESH_RTC_UPDATE_OWN_METADATA  yes or no: the grant canUpdateOwnMetadata; default: left out
     SAMSESH_RTC_ONLY_FULL_ACCESS_PUBLISH  yes: users of other homeservers listen only

@@ -23,6 +23,19 @@ def setup(
     server_name: Annotated[
         str | None, typer.Option(help="The Matrix server name, such as example.org.")
     ] = None,
+    access: Annotated[
+        Literal["local", "lan", "ip", "domain"] | None, typer.Option(help="Who can reach the server.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Address by which people reach it: with lan and ip, and behind NAT.")
+    ] = None,
+    single_host: Annotated[
+        str | None, typer.Option(help="One host for all services, with --access domain.")
+    ] = None,
+    delegation: Annotated[
+        Literal["here", "elsewhere"] | None, typer.Option(help="Who answers at the domain itself.")
+    ] = None,
+    email: Annotated[str | None, typer.Option(help="Your address for the certificate authority.")] = None,
     admin: Annotated[str | None, typer.Option(help="User name of the first administrator.")] = None,
     admin_password_stdin: Annotated[
         bool,
@@ -43,9 +56,9 @@ def setup(
 ) -> None:
     """Ask what the server should be like, write it down, and start it. Run it again to change an answer.
 
-    Examples: `samsesh setup`, `samsesh setup --yes --server-name example.org --registration closed --start`.
+    Examples: `samsesh setup`, `samsesh setup --yes --access domain --server-name example.org --start`.
     """
-    from samsesh.cli import questions
+    from samsesh.cli import questions, reach
     from samsesh.cli.output import console, say
     from samsesh.load import load
     from samsesh.ops import setup as ops
@@ -53,6 +66,11 @@ def setup(
     home: Home = ctx.obj
     given = {
         "server.name": server_name,
+        "server.access": access,
+        "server.address": address,
+        "hosts.single": single_host,
+        "hosts.delegation": delegation,
+        "tls.email": email,
         "admin.name": admin,
         "server.timezone": timezone,
         "registration.mode": registration,
@@ -89,6 +107,8 @@ def setup(
     for warning in loaded.warnings:
         say(warning)
     console.print(f"The settings are in {home.settings_file}.", markup=False)
+    if yes:
+        reach.show_records(console, load(home, os.environ).settings)
     if start is None and not yes:
         start = questions.start_now(console)
     if start:

@@ -13,6 +13,7 @@ from samsesh.home import Home
 
 if TYPE_CHECKING:
     from samsesh.ops.deploy import Report
+    from samsesh.ops.server import Server
 
 
 def up(
@@ -23,19 +24,28 @@ def up(
     port_offset: Annotated[
         int | None, typer.Option(help="Shift every default port by so much; kept in the settings.")
     ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What runs it: native or compose; kept in the settings.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
     ] = False,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay until stopped: for containers and systemd.")
     ] = False,
+    skip_preflight: Annotated[
+        bool,
+        typer.Option("--skip-preflight", help="Start also where names, ports or certificates look wrong."),
+    ] = False,
 ) -> None:
     """Make the server run as the settings say. Does nothing where it does already.
 
-    Examples: `samsesh up`, `samsesh up --yes --port-offset 1000`, `samsesh up --dry-run`.
+    Examples: `samsesh up`, `samsesh up --yes --port-offset 1000`, `samsesh up --dry-run`, `samsesh up --engine compose`.
     """
     home: Home = ctx.obj
     flags: dict[str, Any] = {} if port_offset is None else {"ports.offset": port_offset}
+    if engine is not None:
+        flags["server.engine"] = engine
     if dry_run:
         _preview(home, flags)
         return
@@ -44,15 +54,23 @@ def up(
         from samsesh.cli.setup import first_question
 
         flags = {**first_question(home, console), **flags}
-    run_up(home, yes=yes, flags=flags, foreground=foreground)
+    run_up(home, yes=yes, flags=flags, foreground=foreground, skip_preflight=skip_preflight)
 
 
-def run_up(home: Home, *, yes: bool, flags: dict[str, Any] | None = None, foreground: bool = False) -> None:
+def run_up(
+    home: Home,
+    *,
+    yes: bool,
+    flags: dict[str, Any] | None = None,
+    foreground: bool = False,
+    skip_preflight: bool = False,
+) -> None:
     from samsesh.cli.output import say
     from samsesh.ops import deploy
 
     signal.signal(signal.SIGTERM, _terminated)
-    report = deploy.up(home, os.environ, flags=flags, say=say, foreground=foreground)
+    before = (lambda server: None) if skip_preflight else _preflight
+    report = deploy.up(home, os.environ, flags=flags, say=say, foreground=foreground, before=before)
     _tell(report)
     failed = report.failed
     try:
@@ -68,6 +86,22 @@ def run_up(home: Home, *, yes: bool, flags: dict[str, Any] | None = None, foregr
         _stay(report)
 
 
+def _preflight(server: "Server") -> None:
+    """What would make a start in a public mode senseless; warnings are told and do not stop it."""
+    if server.settings.server.access == "local":
+        return
+    from samsesh import preflight
+    from samsesh.cli.output import say, warn
+
+    if preflight.due(server):
+        say("looking whether names, ports and certificates are ready (preflight)")
+    preflight.must_pass(
+        server,
+        lambda one: warn(f"{one.result.summary}; {one.result.advice}"),
+        lambda one: say(f"{one.check.title}: {one.result.status}"),
+    )
+
+
 def _tell_failed(failed: "tuple[SamseshError, ...]", *, stays: bool) -> None:
     """The chat runs, and something that it can spare does not: told last, and by the exit code unless we stay."""
     from samsesh.cli.output import print_error
@@ -79,18 +113,18 @@ def _tell_failed(failed: "tuple[SamseshError, ...]", *, stays: bool) -> None:
 
 
 def _get_programs(home: Home, report: "Report") -> "tuple[SamseshError, ...]":
-    """The chat runs; now what calls need is got, which may take minutes."""
+    """The chat runs; now what the web client and calls need is got, which may take minutes."""
     from samsesh.cli.output import console, errors, say, warn
     from samsesh.cli.programs import shown
     from samsesh.ops import deploy
 
-    console.print("\nThe chat is ready. Getting what calls need:", markup=False)
+    console.print(f"\nThe chat is ready. Getting the rest: {', '.join(report.to_get)}", markup=False)
     try:
         with shown() as progress:
             more, failed = deploy.get_programs(home, os.environ, report.to_get, say=say, progress=progress)
     except KeyboardInterrupt:
         if not report.manager:
-            say("the chat goes on; to get what calls need: samsesh up")
+            say("the chat goes on; to get the rest: samsesh up")
         raise
     for error in failed:
         warn(f"{error.message}; {error.hint}")
@@ -140,7 +174,7 @@ def _preview(home: Home, flags: dict[str, Any]) -> None:
         )
     for path in report.files:
         console.print(f"write    {path}", markup=False)
-    if not report.changed:
+    if not report.changed and not report.first_admin:
         console.print("Nothing to do.")
 
 
@@ -174,7 +208,7 @@ def _tell_addresses(report: "Report") -> None:
     offer = report.server.plan.offer
     table = Table(show_header=False, box=None, padding=(0, 2))
     for title, name in (
-        ("Welcome and sign-up", "web"),
+        ("Chat and sign-up, in a browser", "web"),
         ("Homeserver, for apps", "homeserver"),
         ("Video calls", "call"),
         ("Administration", "admin"),
@@ -187,26 +221,11 @@ def _tell_addresses(report: "Report") -> None:
 
 
 def _tell_safety(report: "Report", reboot: str) -> None:
+    from samsesh.cli.notes import after_up
     from samsesh.cli.output import console
 
-    settings = report.server.settings
-    calls = ("call", "rtc_auth", "livekit", "livekit_tcp") if report.server.plan.offer.rtc_service else ()
-    ports = [settings.ports.of(name) for name in ("web", "api", "admin", *calls)]
-    tunnel = " ".join(f"-L {port}:localhost:{port}" for port in ports)
-    notes = [
-        "This is a trial: it answers on this machine only, without TLS. Its name, "
-        f"{settings.server.name}, cannot change later; to begin again under another: samsesh destroy",
-        f"From another machine: ssh {tunnel} THIS-MACHINE, then open http://localhost:{ports[0]}",
-        "Invite people: samsesh invite create",
-    ]
-    if settings.registration.mode == "open":
-        notes.append(
-            "Registration is open to everybody who reaches the server: samsesh config set registration.mode token"
-        )
-    if reboot:
-        notes.append(reboot)
     console.print()
-    for note in notes:
+    for note in [*after_up(report.server), *([reboot] if reboot else [])]:
         console.print(f"- {note}", markup=False)
 
 

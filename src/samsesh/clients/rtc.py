@@ -101,9 +101,10 @@ class Browser:
 
 
 @asynccontextmanager
-async def browser(seconds: float = SECONDS) -> AsyncIterator[Browser]:
-    async with httpx2.AsyncClient(timeout=seconds, trust_env=False) as http:
-        yield Browser(http)
+async def browser(http: httpx2.AsyncClient | None = None) -> AsyncIterator[Browser]:
+    """`http`: of one's own, for sites that are not reached or trusted in the usual way; it is closed, too."""
+    async with http or httpx2.AsyncClient(timeout=SECONDS, trust_env=False) as used:
+        yield Browser(used)
 
 
 @dataclass(frozen=True)

@@ -111,17 +111,23 @@ class Allocation:
 
 @asynccontextmanager
 async def allocation(
-    address: Address, login: Credential, *, seconds: float = 4.0, trust: ssl.SSLContext | None = None
+    address: Address,
+    login: Credential,
+    *,
+    seconds: float = 4.0,
+    trust: ssl.SSLContext | None = None,
+    at: str = "",
 ) -> AsyncIterator[Allocation]:
     """A relay for as long as the block lasts. Raises TurnError where none is given within `seconds`.
 
-    `trust`: whose certificates count, for TLS; the system's where it is not given.
+    `trust`: whose certificates count, for TLS; the system's where it is not given. `at`: an IP address to connect to in
+    the place of the host's.
     """
     protocol: Any = None
     try:
         try:
             async with asyncio.timeout(seconds):
-                protocol, relayed = await _allocate(address, login, seconds, trust)
+                protocol, relayed = await _allocate(address, login, seconds, trust, at)
         except TimeoutError:
             raise _silent(address, seconds) from None
         yield Allocation(protocol, "{}:{}".format(*relayed), _tls(protocol.transport))
@@ -134,12 +140,12 @@ async def allocation(
 
 
 async def _allocate(
-    address: Address, login: Credential, seconds: float, trust: ssl.SSLContext | None
+    address: Address, login: Credential, seconds: float, trust: ssl.SSLContext | None, at: str
 ) -> tuple[Any, tuple[str, int]]:
     """The first of the host's addresses that gives a relay, as a browser would find it."""
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
+        found = await loop.getaddrinfo(at or address.host, address.port, type=socket.SOCK_DGRAM)
     except OSError:
         raise TurnError(f"the name of the TURN server, {address.host}, is not known") from None
     places = list(dict.fromkeys(str(info[4][0]) for info in found))

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO
 
 from samsesh.errors import SamseshError
+from samsesh.facts import files_below
 from samsesh.write import explained
 
 FORMAT = 1
@@ -36,13 +37,13 @@ class Writer:
         except OSError as error:
             raise SamseshError(f"cannot read {path}: {error.strerror}", "check its owner and mode") from None
         with source:
-            self._add(name, source, os.fstat(source.fileno()).st_size)
+            self.add(name, source, os.fstat(source.fileno()).st_size)
 
     def add_tree(self, name: str, folder: Path) -> None:
         for path in sorted(files_below(folder)):
             self.add_file(f"{name}/{path.relative_to(folder)}", path)
 
-    def _add(self, name: str, source: IO[bytes], size: int) -> None:
+    def add(self, name: str, source: IO[bytes], size: int) -> None:
         info = tarfile.TarInfo(name)
         info.size, info.mode = size, 0o600
         reader = _Hashing(source, size)
@@ -77,15 +78,6 @@ class _Hashing(io.RawIOBase):
 
 def writer(out: BinaryIO) -> Writer:
     return Writer(tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT))
-
-
-def files_below(folder: Path) -> Iterator[Path]:
-    """Plain files at any depth; what vanishes while we look is left out."""
-    for above, _, names in os.walk(folder):
-        for name in names:
-            path = Path(above, name)
-            if path.is_file() and not path.is_symlink():
-                yield path
 
 
 def _seal(manifest: dict[str, Any]) -> str:

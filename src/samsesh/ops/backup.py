@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,8 +66,10 @@ def _check_database(server: Server) -> None:
     database = server.plan.offer.database
     if database is None or database.unit is None:
         return
+    made = server.engine.databases()
+    if made is None:
+        return
     folder = server.home.data_dir / "postgres"
-    made = {path.name: _major(path) for path in folder.glob("[0-9]*") if path.name.isdigit()}
     if server.home.started and not made:
         raise SamseshError(
             f"the database of this server is not in {folder}",
@@ -79,18 +81,6 @@ def _check_database(server: Server) -> None:
             f"the database in {folder} was made by PostgreSQL {', '.join(others)}; this Samsesh brings {MAJOR}",
             "go on with the Samsesh that ran last; moving to a new PostgreSQL is not built yet. Nothing was changed",
         )
-
-
-def _major(folder: Path) -> str:
-    """The PostgreSQL that made a data folder, by its own word."""
-    try:
-        return (folder / "PG_VERSION").read_text(errors="replace").strip()
-    except FileNotFoundError:
-        return folder.name
-    except OSError as error:
-        raise SamseshError(
-            f"cannot read the database in {folder}: {error.strerror}", "check its owner"
-        ) from None
 
 
 def create_locked(home: Home, environ: Mapping[str, str], say: Say, output: Path | None = None) -> Backup:
@@ -210,31 +200,11 @@ def database_running(server: Server, say: Say) -> Iterator[None]:
             server.engine.stop(say)
 
 
-def connection(server: Server) -> dict[str, str]:
-    """libpq's environment for the Synapse role; the password stays in its file."""
-    database = server.plan.offer.database
-    assert database is not None  # postgres.py always offers one
-    variables = {
-        "host": "PGHOST",
-        "port": "PGPORT",
-        "user": "PGUSER",
-        "dbname": "PGDATABASE",
-        "sslmode": "PGSSLMODE",
-    }
-    given = {variables[name]: str(value) for name, value in database.parameters.items() if name in variables}
-    return {**given, "PGPASSFILE": str(database.passfile.path)}
-
-
 def _dump(server: Server, path: Path) -> None:
-    command = [
-        server.facts.programs["pg_dump"],
-        "--format=custom",
-        "--no-owner",
-        "--no-privileges",
-        "--no-password",
-    ]
+    command, env = server.engine.postgres_tool(server.plan, "pg_dump")
+    command += ["--format=custom", "--no-owner", "--no-privileges", "--no-password"]
     with replacing(path) as out:
-        run(command, env=connection(server), stdout=out, timeout=DUMP_SECONDS, what="dumping the database")
+        run(command, env=env, stdout=out, timeout=DUMP_SECONDS, what="dumping the database")
 
 
 def check_dump(server: Server, opened: Any) -> None:
@@ -249,20 +219,22 @@ def check_dump(server: Server, opened: Any) -> None:
             while data := member.read(archive.CHUNK):
                 copy.write(data)
             copy.seek(0)
-            run(
-                [server.facts.programs["pg_restore"], "--list"], stdin=copy, what="checking the database dump"
-            )
+            command, env = server.engine.postgres_tool(server.plan, "pg_restore")
+            run([*command, "--list"], env=env, stdin=copy, what="checking the database dump")
 
 
 def _add_home(server: Server, writer: archive.Writer, say: Say) -> None:
     home, settings = server.home, server.settings
-    writer.add_tree("media", home.data_dir / "synapse" / "media")
+    with server.engine.media(server.plan) as media:
+        for name, size, content in media:
+            writer.add(f"media/{name}", content, size)
     for path in sorted(home.secrets_dir.iterdir()):
         if path.name not in NOT_KEPT and not path.name.startswith("."):
             writer.add_file(f"secrets/{path.name}", path)
     writer.add_file("samsesh.toml", home.settings_file)
     writer.add_file("env", home.env_file)
-    for named in {*settings.synapse.appservices, *([settings.brand.logo] if settings.brand.logo else [])}:
+    pictures = filter(None, (settings.brand.logo, settings.brand.background))
+    for named in {*settings.synapse.appservices, *pictures}:
         path = (home.path / named).resolve()
         if path.is_relative_to(home.path.resolve()):
             writer.add_file(f"files/{path.relative_to(home.path.resolve())}", path)
@@ -271,23 +243,14 @@ def _add_home(server: Server, writer: archive.Writer, say: Say) -> None:
 
 
 def _check_space(server: Server, path: Path) -> None:
-    data = server.home.data_dir
-    needed = size_of(data / "synapse" / "media") + 2 * size_of(data / "postgres" / MAJOR / "base") + SPARE
+    media, database = server.engine.sizes()
+    needed = media + 2 * database + SPARE
     if (free := free_bytes(path.parent)) < needed:
         mb = 1024 * 1024
         raise SamseshError(
             f"a backup may need {needed // mb} MB; {free // mb} MB are free at {path.parent}",
             "make room (samsesh backup list shows old ones), or write it elsewhere: samsesh backup create -o FILE",
         )
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files below; files may come and go meanwhile."""
-    total = 0
-    for path in archive.files_below(folder):
-        with suppress(OSError):
-            total += path.stat().st_size
-    return total
 
 
 def listed(home: Home) -> list[Backup]:

@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import Callable, Mapping
+from textwrap import wrap
 from typing import Any
 
-from samsesh.environment import free_value, from_text, keys, nearest
+from samsesh.environment import free_value, from_text, keys, meaning, nearest
 from samsesh.errors import SettingsError
 from samsesh.home import Home
 from samsesh.load import FREE, SECRET_KEYS, load, plain, save
 from samsesh.settings import Settings
 
 HIDDEN = "***"
+WIDTH = 118  # of the sample file
 
 
 def check_key(key: str) -> None:
-    """Refuse a name that is no setting; below extra.synapse every name may be one."""
+    """Refuse a name that is no setting; below extra.synapse and extra.element_web every name may be one."""
     if key not in keys() and not (key.startswith(FREE) and all(key.split("."))):
         raise SettingsError(
             f"there is no setting {key}", nearest(key, list(keys())) or "`samsesh config sample` shows all"
@@ -78,14 +80,15 @@ def sample() -> str:
         assert part.annotation is not None
         about = (part.annotation.__doc__ or "").strip().splitlines()[0]
         lines += ["", f"# {about}", f"[{section}]"]
-        for name, field in part.annotation.model_fields.items():
+        for name in part.annotation.model_fields:
             value = plain(value_of(f"{section}.{name}", defaults))
             written = (
                 '"..."'
                 if value is None
                 else _inline(tomlkit.item(value) if not isinstance(value, list | dict) else value)
             )
-            lines += [f"# {field.description}", f"#{name} = {written}"]
+            told = wrap(meaning(f"{section}.{name}"), WIDTH, break_on_hyphens=False)
+            lines += [*(f"# {line}" for line in told), f"#{name} = {written}"]
     return "\n".join(lines) + "\n"
 
 

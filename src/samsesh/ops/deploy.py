@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from samsesh.download import Progress
-from samsesh.engines.native import Change
+from samsesh.engine import Change
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.facts import gather
 from samsesh.home import Home
 from samsesh.load import load, save
-from samsesh.ops import backup, database, programs, service_account
-from samsesh.ops.server import Server, again, open_server
+from samsesh.ops import addresses, backup, certificates, database, programs, service_account
+from samsesh.ops.server import Server, again, engine_of, open_server
 from samsesh.run import Process
 
 Say = Callable[[str], None]
@@ -42,19 +43,27 @@ def up(
     say: Say,
     flags: Mapping[str, Any] | None = None,
     foreground: bool = False,
+    before: Callable[[Server], None] = lambda server: None,
 ) -> Report:
-    """Make the server run as the settings say. Returns when a client could log in; raises with what is wrong."""
+    """Make the server run as the settings say. Returns when a client could log in; raises with what is wrong.
+
+    `before` sees what is planned before anything is started, and may refuse it (preflight.py).
+    """
     home.prepare()
     with home.lock("up", say):
         server = open_server(home, environ, flags=flags, adopt=True)
         check_name(server)
+        check_engine(server)
         keep = {**server.loaded.adopted, **(flags or {})}
         if keep or not home.settings_file.exists():
             save(home, keep)
         found = programs.at_hand(home, server.settings)
         programs.settle(home, server.settings, found)
+        if told := addresses.settle(home, server.settings, gather()):
+            say(told)
         server = again(server)
         database.check(server)
+        before(server)
         report = preview(server)
         report.to_get = [name for name in programs.wanted(server.settings) if name not in found]
         ran = server.engine.running()
@@ -76,13 +85,22 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
         report.backup = str(backup.create(server, reason=reason, say=say).path)
         say(f"the backup is {report.backup}")
         home.remember(backup_for=reason)
+    anew = any(change.unit == "gateway" and change.action != "keep" for change in report.changes)
+    since = datetime.now(UTC) if anew else None
+    home.remember(engine=server.engine.name)  # before anything runs, so that it can be stopped
     applied = server.engine.apply(server.plan, say, foreground=foreground)
     report.manager, report.failed = applied.manager, applied.failed
     versions = dict(server.facts.versions)
     home.remember(server_name=server.settings.server.name, versions=versions, backup_for="")
-    if report.changed:
-        say("logging in as a client would")
-        service_account.prove_login(server, server.plan.offer.addresses["homeserver"])
+    if report.changed or home.state().get("unproven"):
+        home.remember(unproven=True)
+        way, problem = certificates.wait(server, say, since)
+        if problem:  # the gateway goes on trying, and who may come in is told all the same
+            report.failed += (problem,)
+        if server.access.host("api") not in way.missing:
+            say("logging in as a client would")
+            service_account.prove_login(server, *service_account.entry(server), way)
+        home.remember(unproven=True if problem else None)
         home.audit("up", changes=" ".join(f"{change.action}:{change.unit}" for change in report.changes))
     # Last: the password is told only once, so nothing may fail between making and telling it.
     report.first_admin = service_account.first_admin(server)
@@ -99,13 +117,11 @@ def get_programs(
     looking = programs.search(home, settings, say, progress)
     waiting = [module for name, module in programs.wanted(settings).items() if name in wanted]
     failed = [error for module in waiting if (error := programs.get(home, looking, module))]
-    if len(failed) == len(waiting):
-        return None, failed
-    with home.lock("up", say):
+    with home.lock("up", say):  # pages say why something is not there, so they are written anew in any case
         server = open_server(home, environ)
         report = preview(server)
         _apply(server, report, say, foreground=False)
-    return report, failed
+    return (report if len(failed) < len(waiting) else None), failed
 
 
 def preview(server: Server) -> Report:
@@ -124,14 +140,22 @@ def check_name(server: Server) -> None:
         )
 
 
+def check_engine(server: Server) -> None:
+    """A server stays with its engine, where its data is, until it is moved."""
+    wanted, ran = server.settings.server.engine, server.home.state().get("engine", "native")
+    if server.home.started and wanted != ran:
+        raise SettingsError(
+            f"server.engine is {wanted}, but this server and its data are with the engine {ran}",
+            f"move it: samsesh engine switch {wanted}; or stay: samsesh config set server.engine {ran}",
+        )
+
+
 def down(home: Home, say: Say) -> bool:
     """Stop everything of this home, also where its settings are broken. False where nothing ran."""
-    from samsesh.engines.native import NativeEngine
-
     if home.empty:
         return False
     with home.lock("down", say):
-        engine = NativeEngine(home, gather())
+        engine = engine_of(home)
         ran = engine.running() or bool(engine.leftovers())
         engine.stop(say)
         if ran:

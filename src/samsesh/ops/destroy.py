@@ -6,13 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from samsesh.engines.native import NativeEngine
 from samsesh.errors import SamseshError
-from samsesh.facts import gather
+from samsesh.facts import size_of
 from samsesh.home import Home
 from samsesh.ops import service
-from samsesh.ops.backup import size_of
 from samsesh.ops.restore import remove_all
+from samsesh.ops.server import engine_of
 from samsesh.write import write_file
 
 Say = Callable[[str], None]
@@ -56,7 +55,7 @@ def destroy(home: Home, confirmed: str, say: Say) -> None:
     if confirmed != name:
         raise SamseshError(f"{confirmed!r} is not {name!r}: nothing was deleted")
     with home.lock("destroy", say):
-        NativeEngine(home, gather()).stop(say)
+        engine_of(home).erase(say)
         say("deleting")
         with suppress(SamseshError):  # on a full disk there is no room for it
             write_file(home.state_file, json.dumps({**_state(home), "unfinished": "destroy"}))

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import pwd
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,20 +18,26 @@ CAPABILITY_VERSION_3 = 0x20080522
 CACHE = Path("/var/cache/samsesh")
 
 
-def become_service_user(home: Home, *, make_home: bool = True) -> None:
+def become_service_user(home: Home, *, make_home: bool = True, output: Path | None = None) -> None:
     """Drop from root to the user `samsesh` in this process, keeping only the right to bind low ports.
 
     The user and, unless told not to, the home folder are made if they are missing; a home of somebody else is refused.
+    `output`: one more folder that is to be that user's. With containers the user is `server.uid`, where that is set,
+    and the group of Docker's socket is kept.
     """
     os.environ.setdefault("SAMSESH_CALLER", os.environ.get("SUDO_USER", "root"))
-    user = service_user()
+    containers = for_containers(home)
+    user = _numbered(containers) if containers else service_user()
+    groups = [user.pw_gid, *(docker_groups() if containers is not None else ())]
     make_cache(user)
     if make_home or home.path.exists():
         home.check_path()
         _own_home(home.path, user)
+    if output is not None:
+        _own_home(output, user)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
-    os.initgroups(user.pw_name, user.pw_gid)
+    os.setgroups(groups) if containers is not None else os.initgroups(user.pw_name, user.pw_gid)
     os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
     os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
     _keep_low_ports(libc)
@@ -39,6 +46,41 @@ def become_service_user(home: Home, *, make_home: bool = True) -> None:
         os.environ.pop(name, None)
     os.umask(0o077)
     _can_still_run()
+
+
+def for_containers(home: Home) -> dict[str, int] | None:
+    """What the settings say of the user of containers, {} where nothing; None: there are none."""
+    from samsesh.load import load
+
+    given = next((sys.argv[at + 1] for at, word in enumerate(sys.argv[:-1]) if word == "--engine"), "")
+    given = next((word[9:] for word in sys.argv if word.startswith("--engine=")), given)
+    try:
+        server = load(
+            home, os.environ, flags={"server.engine": given} if given else None, adopt=True
+        ).settings.server
+    except SamseshError:  # the command itself will tell
+        return {} if given == "compose" else None
+    if server.engine != "compose":
+        return None
+    return {name: getattr(server, name) for name in ("uid", "gid") if name in server.model_fields_set}
+
+
+def _numbered(wanted: dict[str, int]) -> pwd.struct_passwd:
+    """A user by number, who needs no name on this machine."""
+    usual = service_user() if "uid" not in wanted else None
+    uid = wanted.get("uid", usual.pw_uid if usual else 0)
+    gid = wanted.get("gid", usual.pw_gid if usual else uid)
+    return pwd.struct_passwd((_name(uid), "x", uid, gid, "", "/", "/usr/sbin/nologin"))
+
+
+def docker_groups() -> tuple[int, ...]:
+    """The group that may use Docker's socket, if it is a socket of this machine."""
+    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    try:
+        found = Path(where.removeprefix("unix://")).stat()
+    except OSError:
+        return ()
+    return (found.st_gid,) if found.st_mode & 0o060 == 0o060 else ()
 
 
 def service_user() -> pwd.struct_passwd:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
-from samsesh.artifacts import element_call, livekit, turnserver
+from samsesh.artifacts import element_call, element_web, livekit, turnserver
 from samsesh.cache import Artifact, Search, cache_dir
 from samsesh.download import Progress
 from samsesh.errors import SamseshError
@@ -19,10 +19,13 @@ Say = Callable[[str], None]
 
 
 def wanted(settings: Settings) -> dict[str, ModuleType]:
-    """What these settings make use of: the artifact's name -> how it is got."""
+    """What these settings make use of: the artifact's name -> how it is got. Containers bring their own."""
+    if settings.server.engine == "compose":
+        return {}
     calls = (livekit, element_call) if settings.calls.provider == "element-call" else ()
     relay = (turnserver,) if settings.turn.enabled else ()
-    return {module.NAME: module for module in (*calls, *relay)}
+    client = (element_web,) if settings.web.client == "element-web" else ()
+    return {module.NAME: module for module in (*client, *calls, *relay)}
 
 
 def search(
@@ -45,6 +48,14 @@ def at_hand(home: Home, settings: Settings) -> dict[str, Any]:
     return found
 
 
+def meanwhile(home: Home, settings: Settings, found: Mapping[str, Any]) -> dict[str, Any]:
+    """What does until the one that is wanted can be had: an earlier Element Web."""
+    if settings.web.client != "element-web" or element_web.NAME in found:
+        return {}
+    artifact = element_web.earlier(search(home, settings))
+    return {element_web.NAME: _data(artifact)} if artifact else {}
+
+
 def get(home: Home, looking: Search, module: ModuleType) -> SamseshError | None:
     """Get one that is not at hand and remember it; or why it cannot be had, remembered for `status`."""
     try:
@@ -61,6 +72,7 @@ def get(home: Home, looking: Search, module: ModuleType) -> SamseshError | None:
 
 def settle(home: Home, settings: Settings, found: Mapping[str, Any]) -> None:
     """Remember what is at hand, and no longer what was: nothing that the settings replaced goes on unseen."""
+    found = {**meanwhile(home, settings, found), **found}
     kept = home.state().get("artifacts", {})
     gone = (wanted(settings).keys() - found.keys()) & kept.keys()
     if gone:

@@ -13,11 +13,12 @@ from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home
 from samsesh.load import load, save
 from samsesh.ops import archive, backup, deploy
-from samsesh.ops.server import Server, planned
+from samsesh.ops.server import Server, engine_of, planned
 from samsesh.run import run, undisturbed
 from samsesh.write import explained, make_dir
 
 Say = Callable[[str], None]
+MEDIA = "restored-media"  # until the engine takes it
 KEPT = frozenset({"backups", "lock", "audit.log", "run"})
 
 
@@ -67,8 +68,10 @@ def _restore(home: Home, opened: BinaryIO, port_offset: int | None, say: Say) ->
     if port_offset is not None:
         save(home, {"ports.offset": port_offset})
     loaded = load(home, {}, adopt=True)
+    home.remember(unfinished="restore", engine=loaded.settings.server.engine)
     server = planned(home, loaded, secrets.ensure(home, loaded.given_secrets))
     _check_key(server)
+    server.engine.put_media(server.plan, home.data_dir / MEDIA, say)
     _load_database(server, say)
     return server
 
@@ -82,7 +85,7 @@ def _unpack(home: Home, opened: BinaryIO, say: Say) -> None:
             (new / "secrets", home.secrets_dir),
             (new / "samsesh.toml", home.settings_file),
             (new / "env", home.env_file),
-            (new / "media", home.data_dir / "synapse" / "media"),
+            (new / "media", home.data_dir / MEDIA),
             (new / backup.DUMP, home.data_dir / backup.DUMP),
         ):
             if source.exists():
@@ -111,7 +114,6 @@ def _load_database(server: Server, say: Say) -> None:
     dump = server.home.data_dir / backup.DUMP
     with backup.database_running(server, say):
         say("restoring the database")
-        database = backup.connection(server)["PGDATABASE"]
         options = (
             "--no-owner",
             "--no-privileges",
@@ -119,10 +121,12 @@ def _load_database(server: Server, say: Say) -> None:
             "--exit-on-error",
             "--no-password",
         )
-        command = [server.facts.programs["pg_restore"], *options, f"--dbname={database}", str(dump)]
-        run(
-            command, env=backup.connection(server), timeout=backup.DUMP_SECONDS, what="restoring the database"
-        )
+        command, env = server.engine.postgres_tool(server.plan, "pg_restore")
+        database = server.plan.offer.database
+        assert database is not None  # postgres.py always offers one
+        command += [*options, f"--dbname={database.parameters['dbname']}"]
+        with dump.open("rb") as content:
+            run(command, env=env, stdin=content, timeout=backup.DUMP_SECONDS, what="restoring the database")
         _forget_one_time_keys(server)
     dump.unlink()
 
@@ -153,11 +157,8 @@ def _forget_one_time_keys(server: Server) -> None:
 
 def _empty(home: Home, say: Say) -> None:
     """Take back what a failed restore put into an empty home."""
-    from samsesh.engines.native import NativeEngine
-    from samsesh.facts import gather
-
     with undisturbed():
-        NativeEngine(home, gather()).stop(say)
+        engine_of(home).erase(say)
         remove_all(home)
 
 

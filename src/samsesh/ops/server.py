@@ -9,13 +9,16 @@ from typing import Any
 from samsesh import facts as machine
 from samsesh import secrets as kept
 from samsesh.access import Access
+from samsesh.engine import Engine
+from samsesh.engines.compose import ComposeEngine
+from samsesh.engines.compose.placement import ComposePlacement, facts_in_containers
 from samsesh.engines.native import NativeEngine
 from samsesh.engines.native.placement import NativePlacement
 from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.load import Loaded, load
-from samsesh.model import Context, Plan
-from samsesh.ops import programs
+from samsesh.model import Context, Placement, Plan
+from samsesh.ops import addresses, programs
 from samsesh.plan import make_plan
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
@@ -30,7 +33,7 @@ class Server:
     secrets: Secrets
     facts: Facts
     plan: Plan
-    engine: NativeEngine
+    engine: Engine
     loaded: Loaded
     say: Callable[[str], None] | None = None  # tells people that a change waits for another
 
@@ -68,10 +71,45 @@ def planned(
     found: Mapping[str, Any] | None = None,
 ) -> Server:
     """Plan; `found` has artifacts that are not yet remembered."""
-    facts = with_artifacts(machine.gather(), home, found or {})
-    place = NativePlacement(home, loaded.settings, facts)
-    plan = make_plan(Context(loaded.settings, secrets, facts, place))
-    return Server(home, loaded.settings, secrets, facts, plan, NativeEngine(home, facts), loaded, say)
+    settings = loaded.settings
+    facts = addresses.planned(machine.gather(), home, settings)
+    engine: Engine
+    if settings.server.engine == "compose":
+        facts = facts_in_containers(facts, settings)
+        engine = ComposeEngine(home, facts, settings, secrets)
+    else:
+        facts = with_artifacts(facts, home, found or {})
+        engine = NativeEngine(home, facts)
+    plan = make_plan(Context(settings, secrets, facts, placement(home, settings, facts)))
+    return Server(home, settings, secrets, facts, for_us(plan, engine), engine, loaded, say)
+
+
+def placement(home: Home, settings: Settings, facts: Facts) -> Placement:
+    """Where the engine of these settings has things."""
+    if settings.server.engine == "compose":
+        return ComposePlacement(home, settings)
+    return NativePlacement(home, settings, facts)
+
+
+def for_us(plan: Plan, engine: Engine) -> Plan:
+    """The plan with what it offers as this program reaches it: sockets and files may be elsewhere for containers."""
+    database, admin = plan.offer.database, plan.offer.admin_api
+    if admin and admin.socket:
+        admin = replace(admin, socket=engine.on_host(admin.socket))
+    if database:
+        passfile = replace(database.passfile, path=engine.on_host(database.passfile.path))
+        database = replace(database, passfile=passfile)
+        if database.unit:
+            socket = engine.on_host(plan.unit(database.unit).sockets[0])
+            database = replace(database, parameters={**database.parameters, "host": str(socket.parent)})
+    return replace(plan, offer=replace(plan.offer, database=database, admin_api=admin))
+
+
+def engine_of(home: Home) -> Engine:
+    """The engine that this server is with, known also where its settings are broken; good for looking and stopping."""
+    if home.state().get("engine") == "compose":
+        return ComposeEngine(home, machine.gather())
+    return NativeEngine(home, machine.gather())
 
 
 def again(server: Server) -> Server:

@@ -1,10 +1,12 @@
 """The account that administers Synapse for us, the first administrator, and the proof of a log-in."""
 
 import secrets as random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samsesh import names, secrets
+from samsesh.clients import own
 from samsesh.clients.synapse import ApiError, SynapseClient
 from samsesh.errors import SamseshError
 
@@ -112,12 +114,25 @@ def readable_password(shortest: int) -> str:
     return "-".join("".join(random.choice(READABLE) for _ in range(5)) for _ in range(groups))
 
 
-def prove_login(server: "Server", base_url: str) -> None:
-    """Do what a client does to log in, through the public address; raise with the step that fails."""
-    import httpx2
+def entry(server: "Server") -> tuple[str, dict[str, str]]:
+    """Where a client comes in: base URL, and headers that it needs.
 
+    Behind a proxy of the operator's, which may still be to come, it is the gateway as the proxy reaches it.
+    """
+    if not server.access.proxied:
+        return server.plan.offer.addresses["homeserver"], {}
+    bind, port = server.settings.proxy.bind, server.settings.ports.of("api")
+    headers = {"Host": server.access.host("api"), "X-Forwarded-Proto": "https"}
+    return f"http://{names.in_url(own.EVERYWHERE.get(bind, bind))}:{port}", headers
+
+
+def prove_login(
+    server: "Server", base_url: str, headers: Mapping[str, str] | None = None, way: own.Own | None = None
+) -> None:
+    """Do what a client does to log in, through the public address; raise with the step that fails."""
     ensure(server)
-    with httpx2.Client(base_url=base_url.rstrip("/"), timeout=PROOF_SECONDS, trust_env=False) as http:
+    way = way or own.Own()
+    with way.client(PROOF_SECONDS, base_url=base_url.rstrip("/"), headers=headers) as http:
         _step(http, "asking for the versions", "GET", "/_matrix/client/versions")
         flows = _step(http, "asking how to log in", "GET", "/_matrix/client/v3/login").get("flows", [])
         if not any(flow.get("type") == "m.login.password" for flow in flows):

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from samsesh import names, secrets
+from samsesh.environment import meaning
 from samsesh.errors import SettingsError
 from samsesh.home import Home
 from samsesh.settings import Settings
@@ -36,10 +37,7 @@ def machine_timezone() -> str:
 
 def describe(setting: str) -> str:
     """What the settings model says about a setting, without markup."""
-    section, name = setting.split(".")
-    part = Settings.model_fields[section].annotation
-    assert part is not None
-    return str(part.model_fields[name].description).replace("`", "")
+    return meaning(setting).replace("`", "")
 
 
 def with_answers(settings: Settings, answers: Mapping[str, Any]) -> Settings:

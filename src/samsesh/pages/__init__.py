@@ -14,17 +14,23 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from samsesh.errors import SettingsError
+from samsesh.pages.colours import mixed, readable
 from samsesh.pages.links import APPS, CLIENTS, element_x_link, invite_link, ssh_line
 from samsesh.pages.qr import qr_svg, qr_terminal
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
 
 __all__ = [
     "PageFacts",
     "admin_headers",
+    "assets",
+    "brand",
+    "check_links",
     "element_x_link",
     "invite_link",
+    "named_template",
+    "origin",
     "qr_svg",
     "qr_terminal",
     "render_admin",
@@ -34,6 +40,7 @@ __all__ = [
 
 HERE = Path(__file__).parent
 LOGO_ENDINGS = {"image/svg+xml": "svg", "image/png": "png"}
+PICTURE_ENDINGS = {**LOGO_ENDINGS, "image/jpeg": "jpg", "image/webp": "webp"}
 SHARED = ("style.css", "theme.js", "page.js")  # loaded by every page; page.js is imported by the others
 WEB = ("matrix.js", "names.js", "welcome.js", "register.js")  # each after what it imports
 
@@ -58,6 +65,12 @@ class PageFacts:
     command: str  # how the operator calls the program
     call_url: str = ""  # where video calls are; empty: nowhere
     media_urls: tuple[str, ...] = ()  # what a call needs besides, for a tunnel
+    accent: str = ""  # "#rrggbb"; empty: our own colours
+    background: tuple[bytes, str] | None = None  # a picture behind the pages, and its type
+    one_theme: bool = False  # visitors cannot switch
+    client: bool = False  # whether Element Web is at the web port's "/", and these pages beside it
+    no_client: str = ""  # why it is not, where it should be
+    own_ca: bool = False  # its certificates are of its own authority, which devices must be told to trust
 
     @property
     def account_provider(self) -> str:
@@ -66,10 +79,14 @@ class PageFacts:
 
 
 def render_web(facts: PageFacts) -> dict[str, bytes]:
-    """Path below the web root -> content: the welcome and the sign-up page with their assets."""
+    """Path below the web root -> content: the welcome and the sign-up page with their assets.
+
+    The welcome page, index.html, is also at `/connect`: it says how to connect with any client.
+    """
     app_link = element_x_link(facts.account_provider)
-    made = {"element-x.svg": qr_svg(app_link)}
-    names, files = assets((*SHARED, *WEB), facts.logo, facts.logo_type, made)
+    names, files = assets(
+        (*SHARED, *WEB), facts.logo, facts.logo_type, {"element-x.svg": qr_svg(app_link), **brand(facts)}
+    )
     more = {
         "app_link": app_link,
         "apps": APPS,
@@ -81,14 +98,38 @@ def render_web(facts: PageFacts) -> dict[str, bytes]:
     return {
         "index.html": _page("welcome.html.j2", facts, names, **more),
         "register.html": _page("register.html.j2", facts, names, **more),
+        **({"trust.html": _page("trust.html.j2", facts, names)} if facts.own_ca else {}),
         **files,
     }
 
 
 def render_admin(facts: PageFacts) -> dict[str, bytes]:
     """Path below the admin root -> content."""
-    names, files = assets(SHARED, facts.logo, facts.logo_type)
+    names, files = assets(SHARED, facts.logo, facts.logo_type, brand(facts))
     return {"index.html": _page("admin.html.j2", facts, names), **files}
+
+
+def brand(facts: PageFacts) -> dict[str, bytes]:
+    """The operator's picture and colour: file names -> contents, in the order in which they name each other."""
+    made: dict[str, bytes] = {}
+    lines = []
+    if facts.accent:
+        dark, light = readable(facts.accent, "#131626"), readable(facts.accent, "#ffffff")
+        button = (
+            f"--button: {light}; --button-over: {mixed(light, '#000000', 0.15)};"  # white words are on it
+        )
+        lines += [
+            f":root {{ --link: {dark}; --glow: {mixed(facts.accent, '#0a0c16', 0.7)}; {button} }}",
+            f'[data-theme="light"] {{ --link: {light}; --glow: {mixed(facts.accent, "#ffffff", 0.75)}; {button} }}',
+        ]
+    if facts.background:
+        content, kind = facts.background
+        name = f"background.{PICTURE_ENDINGS[kind]}"
+        made[name] = content
+        veil = "color-mix(in srgb, var(--ground) 72%, transparent)"
+        picture = f'url("./{name}") center / cover fixed'
+        lines.append(f"body {{ background: linear-gradient({veil} 0 0), {picture}, var(--ground); }}")
+    return {**made, **({"brand.css": "\n".join(lines).encode()} if lines else {})}
 
 
 def web_headers(facts: PageFacts) -> dict[str, str]:
@@ -134,13 +175,21 @@ def origin(url: str) -> str:
 
 
 def _page(template: str, facts: PageFacts, assets: dict[str, str], **more: object) -> bytes:
-    for text, url in facts.footer_links:
+    check_links(facts.footer_links)
+    page: str = named_template(template).render(facts=facts, asset=assets, **more)
+    return page.encode()
+
+
+def check_links(links: tuple[tuple[str, str], ...]) -> None:
+    for text, url in links:
         if urlsplit(url.strip()).scheme.lower() not in ("http", "https", "mailto"):
             raise SettingsError(
                 f"brand.footer_links: {text!r} leads to {url!r}", "use a link that begins with https://"
             )
-    page: str = _templates().get_template(template).render(facts=facts, asset=assets, **more)
-    return page.encode()
+
+
+def named_template(name: str) -> "Template":
+    return _templates().get_template(name)
 
 
 @cache

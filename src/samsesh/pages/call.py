@@ -12,6 +12,7 @@ from typing import Any
 
 from samsesh import pages
 from samsesh.errors import SettingsError
+from samsesh.pages import upstream
 
 _TITLE = re.compile(r"<title>.*?</title>", re.DOTALL)
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -54,6 +55,11 @@ def page(index: str, facts: CallFacts) -> tuple[bytes, tuple[str, ...]]:
     return head.encode(), tuple(f"'sha256-{value}'" for value in hashes)
 
 
+def template(facts: CallFacts) -> bytes:
+    """As `page`, for one that only a container has. Our script does what upstream's inline one does."""
+    return upstream.template("/", [(upstream.INLINE, ""), (_TITLE.pattern, _head(facts))])
+
+
 def _head(facts: CallFacts) -> str:
     """In the place of upstream's title: ours, and our script, which has to run before upstream's."""
     urls, _ = _assets(facts)
@@ -76,11 +82,13 @@ def _head(facts: CallFacts) -> str:
 
 def config(facts: CallFacts) -> dict[str, Any]:
     """config.json (upstream's docs: config.sample.json, ConfigOptions)."""
+    return config_json(facts.homeserver_url, facts.server_name, facts.rtc_url)
+
+
+def config_json(homeserver_url: str, server_name: str, rtc_url: str) -> dict[str, Any]:
     return {
-        "default_server_config": {
-            "m.homeserver": {"base_url": facts.homeserver_url, "server_name": facts.server_name}
-        },
-        "livekit": {"livekit_service_url": facts.rtc_url},
+        "default_server_config": {"m.homeserver": {"base_url": homeserver_url, "server_name": server_name}},
+        "livekit": {"livekit_service_url": rtc_url},
     }
 
 

@@ -2,6 +2,7 @@
 
 `samsesh rtc-auth --help` (cli/rtc.py) says what each means."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -36,12 +37,21 @@ class Config:
     homeserver: str = ""
     homeserver_url: str = ""
     allow_private: tuple[Network, ...] = ()
+    ca: str = ""  # path of certificates (PEM) beside the system's
+    allow_homeservers: tuple[str, ...] | None = None  # None: all
+    deny_homeservers: tuple[str, ...] = ()
     state: Path | None = None
     update_own_metadata: bool | None = None
     only_full_access_publish: bool = False
 
     def has_full_access(self, server: str) -> bool:
         return self.full_access == ("*",) or server in self.full_access
+
+    def takes(self, server: str) -> bool:
+        """Whether users of that homeserver may come at all."""
+        return server not in self.deny_homeservers and (
+            self.allow_homeservers is None or server in self.allow_homeservers
+        )
 
 
 def read(environ: Mapping[str, str]) -> Config:
@@ -62,7 +72,7 @@ def read(environ: Mapping[str, str]) -> Config:
         secret=secret,
         url=url,
         api_url=_api_url(environ, url),
-        full_access=tuple(full_access.replace(",", " ").split()),
+        full_access=_names(environ, "LIVEKIT_FULL_ACCESS_HOMESERVERS"),
         bind=_bind(environ),
         insecure=environ.get("LIVEKIT_INSECURE_SKIP_VERIFY_TLS") == SKIP_TLS,
         overrides=_overrides(environ.get("LIVEKIT_CS_API_URL_OVERRIDES", "")),
@@ -73,6 +83,9 @@ def read(environ: Mapping[str, str]) -> Config:
         homeserver=own,
         homeserver_url=own_url,
         allow_private=_networks(environ, "SAMSESH_RTC_ALLOW_PRIVATE"),
+        ca=_authorities(environ, "SAMSESH_RTC_CA"),
+        allow_homeservers=_names(environ, "SAMSESH_RTC_ALLOW_HOMESERVERS") or None,
+        deny_homeservers=_names(environ, "SAMSESH_RTC_DENY_HOMESERVERS"),
         state=Path(state) if state else None,
         update_own_metadata=_yes(environ, metadata) if environ.get(metadata) else None,
         only_full_access_publish=_yes(environ, "SAMSESH_RTC_ONLY_FULL_ACCESS_PUBLISH"),
@@ -162,6 +175,20 @@ def _networks(environ: Mapping[str, str], variable: str) -> tuple[Network, ...]:
         )
     except ValueError as error:
         raise _wrong(variable, f"is no list of networks: {error}") from None
+
+
+def _names(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
+    return tuple(environ.get(variable, "").replace(",", " ").split())
+
+
+def _authorities(environ: Mapping[str, str], variable: str) -> str:
+    if not environ.get(variable):
+        return ""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=_file(environ, variable))
+    except (ssl.SSLError, ValueError):
+        raise _wrong(variable, "names a file that has no certificates (PEM)") from None
+    return environ[variable]
 
 
 def _seconds(environ: Mapping[str, str], variable: str) -> int:

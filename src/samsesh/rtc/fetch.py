@@ -41,6 +41,8 @@ def why(error: BaseException) -> str:
 def tls(config: Config) -> ssl.SSLContext:
     """Certificates are checked, unless upstream's variable says otherwise."""
     context = ssl.create_default_context()
+    if config.ca:
+        context.load_verify_locations(cafile=config.ca)
     if config.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -37,6 +37,8 @@ class OpenId:
 
     async def user(self, server: str, token: str) -> str:
         """The user ID that `server` says has this token; UnverifiedError otherwise."""
+        if not self._config.takes(server):
+            raise UnverifiedError("the settings do not let users of this homeserver come")
         path = f"{USERINFO}?access_token={quote(token, safe='')}"
         try:
             async with asyncio.timeout(TOTAL_SECONDS):

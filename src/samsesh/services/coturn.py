@@ -6,10 +6,16 @@ Names and meanings: coturn's turnserver.conf. An option that it does not know is
 from ipaddress import IPv4Network
 
 from samsesh import names
+from samsesh.access import LOCAL
 from samsesh.formats import to_turnserver_conf
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Turn, Unit
 from samsesh.networks import SPECIAL_V4
 
+CIPHERS = ":".join(  # of TLS 1.2: its own default has old ones, too; what is newer chooses by itself
+    f"ECDHE-{key}-{cipher}"
+    for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+    for key in ("ECDSA", "RSA")
+)
 BAD_WORDS = "Bad configuration format"
 # Nobody reaches what is not the public internet through us: a relay would be a door into the network behind it.
 DENIED_V6 = [
@@ -32,21 +38,24 @@ CLOSED_SINCE = (4, 18)  # so are those against DTLS and the command line
 
 
 def _turn(context: Context) -> Turn | None:
-    settings, media = context.settings, context.access.addresses
+    settings, access, place = context.settings, context.access, context.place
     if not settings.turn.enabled or "turnserver" not in context.facts.programs:
         return None
+    media = access.addresses
     loopback = all(address in LOOPBACK for address in media)
+    host = media[0] if access.mode == "local" else access.host("api")  # which its certificate names
+    if access.mode == "local" and loopback:
+        host = LOCAL
+    own = bool(settings.turn.certificate and settings.turn.certificate_key)
     return Turn(
-        host=names.in_url(settings.turn.host or ("localhost" if loopback else media[0])),
+        host=names.in_url(settings.turn.host or host),
         port=settings.ports.of("turn"),
-        tls_port=settings.ports.of("turns") if _tls(context) else None,
+        tls_port=settings.ports.of("turns") if own or access.certificates else None,
         secret=context.secrets.turn_shared_secret,
         relays_media=not loopback,  # LiveKit on loopback: relaying to it would open all of loopback
+        certificate=None if own or not access.certificates else place.data("coturn") / "turns.pem",
+        pidfile=place.data("coturn") / "turnserver.pid",
     )
-
-
-def _tls(context: Context) -> bool:
-    return bool(context.settings.turn.certificate and context.settings.turn.certificate_key)
 
 
 def offer(context: Context) -> Offer:
@@ -78,6 +87,8 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             probe=Probe("stun", Endpoint(_probed(listening), turn.port, protocol="udp"), seconds=30),
             files=(config,),
             folders=(place.data("coturn"),),
+            # Without a certificate it would start without TLS; and the agent has it read a new one.
+            needs=("agent",) if turn.tls_port and context.access.mode != "local" else (),
             env=context.facts.environments.get("turnserver", {}),
             binds=tuple(
                 (name, Endpoint(host, port, protocol=protocol))
@@ -86,6 +97,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 for protocol in ("udp", "tcp")
             ),
             spare=True,
+            image="coturn",
             stop_seconds=10,
             version=context.facts.versions.get("turnserver", ""),
             address=f"turn:{turn.host}:{turn.port}",
@@ -99,8 +111,9 @@ def _listening(context: Context) -> list[str]:
     media = context.access.addresses
     if all(address in LOOPBACK for address in media):
         return list(context.facts.loopback)  # `localhost` may be either
-    if not all(context.place.own(address) for address in media):
-        return ["0.0.0.0"]  # noqa: S104 - behind NAT: the address that people see is the router's
+    outer = tuple(address for address in media if not context.place.own(address))
+    if outer:  # behind NAT: the address that people see is the router's
+        return list(context.place.open_at(outer))
     return list(media)
 
 
@@ -113,6 +126,7 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
     place, settings = context.place, context.settings
     version = _version(context)
     low, high = settings.ports.relay()
+    listening = context.place.public(tuple(_listening(context)), turn.port)
     outer = [address for address in context.access.addresses if not place.own(address)]
     v4_only = version < CANONICAL_SINCE
     relays = (
@@ -120,7 +134,7 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
     )
     hardened = HARDENED_SINCE <= version < DEFAULTS_SINCE
     conf: dict[str, str | int | bool | list[str]] = {
-        "listening-ip": _listening(context),
+        "listening-ip": [endpoint.host for endpoint in listening],
         "listening-port": turn.port,
         "relay-ip": relays,
         "external-ip": [address for address in outer if ":" not in address],
@@ -147,7 +161,7 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
         "simple-log": True,
         "new-log-timestamp": True,
         "new-log-timestamp-format": "%Y-%m-%d %H:%M:%S",
-        "pidfile": str(place.data("coturn") / "turnserver.pid"),
+        "pidfile": str(turn.pidfile),
         "userdb": str(place.data("coturn") / "turndb"),
         "denied-peer-ip": [*map(_range, SPECIAL_V4), *DENIED_V6],
         "allowed-peer-ip": [address for address in relays if address not in LOOPBACK],
@@ -167,12 +181,13 @@ def _tls_conf(
 ) -> dict[str, str | int | bool | list[str]]:
     if turn.tls_port is None:
         return {"no-tls": True, "no-dtls": version < CLOSED_SINCE}
-    old = version < DEFAULTS_SINCE
+    old, own = version < DEFAULTS_SINCE, context.place.operator_file
     return {
         "tls-listening-port": turn.tls_port,
         "alt-tls-listening-port": turn.tls_port if version < HARDENED_SINCE else False,
-        "cert": str(context.place.operator_file(context.settings.turn.certificate)),
-        "pkey": str(context.place.operator_file(context.settings.turn.certificate_key)),
+        "cert": str(turn.certificate or own(context.settings.turn.certificate)),
+        "pkey": str(turn.certificate or own(context.settings.turn.certificate_key)),
+        "cipher-list": CIPHERS,
         "no-tlsv1": old,
         "no-tlsv1_1": old,
     }

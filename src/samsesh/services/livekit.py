@@ -63,6 +63,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             env={FOLDER: str(keys.path.parent)},
             binds=_binds(context),
             spare=True,
+            image="livekit",
             stop_seconds=3,  # on TERM it would wait until every call has ended; clients reconnect by themselves
             version=context.facts.versions.get("livekit-server", ""),
             address=context.access.url("livekit", "ws"),
@@ -119,8 +120,11 @@ def _turn_servers(turn: Turn, secret_file: str) -> list[dict[str, Any]]:
 
 def _binds(context: Context) -> tuple[tuple[str, Endpoint], ...]:
     ports = context.settings.ports
-    media = [address for address in context.access.addresses if context.place.own(address)] or ["0.0.0.0"]  # noqa: S104
+    place, inner = context.place, context.place.listen("livekit")
+    media = place.open_at(context.access.addresses)
     udp = [("livekit_udp", Endpoint(host, ports.of("livekit_udp"), protocol="udp")) for host in media]
     # LiveKit takes no address for its TCP port: it listens on all. Nobody gets past its ICE without a call's own secret.
+    if not place.own(inner.host):  # in a container, which is open where it is told to be
+        return (*(("livekit_tcp", Endpoint(host, ports.of("livekit_tcp"))) for host in media), *udp)
     tcp = ("livekit_tcp", Endpoint("0.0.0.0", ports.of("livekit_tcp")))  # noqa: S104
-    return (("livekit_inner", context.place.listen("livekit")), tcp, *udp)
+    return (("livekit_inner", inner), tcp, *udp)

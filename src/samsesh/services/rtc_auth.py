@@ -33,20 +33,28 @@ def offer(context: Context) -> Offer:
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     if not context.calls:
         return ()
-    place = context.place
+    assert offer.admin_api is not None  # synapse.py always offers one
+    place, inner = context.place, context.place.listen("rtc-auth")
     # Not the secrets folder's own files: a value from .env counts over them.
     pair = f"{context.secrets.livekit_key.reveal()}:{context.secrets.livekit_secret.reveal()}\n"
     keys = File(place.config("rtc-auth") / "keys", pair.encode(), secret=True)
+    authorities = _authorities(context)
     return (
         Unit(
             name="rtc-auth",
             title="call authorization",
             command=(place.program("python"), "-I", "-m", "samsesh", "rtc-auth"),
             probe=Probe("http", place.listen("rtc-auth"), "/healthz", seconds=60),
-            files=(keys,),
+            files=(keys, *([authorities] if authorities else [])),
             folders=(place.data("rtc-auth"),),
-            env=_environment(context, offer, str(keys.path)),
-            binds=(("rtc_auth_inner", place.listen("rtc-auth")),),
+            env={
+                **_environment(context, offer, str(keys.path)),
+                **_others(context),
+                **({"SAMSESH_RTC_CA": str(authorities.path)} if authorities else {}),
+            },
+            binds=(("rtc_auth_inner", inner),) if place.own(inner.host) else (),
+            sockets=(offer.admin_api.socket,) if offer.admin_api.socket else (),
+            outward=True,
             spare=True,
             stop_seconds=15,
             version=__version__,
@@ -71,6 +79,27 @@ def _environment(context: Context, offer: Offer, keys: str) -> dict[str, str]:
         "SAMSESH_RTC_UPDATE_OWN_METADATA": _word(settings.calls.update_own_metadata),
         "SAMSESH_RTC_ONLY_FULL_ACCESS_PUBLISH": _word(not settings.calls.guests_publish),
     }
+
+
+def _others(context: Context) -> dict[str, str]:
+    """Of which other servers people may come to calls, as the homeserver has it, and where these may be."""
+    settings, wanted = context.settings, context.settings.federation
+    allowed = wanted.allow if context.access.federates else []
+    found = {
+        "SAMSESH_RTC_DENY_HOMESERVERS": wanted.deny,
+        "SAMSESH_RTC_ALLOW_PRIVATE": wanted.networks,
+    }
+    if allowed is not None:
+        ours = [settings.server.name, *settings.calls.full_access]
+        found["SAMSESH_RTC_ALLOW_HOMESERVERS"] = list(dict.fromkeys([*ours, *allowed]))
+    return {name: ",".join(values) for name, values in found.items() if values}
+
+
+def _authorities(context: Context) -> File | None:
+    if not (context.access.federates and context.settings.federation.ca):
+        return None
+    own, _ = context.place.authorities(context.settings.federation.ca)
+    return File(context.place.config("rtc-auth") / "authorities.pem", own)
 
 
 def _word(value: Any) -> str:

@@ -1,10 +1,12 @@
-"""The pages at the web and admin ports until the web client and the admin panel are there; the sign-up page."""
+"""Our pages at the web port, beside Element Web or instead of it: how to connect, and sign-up. The admin port's page."""
 
 from pathlib import Path
 
 from samsesh import __version__, pages
 from samsesh.model import Context, File, Offer, Route, Unit
 from samsesh.pages import PageFacts
+
+BESIDE = ("/register", "/connect", "/assets/*")  # what stays ours where Element Web has the rest
 
 
 def offer(context: Context) -> Offer:
@@ -13,8 +15,16 @@ def offer(context: Context) -> Offer:
     url = context.access.url
     return Offer(
         routes=(
-            Route("web", root=web, rewrite={"/register": "/register.html"}, headers=pages.web_headers(facts)),
+            Route(
+                "web",
+                BESIDE if context.web_client else (),
+                root=web,
+                rewrite={"/register": "/register.html", "/connect": "/index.html"},
+                headers=pages.web_headers(facts),
+                order=10 if context.web_client else 50,
+            ),
             Route("admin", root=admin, headers=pages.admin_headers(facts)),
+            *(_trust(web, facts) if facts.own_ca else ()),
         ),
         files=(*_files(web, pages.render_web(facts)), *_files(admin, pages.render_admin(facts))),
         addresses={"web": url("web"), "admin": url("admin")},
@@ -23,6 +33,12 @@ def offer(context: Context) -> Offer:
 
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     return ()
+
+
+def _trust(web: Path, facts: PageFacts) -> tuple[Route, ...]:
+    """How to trust the gateway's own authority, whatever else is at the web port; it serves the root itself."""
+    page = {"/trust": "/trust.html"}
+    return (Route("web", ("/trust",), root=web, rewrite=page, headers=pages.web_headers(facts), order=8),)
 
 
 def _files(folder: Path, rendered: dict[str, bytes]) -> tuple[File, ...]:
@@ -34,7 +50,7 @@ def _facts(context: Context) -> PageFacts:
     logo, logo_type = context.logo
     return PageFacts(
         brand=settings.brand.name,
-        theme=settings.brand.theme,
+        theme=settings.brand.opening_theme,
         server_name=settings.server.name,
         homeserver_url=url("api"),
         web_url=url("web"),
@@ -45,8 +61,21 @@ def _facts(context: Context) -> PageFacts:
         logo_type=logo_type,
         password_min_length=settings.registration.password_min_length,
         local_only=settings.server.access == "local",
+        own_ca=context.access.certificates == "internal",
         version=__version__,
         command=context.facts.command,
-        call_url=url("call") if context.calls and context.place.bundle("element-call") else "",
+        call_url=url("call") if context.calls and context.has("element-call") else "",
         media_urls=tuple(map(url, ("rtc_auth", "livekit", "livekit_tcp"))) if context.calls else (),
+        accent=settings.brand.accent,
+        background=context.background,
+        one_theme=len(settings.brand.themes) == 1,
+        client=context.web_client is not None,
+        no_client=_no_client(context),
     )
+
+
+def _no_client(context: Context) -> str:
+    """Why Element Web is not here where it should be."""
+    if context.settings.web.client == "none" or context.web_client:
+        return ""
+    return context.off("web-client", "element-web").reason

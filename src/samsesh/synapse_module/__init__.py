@@ -4,5 +4,6 @@ In homeserver.yaml: `modules: [{module: samsesh.synapse_module.CallsModule, conf
 """
 
 from samsesh.synapse_module.calls import CallsModule
+from samsesh.synapse_module.federation import FederationModule
 
-__all__ = ["CallsModule"]
+__all__ = ["CallsModule", "FederationModule"]

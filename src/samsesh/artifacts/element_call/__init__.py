@@ -3,10 +3,9 @@
 import json
 import shutil
 import sys
-import tarfile
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import samsesh
 from samsesh.cache import (
@@ -18,12 +17,13 @@ from samsesh.cache import (
     first,
     keeping,
     record,
+    unpack,
     working,
 )
 from samsesh.download import download
 from samsesh.errors import SamseshError
 from samsesh.run import follow, run
-from samsesh.write import replacing, write_file
+from samsesh.write import write_file
 
 NAME = "element-call"
 PACKAGE = "@element-hq/element-call-embedded"
@@ -159,7 +159,7 @@ def _released(search: Search) -> Artifact:
     try:
         check_recorded(search.cache, file, sha256)
         with keeping(_folder(search)) as new:
-            _unpack(archive, new)
+            unpack(archive, new, LARGEST_BUNDLE)
             _check(new)
         record(search.cache, file, sha256)
     finally:
@@ -170,22 +170,3 @@ def _released(search: Search) -> Artifact:
 def _check(folder: Path) -> None:
     if not (folder / "index.html").is_file():
         raise SamseshError("what was got as Element Call holds no index.html")
-
-
-def _unpack(archive: Path, target: Path) -> None:
-    """The plain files below the one folder at the top of an archive; nothing may lead out of it."""
-    room = LARGEST_BUNDLE
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            for member in tar:
-                parts = PurePosixPath(member.name).parts[1:]
-                if member.isdir() or not parts or parts[-1].endswith(".map"):
-                    continue
-                content = tar.extractfile(member) if member.isreg() and not member.issparse() else None
-                room -= member.size
-                if content is None or ".." in parts or member.name.startswith("/") or room < 0:
-                    raise SamseshError(f"{archive.name} holds what no release held: {member.name}")
-                with replacing(target.joinpath(*parts), 0o644) as out:
-                    shutil.copyfileobj(content, out)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise SamseshError(f"{archive.name} cannot be unpacked: {error}") from None

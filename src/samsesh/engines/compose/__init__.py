@@ -1,1 +1,327 @@
-"""Docker Compose: the plan as containers."""
+"""The engine of containers: the plan's units as services of Docker Compose."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from samsesh import ports
+from samsesh.engine import Applied, Change, Entry, Say, Seen
+from samsesh.engines.compose import image, images, kept, render
+from samsesh.engines.compose.docker import QUICK_SINCE, Docker
+from samsesh.engines.compose.logs import UNITS, follow, read
+from samsesh.engines.compose.placement import data_of, service
+from samsesh.engines.compose.see import health_of, memory_of, seen
+from samsesh.errors import SamseshError
+from samsesh.facts import Facts
+from samsesh.formats import to_yaml
+from samsesh.home import Home
+from samsesh.model import File, Plan, Unit
+from samsesh.run import last_lines
+from samsesh.secrets import Secrets
+from samsesh.settings import Settings
+from samsesh.write import make_dir, write_file
+
+BUILD_SECONDS, PULL_SECONDS, START_SECONDS = 1800.0, 1800.0, 600.0
+POLL_SECONDS = 0.3
+SERVICE = "com.docker.compose.service"
+
+
+class ComposeEngine:
+    """Makes reality match a plan by containers. Without settings and secrets it can only look, and stop."""
+
+    name = "compose"
+
+    def __init__(
+        self, home: Home, facts: Facts, settings: Settings | None = None, secrets: Secrets | None = None
+    ) -> None:
+        self.home, self.facts = home, facts
+        self._settings, self._secrets = settings, secrets
+        self.docker = Docker(f"samsesh-{home.id}", home.path)
+
+    # --- what is to be
+
+    @property
+    def settings(self) -> Settings:
+        assert self._settings is not None  # whoever has a plan has them
+        return self._settings
+
+    def project(self) -> render.Project:
+        user = (0, 0) if self.docker.rootless else (self.facts.uid, os.getegid())
+        return render.Project(
+            name=self.docker.project,
+            folder=self.home.path,
+            run=self.home.runtime_dir(),
+            user=user,
+            memory=self.facts.memory,
+            quick=self.docker.version >= QUICK_SINCE,
+        )
+
+    def _files(self, plan: Plan) -> list[File]:
+        project = self.project()
+        assert self._secrets is not None  # whoever has a plan has them
+        rendered = render.files(project, plan, self.home, self.settings, self._secrets)
+        data = render.compose(project, plan, self.home, self.settings)
+        return [*rendered, File(self.home.path / "compose.yaml", to_yaml(data))]
+
+    def changes(self, plan: Plan) -> list[Change]:
+        wanted = render.compose(self.project(), plan, self.home, self.settings)["services"]
+        there = self._containers()
+        found = []
+        for unit in plan.units:
+            name = service(unit.name)
+            container = there.pop(name, None)
+            label = wanted[name]["labels"][render.FINGERPRINT]
+            if container is None or container["State"]["Status"] in ("created", "exited", "dead"):
+                found.append(Change(unit.name, "start", "it is not running"))
+            elif container["Config"]["Labels"].get(render.FINGERPRINT) != label:
+                found.append(Change(unit.name, "restart", "its settings or its image changed"))
+            else:
+                found.append(Change(unit.name, "keep"))
+        return found + [
+            Change(name, "stop", "it is no longer wanted") for name in there if name != render.PREPARE
+        ]
+
+    def changed_files(self, plan: Plan) -> list[Path]:
+        return [file.path for file in self._files(plan) if not _there(file.path, file.content)]
+
+    # --- making it so
+
+    def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> Applied:
+        """Write, build and pull what is missing, start what changed, and wait until all of it is healthy."""
+        if foreground:
+            raise SamseshError(
+                "Docker runs the containers by itself: there is nothing to stay for", "leave out --foreground"
+            )
+        self.docker.check()
+        changes = self.changes(plan)
+        starting = {change.unit for change in changes if change.action == "start"}
+        units = [unit for unit in plan.units if unit.name in starting]
+        failed = ports.check(units, replace(self.facts, lowest_port=1))
+        self._write(plan)
+        self._get_images(plan, say)
+        if doing := [change for change in changes if change.action != "keep"]:
+            say(", ".join(f"{change.action} {change.unit}" for change in doing))
+        self._start(plan, [unit for unit in plan.units if unit.name not in failed], say)
+        found = self._wait_ready(plan, say, failed)
+        return Applied(tuple(found.values()))
+
+    def _write(self, plan: Plan) -> None:
+        self.home.make_runtime_dir()
+        project = self.project()
+        for unit in plan.units:
+            for socket in unit.sockets:
+                make_dir(project.on_host(socket.parent))
+        for file in self._files(plan):
+            write_file(file.path, file.content, file.mode)
+        if not self.settings.images.samsesh:
+            image.write_context(self.home.path / render.IMAGE)
+
+    def _get_images(self, plan: Plan, say: Say) -> None:
+        """Ours is built, the others are pulled, one after the other: what is there stays where the next one fails."""
+        wanted = dict.fromkeys(["samsesh", *(unit.image for unit in plan.units)])
+        for name in wanted:
+            reference = images.reference(name, self.settings.images)
+            if self.docker.has_image(reference):
+                continue
+            if name == "samsesh" and not self.settings.images.samsesh:
+                say("building our image")
+                build = self.docker.compose("build", render.PREPARE)
+                self.docker.follow(*build, what="building our image", timeout=BUILD_SECONDS)
+                continue
+            if self.settings.artifacts.offline:
+                raise SamseshError(
+                    f"the image {reference} is not there, and nothing is to be fetched (artifacts.offline)",
+                    f"bring it: docker save on another machine, docker load here; or name yours: images.{name}",
+                )
+            self._pull(reference, say)
+
+    def _pull(self, reference: str, say: Say) -> None:
+        say(f"pulling {reference}")
+        try:
+            self.docker.follow("pull", reference, what=f"pulling {reference}", timeout=PULL_SECONDS)
+        except SamseshError as error:
+            raise SamseshError(
+                f"the image {reference} could not be pulled",
+                "what was pulled is kept: run the command again; a mirror: samsesh config set images.registry HOST",
+                detail=error.detail or error.message,
+            ) from None
+
+    def _start(self, plan: Plan, units: list[Unit], say: Say) -> None:
+        """`docker compose up`, which waits for health in the order of starts, and says of what."""
+        waiting = ", ".join(unit.title for unit in units)
+        say(f"waiting for {waiting}")
+        command = self.docker.compose(
+            "up", "--detach", "--remove-orphans", "--quiet-pull", *(service(unit.name) for unit in units)
+        )
+        try:
+            self.docker.follow(*command, what="starting the containers", timeout=START_SECONDS)
+        except SamseshError as error:
+            self._raise_for(plan, error)
+
+    def _raise_for(self, plan: Plan, error: SamseshError) -> None:
+        """Compose says that something failed: which, why, and its last words."""
+        there = self._containers()
+        prepare = there.get(render.PREPARE)
+        if prepare and prepare["State"]["Status"] == "exited" and prepare["State"]["ExitCode"]:
+            told = [entry.line for entry in read(self.docker, render.PREPARE, 5, None)]
+            raise SamseshError(
+                told[-1] if told else "the volumes could not be prepared",
+                "see: docker volume ls; docker compose logs volumes",
+            )
+        for unit in plan.units:
+            container = there.get(service(unit.name))
+            if container and not unit.spare and seen(container).state in ("failing", "stopped"):
+                raise self._failed(unit, container)
+        raise SamseshError(
+            "the containers could not be started", "see: samsesh logs", detail=error.detail or error.message
+        )
+
+    def _failed(self, unit: Unit, container: dict[str, Any] | None) -> SamseshError:
+        reason = health_of(container) if container else "there is no container of it"
+        log = "\n".join(entry.line for entry in self.log(unit.name, 12, None)) if container else ""
+        return SamseshError(
+            f"the {unit.title} is not ready: {reason}",
+            f"the last lines of its log are below; all: samsesh logs {unit.name}",
+            detail=last_lines(log),
+        )
+
+    def _wait_ready(self, plan: Plan, say: Say, failed: dict[str, SamseshError]) -> dict[str, SamseshError]:
+        """Until every container is healthy; what can be spared and is not is given, for the others it raises."""
+        found = dict(failed)
+        waiting = [unit for unit in plan.units if unit.name not in found]
+        began = time.monotonic()
+        while waiting:
+            there = self._containers()
+            for unit in list(waiting):
+                container = there.get(service(unit.name))
+                state = seen(container).state if container else "stopped"
+                late = time.monotonic() - began > unit.probe.seconds + 30
+                if state == "running":
+                    waiting.remove(unit)
+                elif state in ("failing", "stopped") or late:
+                    error = self._failed(unit, container)
+                    if not unit.spare:
+                        raise error
+                    found[unit.name] = error
+                    waiting.remove(unit)
+            if waiting:
+                time.sleep(POLL_SECONDS)
+        return found
+
+    def stop(self, say: Say) -> None:
+        """Containers and networks go, volumes stay."""
+        if self._containers():
+            say("stopping all containers")
+        self._down()
+
+    def _down(self, *more: str) -> None:
+        command = self.docker.compose("down", "--remove-orphans", *more)
+        self.docker.follow(*command, what="stopping the containers", timeout=START_SECONDS)
+
+    def erase(self, say: Say) -> None:
+        say("deleting containers and volumes")
+        self._down("--volumes")
+
+    def restart(self, plan: Plan, names: list[str], say: Say) -> None:
+        say("restarting " + ", ".join(names))
+        command = self.docker.compose("restart", *map(service, names))
+        self.docker.follow(*command, what="restarting the containers", timeout=START_SECONDS)
+        for error in self._wait_ready(plan, say, {}).values():
+            raise error
+
+    # --- what is
+
+    def _containers(self) -> dict[str, dict[str, Any]]:
+        """Containers of this home by service."""
+        _ = self.docker.version
+        return {one["Config"]["Labels"][SERVICE]: one for one in self.docker.containers()}
+
+    def running(self) -> bool:
+        return any(one["State"]["Running"] for one in self._containers().values())
+
+    def leftovers(self) -> list[int]:
+        return [one["State"]["Pid"] for one in self._containers().values() if one["State"]["Pid"]]
+
+    def look(self, plan: Plan) -> dict[str, Seen]:
+        there = self._containers()
+        memory = memory_of(self.docker, there)
+        gone = Seen("stopped", "there is no container of it; start it: samsesh up")
+        return {
+            unit.name: replace(seen(there[name]), memory=memory.get(name))
+            if (name := service(unit.name)) in there
+            else gone
+            for unit in plan.units
+        }
+
+    def on_host(self, path: Path) -> Path:
+        user = (self.facts.uid, 0)
+        there = render.Project(self.docker.project, self.home.path, self.home.runtime_dir(), user, 0)
+        return there.on_host(path)
+
+    def reach(self, plan: Plan, unit: str) -> str:
+        container = self._containers().get(service(unit), {})
+        networks = container.get("NetworkSettings", {}).get("Networks", {})
+        address = next((one["IPAddress"] for one in networks.values() if one["IPAddress"]), "")
+        return f"{address or 'localhost'}:{plan.unit(unit).probe.endpoint.port}"
+
+    def logged(self) -> list[str]:
+        return sorted(UNITS.get(name, name) for name in self._containers())
+
+    def log(self, service_: str, count: int, since: datetime | None) -> list[Entry]:
+        return [replace(one, service=service_) for one in read(self.docker, service(service_), count, since)]
+
+    def follow(self, services: list[str]) -> Iterator[Entry]:
+        return follow(self.docker, [service(name) for name in services])
+
+    # --- what is kept
+
+    def postgres_tool(self, plan: Plan, tool: str) -> tuple[list[str], dict[str, str]]:
+        assert self._secrets is not None  # whoever has a plan has them
+        running = self._containers().get("postgres")
+        return kept.postgres_tool(self.docker, self.settings, self._secrets, plan, tool, running)
+
+    def read_kept(self, unit: str, path: Path) -> bytes | None:
+        container = self._containers().get(service(unit))
+        if not container or not container["State"]["Running"]:
+            return None
+        file = str(data_of(unit) / path)
+        done = self.docker.run("exec", container["Id"], "cat", file, what="reading a file", ok=(0, 1))
+        return done.out if done.code == 0 else None
+
+    def databases(self) -> dict[str, str] | None:
+        """Whether there is one: PostgreSQL itself refuses another's folder."""
+        return None if self.docker.has_volume("postgres") else {}
+
+    @contextmanager
+    def media(self, plan: Plan) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
+        with kept.media(self.docker, self._synapse(plan)) as found:
+            yield found
+
+    def put_media(self, plan: Plan, folder: Path, say: Say) -> None:
+        kept.put_media(self.docker, self._synapse(plan), folder)
+
+    def sizes(self) -> tuple[int, int]:
+        return kept.sizes(self.docker, images.reference("samsesh", self.settings.images))
+
+    def _synapse(self, plan: Plan) -> str:
+        """Id of Synapse's container; made, and not started, where there is none."""
+        if "synapse" not in self._containers():
+            self._write(plan)
+            self._get_images(plan, lambda text: None)
+            first = self.docker.compose("up", "--no-deps", render.PREPARE)
+            self.docker.follow(*first, what="preparing the volumes", timeout=START_SECONDS)
+            make = self.docker.compose("up", "--no-start", "--no-deps", "synapse")
+            self.docker.follow(*make, what="making the container of Synapse", timeout=START_SECONDS)
+        return str(self._containers()["synapse"]["Id"])
+
+
+def _there(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False

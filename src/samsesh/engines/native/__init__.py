@@ -3,12 +3,15 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
+from typing import IO
 
-from samsesh.engines.native import files, ports
+from samsesh import ports
+from samsesh.engine import Applied, Change, Entry, Say, Seen
+from samsesh.engines.native import files, kept, logs, status
 from samsesh.engines.native.start import answers
 from samsesh.engines.native.supervisor import Supervisor, end_left_over, left_over
 from samsesh.errors import SamseshError
@@ -19,28 +22,12 @@ from samsesh.run import Process, last_lines, run, spawn
 from samsesh.write import make_dir, write_file
 
 SPACE = 512 * 1024 * 1024  # bytes that a start needs to be worth trying
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Applied:
-    """What came of applying a plan: what could be spared and failed, and the process manager if in the foreground."""
-
-    failed: tuple[SamseshError, ...] = ()
-    manager: Process | None = None
-
-
-@dataclass(frozen=True)
-class Change:
-    """What applying a plan will do to one unit: "start", "restart", "stop" or "keep", and why."""
-
-    unit: str
-    action: str
-    why: str = ""
 
 
 class NativeEngine:
     """Makes reality match a plan on this machine. Applying twice changes nothing."""
+
+    name = "native"
 
     def __init__(self, home: Home, facts: Facts) -> None:
         self.home = home
@@ -105,6 +92,9 @@ class NativeEngine:
         end_left_over(self.home, say)
         self._applied_file.unlink(missing_ok=True)
 
+    def erase(self, say: Say) -> None:
+        self.stop(say)  # all that it keeps is in the home
+
     def running(self) -> bool:
         return self.supervisor.running()
 
@@ -117,6 +107,45 @@ class NativeEngine:
         self.supervisor.update(set(names), [unit.name for unit in plan.units])
         for error in self._wait_ready(plan, say, {}, {}).values():
             raise error
+
+    def look(self, plan: Plan) -> dict[str, Seen]:
+        return status.look(plan, self.supervisor.programs())
+
+    def on_host(self, path: Path) -> Path:
+        return path
+
+    def reach(self, plan: Plan, unit: str) -> str:
+        return str(plan.unit(unit).probe.endpoint)
+
+    def logged(self) -> list[str]:
+        return logs.logged(self.home)
+
+    def log(self, service: str, count: int, since: datetime | None) -> list[Entry]:
+        return logs.read(self.home, service, count, since)
+
+    def follow(self, services: list[str]) -> Iterator[Entry]:
+        return logs.follow(self.home, services)
+
+    def postgres_tool(self, plan: Plan, tool: str) -> tuple[list[str], dict[str, str]]:
+        return kept.postgres_tool(self.facts, plan, tool)
+
+    def read_kept(self, unit: str, path: Path) -> bytes | None:
+        with suppress(OSError):
+            return (self.home.data_dir / unit / path).read_bytes()
+        return None
+
+    def databases(self) -> dict[str, str] | None:
+        return kept.databases(self.home)
+
+    @contextmanager
+    def media(self, plan: Plan) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
+        yield kept.media(self.home)
+
+    def put_media(self, plan: Plan, folder: Path, say: Say) -> None:
+        kept.put_media(self.home, folder)
+
+    def sizes(self) -> tuple[int, int]:
+        return kept.sizes(self.home)
 
     def log_file(self, unit: str) -> Path:
         return files.log_path(self.home, unit)
@@ -142,7 +171,7 @@ class NativeEngine:
     def _check(self, plan: Plan, changes: list[Change]) -> None:
         if obstacle := self.facts.native_obstacle():
             raise SamseshError(
-                obstacle, "run Samsesh on such a machine; Docker Compose support is in the making"
+                obstacle, "where there is Docker, run it in containers: samsesh up --engine compose"
             )
         if (
             any(change.action == "start" for change in changes)

@@ -3,20 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from samsesh.errors import SamseshError, SettingsError
+from samsesh.errors import SamseshError
 from samsesh.facts import Facts, own_address
-from samsesh.home import Home
 from samsesh.model import Endpoint
+from samsesh.operator_files import OperatorFiles
 from samsesh.settings import Settings
 
 PORTS = {"livekit": "livekit_inner", "rtc-auth": "rtc_auth_inner"}  # what cannot listen on a socket
-SOCKETS = {"postgres": ".s.PGSQL.5432"}  # PostgreSQL names its own
-LOGO_BYTES = 1024 * 1024
+SOCKETS = dict.fromkeys(("postgres", "postgres-admin"), ".s.PGSQL.5432")  # PostgreSQL names its own
 
 
 @dataclass(frozen=True)
-class NativePlacement:
-    home: Home
+class NativePlacement(OperatorFiles):
     settings: Settings
     facts: Facts
 
@@ -33,25 +31,7 @@ class NativePlacement:
         return self.home.logs_dir / unit
 
     def operator_file(self, path: str) -> Path:
-        found = self.home.path / Path(path).expanduser()
-        if not found.is_file():
-            raise SettingsError(
-                f"the settings name the file {found}, which is not there", "correct the path, or remove it"
-            )
-        return found
-
-    def logo(self, path: str) -> tuple[bytes, str]:
-        """Content and media type of the operator's logo."""
-        content = self.operator_file(path).read_bytes()
-        if len(content) > LOGO_BYTES:
-            raise SettingsError(
-                f"brand.logo is {len(content)} bytes; it may have {LOGO_BYTES}", "make it smaller"
-            )
-        if content.startswith(b"\x89PNG\r\n\x1a\n"):
-            return content, "image/png"
-        if b"<svg" in content[:2000]:
-            return content, "image/svg+xml"
-        raise SettingsError(f"brand.logo ({path}) is neither png nor svg", "convert it to one of these")
+        return self.home.operator_file(path)
 
     def listen(self, name: str) -> Endpoint:
         if name in PORTS:
@@ -63,8 +43,14 @@ class NativePlacement:
     def own(self, address: str) -> bool:
         return own_address(address)
 
+    def open_at(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(filter(own_address, addresses)) or ("0.0.0.0",)  # noqa: S104 - behind NAT
+
     def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]:
         return tuple(Endpoint(address, port) for address in addresses)
+
+    def trusted(self, networks: list[str]) -> list[str]:
+        return networks
 
     def program(self, name: str) -> str:
         found = self.facts.programs.get(name)
@@ -74,9 +60,13 @@ class NativePlacement:
             )
         return found
 
+    def web(self, name: str) -> Endpoint | None:
+        return None
+
     def bundle(self, name: str) -> Path | None:
         found = self.facts.bundles.get(name)
         return Path(found) if found else None
 
-    def bundle_page(self, name: str) -> str:
-        return (Path(self.facts.bundles[name]) / "index.html").read_text()
+    def bundle_page(self, name: str, page: str = "index.html") -> str:
+        path = Path(self.facts.bundles[name]) / page
+        return path.read_text(errors="replace") if path.is_file() else ""

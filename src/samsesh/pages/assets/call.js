@@ -1,6 +1,7 @@
 // In the head of Element Call's page and before its own script: our name and logo, and nobody is led to what this
 // server refuses. Of upstream's page it uses addresses, keys of its texts and what screen readers hear, no more.
 "use strict";
+window.global ??= window; // as upstream's inline script does, which a page out of a container goes without
 {
   const ours = document.currentScript.dataset;
   const UPSTREAM = "Element Call";

@@ -50,5 +50,5 @@ function copyButton(button) {
   });
 }
 
-themeSwitch(document.getElementById("theme"));
+if (!document.querySelector("script[data-only]")) themeSwitch(document.getElementById("theme"));
 for (const button of document.querySelectorAll("[data-copy]")) copyButton(button);

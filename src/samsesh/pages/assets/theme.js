@@ -2,7 +2,7 @@
 "use strict";
 document.documentElement.classList.add("scripts");
 try {
-  const chosen = localStorage.getItem("theme");
+  const chosen = document.currentScript.dataset.only ? "" : localStorage.getItem("theme");
   if (chosen === "dark" || chosen === "light") document.documentElement.dataset.theme = chosen;
 } catch {
   // no storage in this browser: the server's theme stays

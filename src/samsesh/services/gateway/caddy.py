@@ -6,12 +6,14 @@ from samsesh import names
 from samsesh.access import LOCAL
 from samsesh.model import Context, Endpoint, Offer, Route
 from samsesh.services.gateway import tls
-from samsesh.services.gateway.handlers import error_answer, redirect, route_json
+from samsesh.services.gateway.handlers import closing, error_routes, redirect, route_json
 from samsesh.services.gateway.well_known import well_known
+from samsesh.settings import Settings
 
 SMALLEST_LIMIT = 200 * 65_536  # Synapse takes as much for a transaction of federation
 READY = "/_samsesh/ready"
 YEAR = 31_536_000
+BEHIND = {"domain": 1, "web": 2}  # listeners that answer what others of the same host left
 
 
 def caddy_json(context: Context, offer: Offer) -> dict[str, Any]:
@@ -33,6 +35,8 @@ def caddy_json(context: Context, offer: Offer) -> dict[str, Any]:
 def listeners(context: Context, offer: Offer) -> list[str]:
     """Those that are there in this mode and have a route."""
     used = {route.listener for route in (*offer.routes, *well_known(context, offer))}
+    if context.access.proxied:
+        used -= {"domain"}  # a proxy asks the API's listener, which has the same documents
     return [name for name in context.access.sites() if name in used]
 
 
@@ -58,8 +62,13 @@ def _servers(context: Context, offer: Offer) -> dict[str, Any]:
 def port(context: Context, listener: str) -> int:
     """The port at which the gateway is open for a listener; behind a proxy it is another than people's."""
     if context.access.proxied:
-        return context.settings.ports.of(listener)
+        return context.settings.ports.of(context.access.inner(listener))
     return context.access.site(listener).port
+
+
+def largest_body(settings: Settings) -> int:
+    """Bytes of the largest request that is taken; Synapse hangs up above."""
+    return max(names.size(settings.media.upload_size), SMALLEST_LIMIT)
 
 
 def log_encoder() -> dict[str, Any]:
@@ -72,20 +81,20 @@ def log_encoder() -> dict[str, Any]:
 def _server(context: Context, listeners_: list[str], routes: tuple[Route, ...]) -> dict[str, Any]:
     """The server of one port, with the routes of all its listeners."""
     first, number = listeners_[0], port(context, listeners_[0])
-    size = max(names.size(context.settings.media.upload_size), SMALLEST_LIMIT)  # Synapse hangs up above
     ready = Route(first, (READY,), answer=(200, "ready"))
     return {
         **_open(context, first, number),
         "read_header_timeout": "20s",
         "idle_timeout": "5m",
         "routes": [
+            closing(always=context.access.proxied),
             *_strict_transport(context, number),
-            {"handle": [{"handler": "request_body", "max_size": size}]},
+            {"handle": [{"handler": "request_body", "max_size": largest_body(context.settings)}]},
             route_json(ready),
             *_routes(context, listeners_, routes),
             {"handle": [{"handler": "error", "status_code": 404}]},  # a host that is none of ours
         ],
-        "errors": {"routes": [{"handle": [error_answer()]}]},
+        "errors": {"routes": error_routes()},
     }
 
 
@@ -94,11 +103,11 @@ def _routes(context: Context, listeners_: list[str], routes: tuple[Route, ...]) 
     sites = {name: context.access.site(name) for name in listeners_}
     alone = len(listeners_) == 1
     found = []
-    for name in sorted(listeners_, key=lambda name: (not sites[name].path, name == "web")):
-        below = any(other == "web" and sites[other].host == sites[name].host for other in listeners_)
+    for name in sorted(listeners_, key=lambda name: (not sites[name].path, BEHIND.get(name, 0))):
+        below = any(other in BEHIND and sites[other].host == sites[name].host for other in listeners_)
         for route in sorted((one for one in routes if one.listener == name), key=lambda one: one.order):
-            if below and name == "api" and route.paths in ((), ("/",)):
-                continue  # at its own host the API answers everything; here the web client is behind it
+            if below and name in ("api", "federation") and route.paths in ((), ("/",)):
+                continue  # at its own host the API answers everything; here there are pages behind it
             found.append(route_json(route, None if alone else sites[name]))
     return found
 
@@ -116,12 +125,12 @@ def _open(context: Context, listener: str, number: int) -> dict[str, Any]:
         return {
             **listening,
             "protocols": ["h1", "h2", *(["h3"] if https else [])],
-            "tls_connection_policies": tls.policies(access),
+            "tls_connection_policies": tls.policies(access, listener),
             # Who comes to it with plain http is led to https.
             "listener_wrappers": [{"wrapper": "http_redirect"}, {"wrapper": "tls"}],
         }
     if access.proxied:
-        trusted = {"source": "static", "ranges": context.settings.proxy.trusted}
+        trusted = {"source": "static", "ranges": context.place.trusted(context.settings.proxy.trusted)}
         listening |= {"trusted_proxies": trusted, "trusted_proxies_strict": 1}
     return {**listening, "protocols": ["h1", "h2c"]}
 

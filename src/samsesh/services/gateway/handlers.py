@@ -6,6 +6,13 @@ from typing import Any
 from samsesh.access import Site
 from samsesh.model import Endpoint, Route
 
+CLIENT, ADDRESS = "X-Forwarded-For", "{http.vars.client_ip}"
+HTTP1 = {"protocol": "http/1.1"}
+OTHERS = ("Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP")  # by which others tell an address
+
+# Web clients are megabytes of text. Only for files: what people say never shares an answer with what others chose.
+COMPRESSED = {"handler": "encode", "encodings": {"zstd": {}, "gzip": {}}, "prefer": ["zstd", "gzip"]}
+
 
 def route_json(route: Route, site: Site | None = None) -> dict[str, Any]:
     """A route as Caddy takes it; with `site`, for requests to that host and below that path only."""
@@ -18,6 +25,8 @@ def route_json(route: Route, site: Site | None = None) -> dict[str, Any]:
     if route.before is not None:
         handlers.append(_ask(*route.before))
     if route.upstream is not None:
+        if route.strip:
+            handlers.append({"handler": "rewrite", "strip_path_prefix": route.strip})
         handlers.append(_proxy(route.upstream))
     elif route.root is not None:
         handlers.extend(_files(route))
@@ -44,12 +53,14 @@ def _headers(headers: Mapping[str, str]) -> dict[str, Any]:
 def _proxy(upstream: Endpoint) -> dict[str, Any]:
     """Answers are passed on as they come (long polls, streams); no limit on how long one may take.
 
-    Caddy sets X-Forwarded-For to the client's address itself and believes no client's own header.
+    What stands behind believes the first X-Forwarded-For (Synapse, our services) or other headers (LiveKit), so it is
+    told one address: the client's as Caddy found it, by its connection or by what a trusted proxy says.
     """
     dial = f"unix/{upstream.socket}" if upstream.socket else f"{upstream.host}:{upstream.port}"
     return {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": dial}],
+        "headers": {"request": {"set": {CLIENT: [ADDRESS]}, "delete": list(OTHERS)}},
         "flush_interval": -1,
         "load_balancing": {"try_duration": "5s", "try_interval": "200ms"},  # a restart behind us is no error
         "transport": {
@@ -64,7 +75,7 @@ def _ask(upstream: Endpoint, path: str) -> dict[str, Any]:
     return {
         **_proxy(upstream),
         "rewrite": {"method": "GET", "uri": f"{path}?{{http.request.uri.query}}"},
-        "headers": {"request": {"delete": ["Connection", "Upgrade"]}},
+        "headers": {"request": {"set": {CLIENT: [ADDRESS]}, "delete": [*OTHERS, "Connection", "Upgrade"]}},
         "handle_response": [{"match": {"status_code": [2]}, "routes": [{"handle": [{"handler": "vars"}]}]}],
     }
 
@@ -74,15 +85,38 @@ def _files(route: Route) -> list[dict[str, Any]]:
         {"match": [{"path": [path]}], "handle": [{"handler": "rewrite", "uri": target}]}
         for path, target in route.rewrite.items()
     ]
-    files = {"handler": "file_server", "root": str(route.root), "index_names": ["index.html"]}
+    files: dict[str, Any] = {"handler": "file_server", "root": str(route.root), "index_names": ["index.html"]}
+    if route.template:
+        templates = {"handler": "templates", "file_root": str(route.root)}
+        rewrites.append({"handle": [templates]})
     if route.strip:
-        return [{"handler": "rewrite", "strip_path_prefix": route.strip}, files]
-    return [{"handler": "subroute", "routes": [*rewrites, {"handle": [files]}]}] if rewrites else [files]
+        return [COMPRESSED, {"handler": "rewrite", "strip_path_prefix": route.strip}, files]
+    if not rewrites:
+        return [COMPRESSED, files]
+    return [COMPRESSED, {"handler": "subroute", "routes": [*rewrites, {"handle": [files]}]}]
 
 
 def redirect(target: str) -> dict[str, Any]:
     """To the same place over https; a temporary one, since a browser would keep another for ever."""
     return {"handler": "static_response", "status_code": 302, "headers": {"Location": [target]}}
+
+
+def closing(*, always: bool) -> dict[str, Any]:
+    """Connections of HTTP/1.1 end with what is answered: errors, or everything but web sockets.
+
+    What stands behind may answer before it has read a request's body; Caddy 2.11 then takes the rest of that body for
+    the next request. On a connection that a proxy shares among its clients, one could so speak for another.
+    """
+    statuses = [2, 3, 4, 5] if always else [4, 5]
+    response = {"set": {"Connection": ["close"]}, "deferred": True, "require": {"status_code": statuses}}
+    return {"match": [HTTP1], "handle": [{"handler": "headers", "response": response}]}
+
+
+def error_routes() -> list[dict[str, Any]]:
+    """Errors of the gateway's own; see `closing`."""
+    answer = error_answer()
+    last = {**answer, "headers": {**answer["headers"], "Connection": ["close"]}}
+    return [{"match": [HTTP1], "handle": [last]}, {"handle": [answer]}]
 
 
 def error_answer() -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from samsesh import __version__
 from samsesh.formats import to_yaml
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Unit
-from samsesh.services.synapse.config import homeserver_yaml, log_config, turn_secret
+from samsesh.services.synapse.config import authorities, homeserver_yaml, log_config, turn_secret
 
 CORS = {"Access-Control-Allow-Origin": "*"}
+SECRETS = ("signing_key", "macaroon_key", "form_key", "registration_shared_secret")
 UNRECOGNIZED = '{"errcode":"M_UNRECOGNIZED","error":"Unrecognized request"}'
 
 
@@ -46,11 +47,14 @@ def _federation(synapse: Endpoint, headers: dict[str, str]) -> tuple[Route, ...]
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     assert offer.database is not None  # postgres.py always offers one
     place = context.place
+    socket = place.listen("synapse-admin").socket
     config = File(
         place.config("synapse") / "homeserver.yaml",
         to_yaml(homeserver_yaml(context, offer)),
     )
     log = File(place.config("synapse") / "log.yaml", to_yaml(log_config(context)))
+    trusted = authorities(context)
+    openssl = {"SSL_CERT_FILE": str(trusted.path)} if trusted else {}
     jemalloc = {"LD_PRELOAD": context.facts.jemalloc} if context.facts.jemalloc else {}
     return (
         Unit(
@@ -69,11 +73,16 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 log,
                 offer.database.passfile,
                 *([turn_secret(context, offer.turn)] if offer.turn else []),
+                *([trusted] if trusted else []),
             ),
             folders=(place.data("synapse") / "media", place.logs("synapse")),
             needs=(offer.database.unit,) if offer.database.unit else (),
             # Our module in it is of that version: a new one restarts it.
-            env={**jemalloc, "SAMSESH_VERSION": __version__},
+            env={**jemalloc, **openssl, "SAMSESH_VERSION": __version__},
+            sockets=(socket,) if socket else (),
+            secrets=SECRETS,
+            outward=True,
+            image="synapse",
             stop_seconds=60,
             version=context.facts.versions.get("matrix-synapse", ""),
             address=context.access.url("api"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from samsesh import names
 from samsesh.model import Context, Endpoint, File, Offer, Turn
-from samsesh.networks import SPECIAL_V4
+from samsesh.networks import SPECIAL_NAT64, SPECIAL_V4, without
 from samsesh.settings import Settings
 
 MB = 1024 * 1024
@@ -16,10 +16,10 @@ LOG_FILES = 5
 # Everything that is not the public internet: never fetched for previews, pushes or federation.
 PRIVATE_RANGES = [
     *SPECIAL_V4,
+    *SPECIAL_NAT64,
     *(
         "::/128",
         "::1/128",
-        "64:ff9b::/96",
         "2001:db8::/32",
         "2002::/16",
         "fc00::/7",
@@ -28,6 +28,10 @@ PRIVATE_RANGES = [
         "ff00::/8",
     ),
 ]
+
+
+# Who was away is asked again after a minute, then ever more seldom: small servers are restarted, and come back.
+PATIENCE = {"destination_min_retry_interval": "1m", "destination_max_retry_interval": "1d"}
 
 
 def homeserver_yaml(context: Context, offer: Offer) -> dict[str, Any]:
@@ -44,27 +48,14 @@ def homeserver_yaml(context: Context, offer: Offer) -> dict[str, Any]:
         **_rates(settings),
         **_calls(context, offer),
         **_turn(context, offer),
-        "modules": _modules(settings),
+        "modules": _modules(context),
         **_memory(context),
         "app_service_config_files": [
             str(context.place.operator_file(path)) for path in settings.synapse.appservices
         ],
         "push": {"include_content": False},
     }
-    return merge_deeply(ours, settings.extra.synapse)
-
-
-def merge_deeply(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
-    """`theirs` over `ours`, table by table; the list of modules is appended to, other lists are replaced."""
-    merged = dict(ours)
-    for key, value in theirs.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = merge_deeply(merged[key], value)
-        elif key == "modules" and isinstance(value, list):
-            merged[key] = [*merged.get(key, []), *value]
-        else:
-            merged[key] = value
-    return merged
+    return names.merge_deeply(ours, settings.extra.synapse)
 
 
 def _identity(context: Context) -> dict[str, Any]:
@@ -126,6 +117,8 @@ def _accounts(settings: Settings) -> dict[str, Any]:
             "prefer_local_users": True,
             "exclude_remote_users": not opened,
         },
+        # Synapse's own answer is nobody, and a room that was to be public is made without being shown.
+        "room_list_publication_rules": [] if opened else [{"action": "allow"}],
         "require_auth_for_profile_requests": True,
         "allow_public_rooms_without_auth": False,
         "encryption_enabled_by_default_for_room_type": "invite",
@@ -134,23 +127,47 @@ def _accounts(settings: Settings) -> dict[str, Any]:
 
 
 def _federation(context: Context) -> dict[str, Any]:
-    """A local server is an island; nobody else's key server is asked in any mode."""
-    wanted = context.settings.federation
-    allowed = wanted.allow if context.access.federates else []
+    """A local server is an island; nobody else's key server is asked in any mode.
+
+    Where other servers are in private networks, only federation goes there: no preview, no push.
+    """
+    wanted, federates = context.settings.federation, context.access.federates
+    allowed = allowed_servers(context.settings) if federates else []
     more: dict[str, Any] = {} if allowed is None else {"federation_domain_whitelist": allowed}
-    if wanted.networks:
-        more["ip_range_whitelist"] = wanted.networks
-    if wanted.ca:
-        more["federation_custom_ca_list"] = [str(context.place.operator_file(wanted.ca))]
+    if federates and wanted.networks:
+        more["federation_ip_range_blacklist"] = without(PRIVATE_RANGES, wanted.networks)
+    if federates:
+        more["federation"] = PATIENCE
     return {
         **more,
         "trusted_key_servers": [],
         "suppress_key_server_warning": True,
         "federation_client_minimum_tls_version": "1.2",
-        "allow_public_rooms_over_federation": False,
+        "allow_public_rooms_over_federation": federates and wanted.room_directory,
         "serve_server_wellknown": False,
         "ip_range_blacklist": PRIVATE_RANGES,
     }
+
+
+def allowed_servers(settings: Settings) -> list[str] | None:
+    """With whom alone this server talks, itself among them; None: with everybody who is not denied."""
+    wanted = settings.federation
+    if wanted.allow is None:
+        return None
+    return list(
+        dict.fromkeys([settings.server.name, *(one for one in wanted.allow if one not in wanted.deny)])
+    )
+
+
+def authorities(context: Context) -> File | None:
+    """For OpenSSL in Synapse: the system's authorities and the operator's.
+
+    Synapse's own `federation_custom_ca_list` would take the place of the system's.
+    """
+    if not (context.access.federates and context.settings.federation.ca):
+        return None
+    own, system = context.place.authorities(context.settings.federation.ca)
+    return File(context.place.config("synapse") / "authorities.pem", system.rstrip() + b"\n" + own)
 
 
 def _media(context: Context) -> dict[str, Any]:
@@ -218,11 +235,15 @@ def _calls(context: Context, offer: Offer) -> dict[str, Any]:
     }
 
 
-def _modules(settings: Settings) -> list[dict[str, Any]]:
-    """Ours, also while LiveKit is still to come: rooms made until then are to take calls later."""
-    if settings.calls.provider != "element-call":
-        return []
-    return [{"module": "samsesh.synapse_module.CallsModule", "config": {}}]
+def _modules(context: Context) -> list[dict[str, Any]]:
+    """Ours; for calls also while LiveKit is still to come: rooms made until then are to take calls later."""
+    settings, found = context.settings, []
+    if settings.calls.provider == "element-call":
+        found.append({"module": "samsesh.synapse_module.CallsModule", "config": {}})
+    denied = settings.federation.deny
+    if denied and settings.federation.allow is None and context.access.federates:
+        found.append({"module": "samsesh.synapse_module.FederationModule", "config": {"deny": denied}})
+    return found
 
 
 def _turn(context: Context, offer: Offer) -> dict[str, Any]:

@@ -46,14 +46,15 @@ def _check_unit(unit: Unit, facts: Facts) -> None:
 def _problem(endpoint: Endpoint) -> str:
     """Why we cannot listen there; a port that no program can be seen to hold is waited for."""
     end = time.monotonic() + ENDING_SECONDS
-    while not _free(endpoint):
-        if (holder := _holder(endpoint)) or time.monotonic() > end:
-            return f"is in use{holder or ' by another program'}"
+    while not free(endpoint):
+        if (who := holder(endpoint)) or time.monotonic() > end:
+            return f"is in use{who or ' by another program'}"
         time.sleep(0.05)
     return ""
 
 
-def _free(endpoint: Endpoint) -> bool:
+def free(endpoint: Endpoint) -> bool:
+    """Whether we could listen there now."""
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     kind = socket.SOCK_DGRAM if endpoint.protocol == "udp" else socket.SOCK_STREAM
     with socket.socket(family, kind) as probe:
@@ -70,7 +71,7 @@ def _free(endpoint: Endpoint) -> bool:
     return True
 
 
-def _holder(endpoint: Endpoint) -> str:
+def holder(endpoint: Endpoint) -> str:
     """` by NAME (process N)`, which Linux shows for our own processes; for those of others ` by a program of USER`.
 
     Empty where none is to be seen, or only that it was ours.

@@ -1,0 +1,14 @@
+"""`python -m samsesh.agent FILE`: what `samsesh agent` becomes, without the memory of the whole program."""
+
+import sys
+from pathlib import Path
+
+from samsesh.agent.serve import serve
+from samsesh.errors import SamseshError
+
+if __name__ == "__main__":
+    try:
+        serve(Path(sys.argv[1]))
+    except SamseshError as error:
+        sys.stderr.write(f"samsesh: {error.message}\n  {error.hint}\n")
+        sys.exit(error.code)

@@ -1,0 +1,204 @@
+"""Element Web: a release of the user's own, the kept one, or the official release; an earlier one until it is had.
+
+The release is a tarball of static pages: `element-v1.12.25/` with index.html, `version`, bundles/, i18n/, widgets/.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from samsesh import names
+from samsesh.cache import Artifact, Search, at_once, check_kept, first, keeping, unpack
+from samsesh.download import download, sha256_of
+from samsesh.errors import SamseshError
+
+NAME = "element-web"
+TITLE = "Element Web"
+# Could not be fetched where this was written. The checksum is the one that two projects which have nothing to do with
+# each other check this tarball against.
+VERSION = "1.12.25"
+SHA256 = "14d7f2671eb1fbccc690e7f176042d72ed2b4e34f7326a007e8b1540b1e748bb"
+# What we write in its configuration is known from here on.
+OLDEST, NEXT = (1, 12), (2,)
+LARGEST = 200_000_000
+LARGEST_BUNDLE = 600_000_000
+LOADED = re.compile(r"""\b(?:src|href)=["'](?!https?:|data:|//)\.?/?([^"'?#]+\.(?:js|css))["'?]""")
+
+
+def at_hand(search: Search) -> Artifact | None:
+    if search.want.element_web:
+        return _given(search)
+    return at_once(search, (_kept,))
+
+
+def obtain(search: Search) -> Artifact:
+    if found := at_hand(search):
+        return found
+    steps = (_unpacked,) if search.want.element_web else (_kept, _released)
+    return first(
+        search,
+        steps,
+        SamseshError(
+            f"{TITLE}{'' if search.want.element_web else ' ' + VERSION}, the web client, could not be got",
+            "mend one of the following, or name a tarball or folder of your own: "
+            "samsesh config set artifacts.element_web PATH",
+        ),
+    )
+
+
+def earlier(search: Search) -> Artifact | None:
+    """One that was kept before and is as it was: used until the one that is wanted can be had."""
+    found = []
+    for sums in search.cache.glob(f"{NAME}-*.sha256"):
+        folder = sums.with_suffix("")
+        try:
+            check_kept(folder, TITLE)
+            found.append((names.version(_version(folder)), folder))
+        except (SamseshError, ValueError):
+            continue
+    if not found:
+        return None
+    _, folder = max(found)
+    return Artifact(NAME, folder, _version(folder), f"an earlier one, kept in {search.cache}")
+
+
+def _given(search: Search) -> Artifact | None:
+    """The folder that the settings name, or what was unpacked of the tarball; None: that is still to do."""
+    path = _named(search)
+    if path.is_dir():
+        try:
+            return Artifact(NAME, path, _checked(path), f"named in the settings: {path}")
+        except SamseshError as error:
+            raise _unusable(error) from None
+    if not path.is_file():
+        raise _unusable(SamseshError(f"{path} is neither a folder nor a file that this user can read"))
+    sha256, wanted = sha256_of(path), search.want.element_web_sha256
+    if wanted and wanted != sha256:
+        raise _unusable(
+            SamseshError(
+                f"{path} has the SHA-256 {sha256}, not that of artifacts.element_web_sha256",
+                "fetch it anew, or correct that setting",
+            )
+        )
+    folder = _folder_of(search, sha256)
+    try:
+        check_kept(folder, TITLE)
+    except SamseshError:
+        return None
+    return Artifact(NAME, folder, _version(folder), f"unpacked from {path}")
+
+
+def _named(search: Search) -> Path:
+    return Path(search.want.element_web).expanduser().absolute()
+
+
+def _unusable(error: SamseshError) -> SamseshError:
+    return SamseshError(
+        f"artifacts.element_web cannot be used: {error.message}",
+        error.hint
+        or "name the tarball of a release (element-v1.12.x.tar.gz), or the folder in it; "
+        "or have one fetched: samsesh config unset artifacts.element_web",
+        detail=error.detail,
+    )
+
+
+def _unpacked(search: Search) -> Artifact:
+    """Unpack the tarball that the settings name."""
+    path = _named(search)
+    folder = _folder_of(search, sha256_of(path))
+    search.say(f"unpacking {path}")
+    try:
+        version = _keep(path, folder)
+    except SamseshError as error:
+        raise _unusable(error) from None
+    return Artifact(NAME, folder, version, f"unpacked from {path}")
+
+
+def _folder_of(search: Search, sha256: str) -> Path:
+    return search.cache / f"{NAME}-of-{sha256[:16]}"
+
+
+def _sha256(search: Search) -> str:
+    return search.want.element_web_sha256 or SHA256
+
+
+def _folder(search: Search) -> Path:
+    return search.cache / f"{NAME}-{VERSION}-{_sha256(search)[:16]}"
+
+
+def _kept(search: Search) -> Artifact:
+    check_kept(_folder(search), TITLE)
+    return Artifact(NAME, _folder(search), VERSION, f"kept in {search.cache}")
+
+
+def _released(search: Search) -> Artifact:
+    search.must_be_online()
+    file = f"element-v{VERSION}.tar.gz"
+    base = f"{search.want.mirror.rstrip('/')}/element-hq/element-web/releases/download/v{VERSION}"
+    archive = search.cache / file
+    search.say(f"fetching {TITLE} {VERSION}")
+    download(f"{base}/{file}", archive, limit=LARGEST, progress=search.progress, sha256=_sha256(search))
+    try:
+        _keep(archive, _folder(search), VERSION)
+    finally:
+        archive.unlink()
+    return Artifact(NAME, _folder(search), VERSION, f"the official release, checksum verified, from {base}")
+
+
+def _keep(archive: Path, folder: Path, wanted: str = "") -> str:
+    """Unpack a release and keep it, once it was seen to be whole and of the right version, which is returned."""
+    with keeping(folder) as new:
+        unpack(archive, new, LARGEST_BUNDLE)
+        version = _checked(new)
+        if wanted and names.version(version) != names.version(wanted):
+            raise SamseshError(f"what was got says that it is {TITLE} {version}, not {wanted}")
+    return version
+
+
+def _version(folder: Path) -> str:
+    """What the file `version` of a release says, without the v that some have."""
+    try:
+        text = (folder / "version").read_text(errors="replace").strip()
+        names.version(text)
+    except (OSError, ValueError):
+        raise SamseshError(f"{folder} does not say of which version of {TITLE} it is") from None
+    return text.removeprefix("v")[:40]
+
+
+def _checked(folder: Path) -> str:
+    """The version of a built Element Web whose parts are all there; raises SamseshError with what is wrong."""
+    index = _read(folder, "index.html")
+    version = _version(folder)
+    if not OLDEST <= names.version(version) < NEXT:
+        raise SamseshError(
+            f"it is {TITLE} {version}",
+            f"Samsesh works with {'.'.join(map(str, OLDEST))} and later, before {NEXT[0]}",
+        )
+    if 'id="matrixchat"' not in index:
+        raise SamseshError(f"its index.html is not that of {TITLE}")
+    loaded = set(LOADED.findall(index))
+    if not any(path.endswith(".js") for path in loaded):
+        raise SamseshError("its index.html loads no script")
+    for path in sorted(loaded):
+        if ".." in path.split("/") or not (folder / path).is_file() or not (folder / path).stat().st_size:
+            raise SamseshError(f"it lacks {path}, which its index.html loads")
+    for path in ("config.sample.json", "manifest.json"):
+        if (folder / path).exists():
+            _object(folder, path)
+    return version
+
+
+def _read(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text(errors="replace")
+    except OSError:
+        raise SamseshError(f"it holds no {name} that this user can read") from None
+
+
+def _object(folder: Path, name: str) -> None:
+    try:
+        found = json.loads(_read(folder, name))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise SamseshError(f"its {name} is damaged")

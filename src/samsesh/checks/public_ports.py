@@ -1,0 +1,201 @@
+"""The gateway's ports: free before a start, and reached at the public address.
+
+What only shows from outside, the firewall of a provider, no machine can see of itself.
+"""
+
+import http.client
+import secrets
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from samsesh import facts, names, ports, stranger
+from samsesh.diagnosis import Patient, Result, aside
+from samsesh.model import Endpoint
+from samsesh.ops.server import Server
+
+TITLE = "ports for people"
+GROUPS = ("public", "preflight")
+SECONDS = 20
+TRY = 3.0  # seconds for a way through a router
+# Web servers by the names that their processes or headers have -> as `samsesh proxy-config` calls them.
+WEB_SERVERS = {
+    "nginx": "nginx",
+    "openresty": "nginx",
+    "caddy": "caddy",
+    "haproxy": "haproxy",
+    "traefik": "traefik",
+    "apache": "apache",
+    "apache2": "apache",
+    "httpd": "apache",
+    "lighttpd": "lighttpd",
+}
+OFFERED = ("nginx", "caddy", "traefik", "haproxy")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A public address and port that was tried from here: "reached", "other" (something else answers) or "silent"."""
+
+    address: str
+    port: int
+    how: str
+
+    def __str__(self) -> str:
+        return f"{names.in_url(self.address)}:{self.port}"
+
+
+async def check(patient: Patient) -> Result:
+    server = patient.server
+    if off := stranger.local(server):
+        return off
+    states = {service["name"]: service["state"] for service in (await patient.status())["services"]}
+    if states.get("gateway") == "stopped" and (found := await aside(lambda: taken(server))):
+        return found
+    tried = await aside(lambda: try_all(server))
+    return judged(tried, [endpoint.port for _, endpoint in binds(server)])
+
+
+def binds(server: Server) -> list[tuple[str, Endpoint]]:
+    """Where the gateway is to be open for others: (setting, endpoint)."""
+    loopback = server.facts.loopback
+    return [(name, one) for name, one in server.plan.unit("gateway").binds if one.host not in loopback]
+
+
+def taken(server: Server) -> Result | None:
+    """What another program holds of them."""
+    for setting, endpoint in binds(server):
+        if endpoint.port < server.facts.lowest_port or ports.free(endpoint):
+            continue  # a port that is too low for this user is told by the engine
+        who = ports.holder(endpoint)
+        program = web_server(endpoint.port, who)
+        named = f" by {program}" if program and program not in who else ""
+        move = f"stop that program, or move: samsesh config set ports.{setting} NUMBER"
+        if setting in ("http", "https"):
+            kind = program if program in OFFERED else OFFERED[0]
+            move = (
+                f"let it stand before this server: samsesh config set tls.mode proxy, samsesh proxy-config {kind} "
+                f"(there are: {', '.join(OFFERED)}), samsesh up; or stop it: it and this server cannot share port "
+                f"{endpoint.port}"
+            )
+        return Result(
+            "failed",
+            f"port {endpoint.port} (ports.{setting}) is in use{who or named or ' by another program'}"
+            + (f", which answers as {program}" if who and named else ""),
+            advice=move,
+        )
+    return None
+
+
+def web_server(port: int, holder: str) -> str:
+    """Which web server holds a port: by its process's name, its own word, or by what runs here; "" where unknown."""
+    for word in (*holder.replace("(", " ").split(), _says(port)):
+        if found := WEB_SERVERS.get(word):
+            return found
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):
+            if found := WEB_SERVERS.get(path.read_text().strip()):
+                return found
+    return ""
+
+
+def _says(port: int) -> str:
+    """The first word of the header `Server` that something at a port of this machine answers with."""
+    anything = ssl.create_default_context()
+    anything.check_hostname, anything.verify_mode = False, ssl.CERT_NONE
+    for link in (
+        http.client.HTTPConnection("127.0.0.1", port, timeout=1),
+        http.client.HTTPSConnection("127.0.0.1", port, timeout=1, context=anything),
+    ):
+        try:
+            link.request("HEAD", "/")
+            if told := link.getresponse().getheader("Server", ""):
+                return told.lower().partition("/")[0].split()[0]
+        except (OSError, http.client.HTTPException, IndexError):
+            continue
+        finally:
+            link.close()
+    return ""
+
+
+def try_all(server: Server) -> list[Tried]:
+    """Connect to every public port at the public addresses that this machine does not have itself."""
+    far = [address for address in server.facts.addresses if not facts.own_address(address)]
+    wanted = {one.port: one for _, one in binds(server) if one.protocol == "tcp"}
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(lambda pair: _try(*pair), product(far, wanted.values())))
+
+
+def _try(address: str, endpoint: Endpoint) -> Tried:
+    host = "::" if ":" in address else "0.0.0.0"  # noqa: S104 - what comes through the router may come to any
+    nonce = secrets.token_bytes(16)
+    with _listening(host, endpoint.port, nonce) as open_:
+        try:
+            with socket.create_connection((address, endpoint.port), TRY) as link:
+                link.settimeout(TRY)
+                if not open_:  # the gateway itself runs there
+                    return Tried(address, endpoint.port, "reached")
+                return Tried(address, endpoint.port, "reached" if link.recv(16) == nonce else "other")
+        except OSError:
+            return Tried(address, endpoint.port, "silent")
+
+
+@contextmanager
+def _listening(host: str, port: int, nonce: bytes) -> Iterator[bool]:
+    """A listener of ours for a moment, which says `nonce` to whoever comes; False where something listens already."""
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    with made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if ":" in host:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            made.bind((host, port))
+            made.listen()
+        except OSError:
+            yield False
+            return
+        made.settimeout(TRY)
+
+        def answer() -> None:
+            with suppress(OSError):
+                link, _ = made.accept()
+                with link:
+                    link.sendall(nonce)
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield True
+
+
+def judged(tried: Sequence[Tried], numbers: Sequence[int]) -> Result:
+    open_ = ", ".join(map(str, sorted(set(numbers))))
+    if not tried:
+        return Result(
+            "ok",
+            f"{open_}: whether a firewall before this machine lets people through, only shows from outside",
+        )
+    seen = "\n".join(f"{one}: {one.how}" for one in tried)
+    bad = [one for one in tried if one.how != "reached"]
+    if not bad:
+        return Result("ok", f"{', '.join(map(str, tried))}: reached through the router", seen)
+    if any(one.how == "other" for one in bad):
+        told = next(one for one in bad if one.how == "other")
+        return Result(
+            "warning",
+            f"something else than this server answers at {told}, as seen from this network",
+            seen,
+            f"the router must lead TCP {open_} (all: samsesh ports) to this machine; its own pages may stand in the way",
+        )
+    return Result(
+        "warning",
+        f"this machine does not reach itself at {', '.join(map(str, bad))}",
+        seen,
+        f"either the router does not lead TCP {open_} (all: samsesh ports) to this machine, or it leads nobody of its "
+        "own network back in (no NAT hairpin): try from outside, such as a phone without Wi-Fi; "
+        "where only hairpin is missing, let your network's DNS give this machine's own address for these names",
+    )

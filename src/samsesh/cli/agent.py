@@ -1,0 +1,16 @@
+"""`samsesh agent`: hands certificates on to other services. Started by the engines, not by people."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def agent(
+    config: Annotated[Path, typer.Option("--config", help="What to do: the file that `up` writes.")],
+) -> None:
+    """Hand certificates on to other services, and have them read them again."""
+    # It does little, for years: in a process of its own kind it takes half the memory.
+    os.execv(sys.executable, [sys.executable, "-I", "-m", "samsesh.agent", str(config)])  # noqa: S606

@@ -1,0 +1,86 @@
+"""What people should know when a server has started, by how it is reached."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from samsesh.ops.server import Server
+
+
+def after_up(server: "Server") -> list[str]:
+    """Notes, the most important first."""
+    settings = server.settings
+    notes = {"local": _local, "lan": _lan, "ip": _public, "domain": _public}[settings.server.access](server)
+    notes.append("Invite people: samsesh invite create")
+    if settings.registration.mode == "open":
+        notes.append(
+            "Registration is open to everybody who reaches the server: samsesh config set registration.mode token"
+        )
+    return notes
+
+
+def _local(server: "Server") -> list[str]:
+    settings = server.settings
+    calls = ("call", "rtc_auth", "livekit", "livekit_tcp") if server.plan.offer.rtc_service else ()
+    ports = [settings.ports.of(name) for name in ("web", "api", "admin", *calls)]
+    tunnel = " ".join(f"-L {port}:localhost:{port}" for port in ports)
+    return [
+        "This is a trial: it answers on this machine only, without TLS. Its name, "
+        f"{settings.server.name}, cannot change later; to begin again under another: samsesh destroy",
+        f"From another machine: ssh {tunnel} THIS-MACHINE, then open http://localhost:{ports[0]}",
+    ]
+
+
+def _lan(server: "Server") -> list[str]:
+    web = server.plan.offer.addresses["web"]
+    notes = [f"People in this network open {web}", _firewall(server)]
+    if server.access.certificates == "internal":
+        notes.insert(
+            1,
+            "Browsers and phones do not know this server's own certificate authority: each device takes it in once, "
+            f"as this page tells: {web}/trust",
+        )
+    if not server.settings.server.address:
+        notes.append(
+            f"{server.access.address} should stay this machine's address: have the router always give it the same; "
+            "if it changes: samsesh up"
+        )
+    return notes
+
+
+def _public(server: "Server") -> list[str]:
+    settings, access = server.settings, server.access
+    notes = [f"Its name, {settings.server.name}, cannot change later", _firewall(server)]
+    if access.proxied:
+        notes.append(
+            "Your web server stands before it: give it what this prints: samsesh proxy-config nginx "
+            "(or caddy, traefik, haproxy)"
+        )
+    if access.certificates == "acme":
+        notes.append(
+            "Certificates are renewed by themselves as long as port 80 or 443 is open to the internet"
+        )
+        if settings.tls.staging:
+            notes.append(
+                "Its certificates are for trying only: samsesh config set tls.staging false, samsesh up"
+            )
+    if access.mode == "domain" and settings.hosts.delegation == "elsewhere":
+        notes.append(
+            f"The web site at {access.host('domain')} has to serve two small files: samsesh proxy-config well-known"
+        )
+    notes.append("Whether all of it works from outside: samsesh doctor public")
+    return notes
+
+
+def _firewall(server: "Server") -> str:
+    found = (
+        "Behind a router, lead these ports to this machine"
+        if _behind_nat(server)
+        else "Open these ports in the firewall"
+    )
+    return f"{found}: samsesh ports"
+
+
+def _behind_nat(server: "Server") -> bool:
+    from samsesh.facts import own_address
+
+    return any(not own_address(address) for address in server.facts.addresses)

@@ -1,0 +1,135 @@
+"""The questions of who should reach a server and under which names, and what people then have to do elsewhere."""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.prompt import Confirm, Prompt
+from rich.table import Table
+from rich.text import Text
+
+from samsesh import facts, names
+from samsesh.access import Access
+from samsesh.ops import addresses
+from samsesh.ops import setup as ops
+from samsesh.settings import Settings
+
+TITLES = {
+    "local": "this machine only, as a trial",
+    "lan": "the network it is in",
+    "domain": "the internet, under a domain",
+    "ip": "the internet, by an address",
+}
+_CHOICES = (
+    ("local", "this machine: to try it out, under the name localhost"),
+    ("lan", "my network: the people in this house or office"),
+    ("domain", "the internet: anybody I invite, under a domain of mine"),
+    ("ip", "the internet, without a domain: by this machine's public address"),
+)
+_PERMANENT = "It cannot be changed later: take the name that it should have in the end, such as example.org."
+_EMAIL = "It hears of trouble with certificates. It may stay empty."
+Ask = Callable[..., dict[str, Any]]
+
+
+def ask(
+    console: Console, settings: Settings, answers: dict[str, Any], ask_setting: Ask, name: str = ""
+) -> dict[str, Any]:
+    """Who, under which name, and what certificates and DNS need. `name`: that of a server which has one already."""
+    mode = _mode(console, settings, answers)
+    answers = {**answers, "server.access": mode}
+    if name:
+        answers["server.name"] = name
+    if mode == "ip":
+        answers = _address(console, settings, answers, ask_setting)
+    if not name:
+        default = _name(settings, answers, mode)
+        label = {"domain": "Domain of the server", "local": "Name of the server"}.get(mode, "Name or address")
+        answers = ask_setting(console, settings, answers, "server.name", label, default, note=_PERMANENT)
+    elif reason := ops.problem(settings, answers):
+        console.print(Text(f"  {reason}", style="red"))
+        return ask(console, settings, {**answers, "server.access": "local"}, ask_setting, name)
+    if mode == "domain":
+        answers = {**answers, **_delegation(console, settings, answers)}
+    if mode in ("domain", "ip"):
+        kept = answers.get("tls.email", settings.tls.email)
+        answers = ask_setting(console, settings, answers, "tls.email", "E-mail address", kept, note=_EMAIL)
+    return answers
+
+
+def _mode(console: Console, settings: Settings, answers: dict[str, Any]) -> str:
+    now = answers.get("server.access", settings.server.access)
+    console.print("\nWho should reach this server?")
+    for number, (_, told) in enumerate(_CHOICES, 1):
+        console.print(Text(f"  {number}  {told}"))
+    usual = str([mode for mode, _ in _CHOICES].index(now) + 1)
+    given = Prompt.ask("Your choice", console=console, choices=["1", "2", "3", "4"], default=usual)
+    return _CHOICES[int(given) - 1][0]
+
+
+def _name(settings: Settings, answers: dict[str, Any], mode: str) -> str:
+    """What a server could be called, as a proposal: what was answered before, else what this machine is called."""
+    before = str(answers.get("server.name", settings.server.name))
+    if mode == "local" or before != "localhost":
+        return before
+    if mode == "ip":
+        return names.in_url(str(answers["server.address"]))
+    return _host_name() if mode == "lan" else ""
+
+
+def _address(
+    console: Console, settings: Settings, answers: dict[str, Any], ask_setting: Ask
+) -> dict[str, Any]:
+    known = [address for address in facts.outward_addresses() if names.is_public(address)]
+    before = answers.get("server.address", settings.server.address)
+    note = "Behind a router it is the router's, which its own pages tell."
+    # The name is still to be asked: until then it may be any.
+    passing, proposed = {**answers, "server.trial": True}, str(before or next(iter(known), ""))
+    while True:
+        asked = ask_setting(
+            console, settings, passing, "server.address", "Public address", proposed, note=note
+        )
+        if names.is_address(found := str(asked["server.address"])):
+            return {**answers, "server.address": found}
+        console.print(
+            Text("  an address is wanted, such as '203.0.113.7'; a name is for a domain", style="red")
+        )
+
+
+def _delegation(console: Console, settings: Settings, answers: dict[str, Any]) -> dict[str, Any]:
+    """Who answers at the domain itself."""
+    domain = names.split_name(answers.get("server.name", settings.server.name))[0]
+    before = answers.get("hosts.delegation", settings.hosts.delegation) == "elsewhere"
+    question = f"Is there a web site at {domain} already, which stays where it is?"
+    there = Confirm.ask(Text(f"\n{question}"), console=console, default=before)
+    if there:
+        console.print(
+            Text("It then has to serve two small files, which this prints: samsesh proxy-config well-known")
+        )
+    return {"hosts.delegation": "elsewhere" if there else "here"}
+
+
+def show_records(console: Console, settings: Settings) -> None:
+    """The DNS records that are wanted; nothing where none are."""
+    found = addresses.records(Access(settings), facts.outward_addresses())
+    if not found:
+        return
+    console.print(
+        "\nThese records have to be in the DNS, where the domain is kept, before the server starts:"
+    )
+    console.print(records_table(found))
+
+
+def records_table(found: list[tuple[str, str, str]]) -> Table:
+    table = Table("name", "type", "address")
+    for row in found:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _host_name() -> str:
+    """This machine's name if a server could have it."""
+    try:
+        return names.server_name(socket.gethostname().lower())
+    except ValueError:
+        return ""

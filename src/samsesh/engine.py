@@ -1,0 +1,80 @@
+"""What every engine can do: make reality match a plan, and tell of it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Protocol
+
+from samsesh.errors import SamseshError
+from samsesh.model import Plan
+from samsesh.run import Process
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What came of applying a plan: what could be spared and failed, and the process manager if in the foreground."""
+
+    failed: tuple[SamseshError, ...] = ()
+    manager: Process | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What applying a plan will do to one unit: "start", "restart", "stop" or "keep", and why."""
+
+    unit: str
+    action: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One unit as it is: `state` is "running", "starting", "failing" or "stopped". Bytes and seconds; None: unknown."""
+
+    state: str
+    reason: str = ""
+    pid: int | None = None
+    uptime: int | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a service's log; `stamp` is when (UTC, `2026-01-31 12:00:00`), empty where it does not say."""
+
+    stamp: str
+    service: str
+    line: str
+
+
+class Engine(Protocol):
+    """An engine of one home."""
+
+    @property
+    def name(self) -> str: ...
+    def changes(self, plan: Plan) -> list[Change]: ...  # what `apply` would do
+    def changed_files(self, plan: Plan) -> list[Path]: ...  # which files it would write
+    def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> Applied: ...
+    def stop(self, say: Say) -> None: ...  # afterwards nothing of this home runs
+    def erase(self, say: Say) -> None: ...  # stop, and delete what is kept outside the home
+    def running(self) -> bool: ...
+    def leftovers(self) -> list[int]: ...  # pids of this home
+    def restart(self, plan: Plan, names: list[str], say: Say) -> None: ...
+    def look(self, plan: Plan) -> dict[str, Seen]: ...  # every unit as it is
+    def on_host(self, path: Path) -> Path: ...  # where this program finds a file or socket of the plan
+    def reach(self, plan: Plan, unit: str) -> str: ...  # `host:port` at which this program finds a unit
+    def logged(self) -> list[str]: ...  # services that have a log
+    def log(self, service: str, count: int, since: datetime | None) -> list[Entry]: ...
+    def follow(self, services: list[str]) -> Iterator[Entry]: ...
+    def postgres_tool(
+        self, plan: Plan, tool: str
+    ) -> tuple[list[str], dict[str, str]]: ...  # command, environment
+    def read_kept(self, unit: str, path: Path) -> bytes | None: ...  # a file below a unit's data folder
+    def databases(self) -> dict[str, str] | None: ...  # folder -> PostgreSQL that made it; None: who knows
+    def media(self, plan: Plan) -> AbstractContextManager[Iterator[tuple[str, int, IO[bytes]]]]: ...
+    def put_media(self, plan: Plan, folder: Path, say: Say) -> None: ...  # take the files of a folder
+    def sizes(self) -> tuple[int, int]: ...  # bytes of media and of the database

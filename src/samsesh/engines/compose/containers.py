@@ -1,0 +1,111 @@
+"""What each image needs of its container: how it is started, where it writes, what it may, how its health is asked.
+
+Sources: the images' own Dockerfiles and entry points.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from samsesh.engines.compose.placement import ANY, WEB_PORT
+from samsesh.model import Probe, Unit
+
+GB = 1024**3
+MB = 1024**2
+FORWARDED = (
+    "X-Forwarded-For: 127.0.0.1",
+    "X-Forwarded-Proto: http",
+)  # a listener behind a gateway wants them
+ASK = (  # our image has no other client
+    "import sys,urllib.request as r;o=r.build_opener(r.ProxyHandler({}));o.open(sys.argv[1],timeout=4)"
+)
+
+
+@dataclass(frozen=True)
+class Container:
+    """One image's ways. `tmpfs`: what it writes under a read-only root; `memory`: (share of the machine's, at least)."""
+
+    command: Callable[[Unit], tuple[str, ...]]
+    health: Callable[[Probe], tuple[str, ...]]
+    tmpfs: tuple[str, ...] = ("/tmp",)  # noqa: S108 - in a container
+    env: Mapping[str, str] = field(default_factory=dict)
+    add: tuple[str, ...] = ()  # capabilities
+    memory: tuple[float, int] = (0.25, 256 * MB)
+
+
+def _url(probe: Probe) -> str:
+    host = "127.0.0.1" if probe.endpoint.host == ANY or not _address(probe) else probe.endpoint.host
+    return f"http://{host}:{probe.endpoint.port}{probe.path}"
+
+
+def _address(probe: Probe) -> bool:
+    """Whether the probe's host is an address: a name is the container's own."""
+    return probe.endpoint.host.replace(".", "").isdigit()
+
+
+def _wget(probe: Probe) -> tuple[str, ...]:
+    return ("wget", "-q", "-T", "4", "-O", "/dev/null", _url(probe))
+
+
+def _curl(probe: Probe) -> tuple[str, ...]:
+    assert probe.endpoint.socket is not None  # Synapse is asked on its private socket
+    headers = [word for header in FORWARDED for word in ("-H", header)]
+    where = ("--unix-socket", str(probe.endpoint.socket))
+    return ("curl", "-fsS", "-m", "4", "-o", "/dev/null", *headers, *where, f"http://localhost{probe.path}")
+
+
+def _python(probe: Probe) -> tuple[str, ...]:
+    return ("python", "-c", ASK, _url(probe))
+
+
+def _pg_isready(probe: Probe) -> tuple[str, ...]:
+    assert probe.endpoint.socket is not None  # PostgreSQL is asked on its private socket
+    return ("pg_isready", "-q", "-h", str(probe.endpoint.socket.parent), "-U", "synapse", "-d", "synapse")
+
+
+def _stun(probe: Probe) -> tuple[str, ...]:
+    return ("turnutils_stunclient", "-p", str(probe.endpoint.port), "127.0.0.1")
+
+
+def _all(unit: Unit) -> tuple[str, ...]:
+    return unit.command
+
+
+def _behind(word: str) -> Callable[[Unit], tuple[str, ...]]:
+    """What the image's own entry point is given: the command behind the program."""
+    return lambda unit: unit.command[unit.command.index(word) + 1 :]
+
+
+CONTAINERS = {
+    "synapse": Container(
+        command=lambda unit: ("run", *unit.command[1:]),  # its entry point says `python`
+        health=_curl,
+        memory=(0.6, 1 * GB),
+    ),
+    "postgres": Container(
+        command=_all,
+        health=_pg_isready,
+        tmpfs=("/tmp", "/var/run/postgresql"),  # noqa: S108
+        env={"POSTGRES_INITDB_ARGS": "--encoding=UTF8 --locale=C"},
+        memory=(0.5, 512 * MB),
+    ),
+    "caddy": Container(
+        command=_all,
+        health=_wget,
+        tmpfs=("/tmp", "/data", "/config"),  # noqa: S108 - its own places: ours are elsewhere
+        add=("NET_BIND_SERVICE",),
+        memory=(0.25, 256 * MB),
+    ),
+    "livekit": Container(command=_behind("livekit-server"), health=_wget, memory=(0.5, 512 * MB)),
+    "coturn": Container(
+        command=_behind("turnserver"), health=_stun, add=("NET_BIND_SERVICE",), memory=(0.25, 256 * MB)
+    ),
+    "element-web": Container(
+        command=_all,
+        health=_wget,
+        tmpfs=("/tmp", "/var/cache/nginx", "/etc/nginx/conf.d"),  # noqa: S108
+        env={"ELEMENT_WEB_PORT": str(WEB_PORT)},
+        memory=(0.0, 128 * MB),
+    ),
+    "element-call": Container(command=_all, health=_wget, memory=(0.0, 128 * MB)),
+    "samsesh": Container(command=_behind("samsesh"), health=_python, memory=(0.1, 256 * MB)),
+}

@@ -1,0 +1,96 @@
+"""What containers keep in volumes: reading and writing it through Docker."""
+
+import shutil
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from samsesh import names
+from samsesh.engines.compose import images
+from samsesh.engines.compose.docker import Docker
+from samsesh.engines.compose.placement import data_of
+from samsesh.errors import SamseshError
+from samsesh.model import Plan
+from samsesh.run import piped
+from samsesh.secrets import Secrets
+from samsesh.settings import Settings
+
+LIBPQ = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+}
+COPY_SECONDS = 6 * 3600.0
+MEDIA = data_of("synapse") / "media"
+
+
+def postgres_tool(
+    docker: Docker,
+    settings: Settings,
+    secrets: Secrets,
+    plan: Plan,
+    tool: str,
+    container: Mapping[str, Any] | None,
+) -> tuple[list[str], dict[str, str]]:
+    """In PostgreSQL's container, else in one for the moment; the password goes from our environment into its own."""
+    database = plan.offer.database
+    assert database is not None  # postgres.py always offers one
+    password, host = secrets.database_password.reveal(), str(database.parameters["host"])
+    if database.unit and container and container["State"]["Running"]:
+        host = str(plan.unit(database.unit).sockets[0].parent)
+        run, where = ["exec"], [container["Id"], tool]
+    else:
+        run = ["run", "--rm", f"--entrypoint={tool}"]
+        where = [images.reference("postgres", settings.images)]
+    if url := settings.database.url:
+        password = str(names.postgresql_url(url.get_secret_value())["password"])
+    given = {**database.parameters, "host": host}
+    env = [f"--env={variable}={given[name]}" for name, variable in LIBPQ.items() if name in given]
+    command = ["docker", *run, "--interactive", "--env=PGPASSWORD", *env, *where]
+    return command, {**docker.env, "PGPASSWORD": password}
+
+
+@contextmanager
+def media(docker: Docker, container: str) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
+    """(path, size, content) of every file, out of a tar stream of Docker's."""
+    command = ["docker", "cp", f"{container}:{MEDIA}", "-"]
+    with (
+        piped(command, env=docker.env, what="reading media") as stream,
+        tarfile.open(fileobj=stream, mode="r|") as tar,
+    ):
+        yield _members(tar)
+
+
+def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, int, IO[bytes]]]:
+    for info in tar:
+        if info.isreg() and (content := tar.extractfile(info)):
+            yield info.name.partition("/")[2], info.size, content
+
+
+def put_media(docker: Docker, container: str, folder: Path) -> None:
+    """Files keep their owner, who is the containers' user, too."""
+    if folder.is_dir():
+        docker.run(
+            *("cp", "--archive", f"{folder}/.", f"{container}:{MEDIA}"),
+            what="restoring media",
+            timeout=COPY_SECONDS,
+        )
+        shutil.rmtree(folder)
+
+
+def sizes(docker: Docker, reference: str) -> tuple[int, int]:
+    """Bytes of media and of the database, by a container that looks into the volumes; 0 where it cannot."""
+    found = {"synapse": 0, "postgres": 0}
+    for name in found:
+        volume = f"--volume={docker.project}_{name}:/volume:ro"
+        ways = ("--rm", "--network=none", "--user=0:0", "--cap-drop=ALL", "--cap-add=DAC_READ_SEARCH")
+        with suppress(SamseshError, ValueError, IndexError):
+            done = docker.run(
+                "run", *ways, volume, "--entrypoint=du", reference, "-sb", "/volume", what="measuring"
+            )
+            found[name] = int(done.out.split()[0])
+    return found["synapse"], found["postgres"]

@@ -1,0 +1,306 @@
+"""compose.yaml and the files beside it, as data, for a plan that was made with the placement of containers.
+
+Keys: the Compose specification. Everything in it is relative to its folder, so that the folder can be moved.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from samsesh.engines.compose import images
+from samsesh.engines.compose.containers import CONTAINERS, MB, Container
+from samsesh.engines.compose.placement import CONFIG, FILES, RUN, SECRETS, data_of, file_in_container, service
+from samsesh.home import Home
+from samsesh.model import File, Plan, Unit
+from samsesh.secrets import Secrets
+from samsesh.settings import Settings
+
+PRIVATE, PUBLIC = "matrix-network", "matrix-public"
+PREPARE = "volumes"  # the service that prepares them, and ends
+FINGERPRINT = "net.samsesh.fingerprint"  # label: changes when a container must be made anew
+# The document's order of starts, beside what units need by themselves.
+AFTER = {
+    "livekit": ("coturn",),
+    "rtc-auth": ("livekit",),
+    "synapse": ("coturn",),
+    "element": ("synapse", "rtc-auth"),
+    "element-call": ("synapse", "rtc-auth"),
+    "panel": ("synapse", "rtc-auth"),
+}
+NOT_KEPT = ("livekit",)  # its data folder is for the moment
+LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
+IMAGE = "image"  # folder of our image's build context
+INIT_SQL = CONFIG / "postgres" / "init.sql"
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where it is rendered to and for whom. `user`: as whom containers run; `run`: the folder of the sockets."""
+
+    name: str
+    folder: Path
+    run: Path
+    user: tuple[int, int]
+    memory: int
+    quick: bool = False  # Docker 25 and later can ask oftener while a container starts
+
+    def on_host(self, path: Path) -> Path:
+        """A path in the containers -> where it is on this machine."""
+        for inside, outside in (
+            (CONFIG, self.folder / "config"),
+            (SECRETS, self.folder / "secrets"),
+            (RUN, self.run),
+        ):
+            if path.is_relative_to(inside):
+                return outside / path.relative_to(inside)
+        return path
+
+    def mount(self, path: Path) -> str:
+        """How compose.yaml names the folder or file behind a path of the containers."""
+        there = self.on_host(path)
+        text = f"./{there.relative_to(self.folder)}" if there.is_relative_to(self.folder) else str(there)
+        return text.replace("$", "$$")  # else Compose would put variables in
+
+
+def compose(project: Project, plan: Plan, home: Home, settings: Settings) -> dict[str, Any]:
+    """The whole of compose.yaml."""
+    kept = {unit.name: volumes(unit) for unit in plan.units if volumes(unit)}
+    services = {service(unit.name): _service(project, plan, unit, home, settings) for unit in plan.units}
+    used = sorted({name for unit in plan.units for name in secrets_of(unit)})
+    return {
+        "name": project.name,
+        "services": {PREPARE: _prepare(project, kept, settings), **services},
+        "networks": {PRIVATE: {"internal": True}, PUBLIC: {}},
+        "volumes": {service(name): {} for name in sorted(kept)},
+        "secrets": {name: {"file": f"./secrets/{name}"} for name in used},
+    }
+
+
+def files(project: Project, plan: Plan, home: Home, settings: Settings, secrets: Secrets) -> list[File]:
+    """Every file that containers are given, where it is on this machine."""
+    found = {file.path: file for unit in plan.units for file in unit.files}
+    found |= {file.path: file for unit in plan.units for file in more_files(unit, home, settings)}
+    for unit in plan.units:
+        for name in secrets_of(unit):
+            content = getattr(secrets, name).reveal().encode()
+            found[SECRETS / name] = File(SECRETS / name, content, secret=True)
+    return [File(project.on_host(path), file.content, file.mode, file.secret) for path, file in found.items()]
+
+
+def more_files(unit: Unit, home: Home, settings: Settings) -> list[File]:
+    """What a unit is given beside its own files: what the settings name, and what only containers lack."""
+    found = [
+        File(file_in_container(path), home.operator_file(path).read_bytes(), secret=True)
+        for path in named_files(settings)
+        if _names(unit, file_in_container(path))
+    ]
+    if unit.prepare and (sql := unit.prepare.steps[-1].stdin):
+        found.append(File(INIT_SQL, sql.reveal().encode(), secret=True))
+    if unit.name == "synapse":
+        found += _module()
+    return found
+
+
+def named_files(settings: Settings) -> list[str]:
+    """Paths of files that programs read themselves, as the settings have them."""
+    tls, turn = settings.tls, settings.turn
+    one = (tls.certificate, tls.certificate_key, tls.directory_ca, settings.federation.ca)
+    return [
+        path for path in (*one, turn.certificate, turn.certificate_key, *settings.synapse.appservices) if path
+    ]
+
+
+def secrets_of(unit: Unit) -> tuple[str, ...]:
+    return (*unit.secrets, *(("database_admin_password",) if unit.image == "postgres" else ()))
+
+
+def volumes(unit: Unit) -> list[Path]:
+    """Data folders of a unit, below its volume."""
+    return [] if unit.name in NOT_KEPT else list(unit.folders)
+
+
+def _module() -> list[File]:
+    """Our module in Synapse, which has no packages of ours."""
+    import samsesh
+
+    code = Path(samsesh.__file__).parent
+    sources = [code / "__init__.py", *sorted((code / "synapse_module").glob("*.py"))]
+    to = CONFIG / "synapse" / "modules" / "samsesh"
+    return [File(to / path.relative_to(code), path.read_bytes()) for path in sources]
+
+
+def _names(unit: Unit, path: Path) -> bool:
+    """Whether a unit's configuration names a file."""
+    text = str(path).encode()
+    return any(text in file.content for file in unit.files)
+
+
+def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Settings) -> dict[str, Any]:
+    container = CONTAINERS[unit.image]
+    network = [PRIVATE, *([PUBLIC] if unit.binds or unit.outward else [])]
+    data: dict[str, Any] = {
+        "image": images.reference(unit.image, settings.images),
+        **(_build(settings) if unit.image == "samsesh" else {}),
+        **({"command": _words(container.command(unit))} if unit.command else {}),
+        "user": "{}:{}".format(*project.user),
+        "environment": _environment(unit, container, settings),
+        "volumes": _mounts(project, plan, unit, home, settings),
+        **({"secrets": list(secrets_of(unit))} if secrets_of(unit) else {}),
+        **({"ports": list(_ports(unit, settings))} if unit.binds else {}),
+        "networks": network,
+        "depends_on": _after(plan, unit),
+        "healthcheck": _health(project, unit, container),
+        **({"pid": "service:agent"} if unit.name == "coturn" and "agent" in unit.needs else {}),
+        "restart": "unless-stopped",
+        "stop_signal": f"SIG{unit.stop_signal}",
+        "stop_grace_period": f"{unit.stop_seconds}s",
+        **_closed(container),
+        "tmpfs": [*container.tmpfs, *(str(path) for path in unit.folders if unit.name in NOT_KEPT)],
+        "mem_limit": _memory(project, container),
+        "pids_limit": 4096,
+        "logging": LOG,
+    }
+    if any(endpoint.port < 1024 for _, endpoint in unit.binds):
+        data["sysctls"] = {
+            "net.ipv4.ip_unprivileged_port_start": "0"
+        }  # for any user, as Docker has it by itself
+    data = {key: value for key, value in data.items() if value not in ([], {})}
+    return {**data, "labels": {FINGERPRINT: _fingerprint(data, unit, home, settings)}}
+
+
+def _closed(container: Container) -> dict[str, Any]:
+    return {
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        **({"cap_add": list(container.add)} if container.add else {}),
+        "security_opt": ["no-new-privileges:true"],
+    }
+
+
+def _prepare(project: Project, kept: dict[str, list[Path]], settings: Settings) -> dict[str, Any]:
+    """Runs first, as root without a network: gives new volumes to the services' user."""
+    folders = [
+        str(Path("/volumes", service(name)) / folder.relative_to(data_of(name)))
+        for name, found in kept.items()
+        for folder in found
+    ]
+    return {
+        "image": images.reference("samsesh", settings.images),
+        **_build(settings),
+        "entrypoint": ["python", "-m", "samsesh.engines.compose.volumes"],
+        "command": [*map(str, project.user), *folders],
+        "user": "0:0",
+        "volumes": [f"{service(name)}:/volumes/{service(name)}" for name in kept],
+        "network_mode": "none",
+        "restart": "no",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "cap_add": ["CHOWN", "SETUID", "SETGID"],
+        "security_opt": ["no-new-privileges:true"],
+        "mem_limit": 256 * MB,
+        "logging": LOG,
+    }
+
+
+def _build(settings: Settings) -> dict[str, Any]:
+    """How our own image is made, where none is named. Arguments without a value are the caller's, where set."""
+    if settings.images.samsesh:
+        return {}
+    python = f"PYTHON={images.reference('python', settings.images)}"
+    return {"build": {"context": f"./{IMAGE}", "args": [python, "PIP_INDEX_URL", "PIP_NO_INDEX"]}}
+
+
+def _words(command: tuple[str, ...]) -> list[str]:
+    return [word.replace("$", "$$") for word in command]
+
+
+def _environment(unit: Unit, container: Container, settings: Settings) -> dict[str, str]:
+    env = {"TZ": settings.server.timezone, **container.env, **unit.env}
+    if unit.image == "postgres":
+        env |= {"PGDATA": unit.command[2], "POSTGRES_PASSWORD_FILE": str(SECRETS / "database_admin_password")}
+    if unit.name == "synapse":
+        env["PYTHONPATH"] = str(CONFIG / "synapse" / "modules")
+    return {name: value.replace("$", "$$") for name, value in env.items()}
+
+
+def _mounts(project: Project, plan: Plan, unit: Unit, home: Home, settings: Settings) -> list[str]:
+    """Its configuration, read-only; the folders of its sockets; its volumes, and those of others that it works in."""
+    others = {other.name for other in plan.units} - {unit.name}
+    given = [*unit.files, *more_files(unit, home, settings)]
+    tops = {file.path.relative_to(CONFIG).parts[0] for file in given if not file.path.is_relative_to(FILES)}
+    configs = [CONFIG / top for top in sorted(tops - others)]
+    single = [file.path for file in given if file.path.is_relative_to(FILES)]
+    mounts = [f"{project.mount(path)}:{path}:ro" for path in (*configs, *single)]
+    if any(file.path == INIT_SQL for file in given):
+        mounts.append(f"{project.mount(INIT_SQL)}:/docker-entrypoint-initdb.d/samsesh.sql:ro")
+    if unit.image in ("element-web", "element-call"):
+        config = CONFIG / unit.name / "config.json"
+        mounts.append(f"{project.mount(config)}:/app/config.json:ro")
+    if unit.name == "synapse":  # where people look for it, and tools of Synapse's
+        config = CONFIG / "synapse" / "homeserver.yaml"
+        mounts.append(f"{project.mount(config)}:{data_of('synapse') / config.name}:ro")
+    sockets = dict.fromkeys(socket.parent for socket in unit.sockets)
+    mounts += [f"{project.mount(folder)}:{folder}" for folder in sockets]
+    for other in plan.units:
+        data = data_of(other.name)
+        shared = any(folder.is_relative_to(data) for folder in unit.shared)
+        if volumes(other) and (other == unit or shared):
+            mounts.append(f"{service(other.name)}:{data}")
+    return mounts
+
+
+def _ports(unit: Unit, settings: Settings) -> Iterator[str]:
+    for _, endpoint in unit.binds:
+        yield _published(endpoint.host, str(endpoint.port), endpoint.protocol)
+    if unit.name == "coturn":  # only what is relayed over: IPv4, since that is what containers have
+        relay = "{}-{}".format(*settings.ports.relay())
+        for host in dict.fromkeys(endpoint.host for _, endpoint in unit.binds if ":" not in endpoint.host):
+            yield _published(host, relay, "udp")
+
+
+def _published(host: str, ports: str, protocol: str) -> str:
+    return f"{f'[{host}]' if ':' in host else host}:{ports}:{ports}/{protocol}"
+
+
+def _after(plan: Plan, unit: Unit) -> dict[str, dict[str, Any]]:
+    """What has to be well before it starts; what can be spared is only waited for."""
+    there = {other.name: other for other in plan.units}
+    found: dict[str, dict[str, Any]] = {}
+    if volumes(unit):
+        found[PREPARE] = {"condition": "service_completed_successfully"}
+    for name in dict.fromkeys((*AFTER.get(unit.name, ()), *unit.needs)):
+        if name in there:
+            spare = {"required": False} if there[name].spare and name not in unit.needs else {}
+            found[service(name)] = {"condition": "service_healthy", **spare}
+    return found
+
+
+def _health(project: Project, unit: Unit, container: Container) -> dict[str, Any]:
+    test = _words(("CMD", *container.health(unit.probe)))
+    allowed = int(unit.probe.seconds)
+    if project.quick:
+        return {
+            "test": test,
+            "interval": "30s",
+            "timeout": "5s",
+            "retries": 3,
+            "start_period": f"{allowed}s",
+            "start_interval": "1s",
+        }
+    return {"test": test, "interval": "5s", "timeout": "5s", "retries": 3, "start_period": f"{allowed}s"}
+
+
+def _memory(project: Project, container: Container) -> int:
+    share, least = container.memory
+    return min(max(int(project.memory * share), least), project.memory) // MB * MB
+
+
+def _fingerprint(data: dict[str, Any], unit: Unit, home: Home, settings: Settings) -> str:
+    told = hashlib.sha256(json.dumps(data, sort_keys=True).encode())
+    for file in (*unit.files, *more_files(unit, home, settings)):
+        if not file.live:
+            told.update(f"{file.path}\0".encode() + file.content)
+    return told.hexdigest()

@@ -1,0 +1,32 @@
+"""Prepares named volumes before everything else starts, in a container of our image: `UID GID FOLDER...`.
+
+A folder that is new, which root has, is given to the user of the services; what somebody else has is left alone and
+told. The standard library only.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    uid, gid, folders = int(sys.argv[1]), int(sys.argv[2]), [Path(word) for word in sys.argv[3:]]
+    tops = list(dict.fromkeys(Path(*folder.parts[:3]) for folder in folders))  # /volumes/NAME
+    for top in tops:
+        owner = top.stat().st_uid
+        if owner not in (0, uid):
+            sys.exit(
+                f"the volume {top.name} belongs to the user {owner}, and the services run as {uid}: "
+                f"nothing was changed. Set server.uid to {owner}, or give the volume to {uid} (chown -R)"
+            )
+        if owner != uid or top.stat().st_gid != gid:
+            os.chown(top, uid, gid)
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    for folder in folders:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What the native engine keeps in the home: the database's folder, Synapse's media."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from samsesh.errors import SamseshError
+from samsesh.facts import Facts, files_below, size_of
+from samsesh.home import Home
+from samsesh.model import Plan
+from samsesh.write import make_dir
+
+
+def media_dir(home: Home) -> Path:
+    return home.data_dir / "synapse" / "media"
+
+
+def media(home: Home) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """(path, size, content) of every file; one that vanished meanwhile is left out."""
+    folder = media_dir(home)
+    for path in sorted(files_below(folder)):
+        try:
+            source = path.open("rb")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise SamseshError(f"cannot read {path}: {error.strerror}", "check its owner and mode") from None
+        with source:
+            yield str(path.relative_to(folder)), os.fstat(source.fileno()).st_size, source
+
+
+def put_media(home: Home, folder: Path) -> None:
+    target = media_dir(home)
+    if folder.is_dir() and folder != target:
+        make_dir(target.parent)
+        folder.rename(target)
+
+
+def sizes(home: Home) -> tuple[int, int]:
+    """Bytes of media and of the database."""
+    bases = (home.data_dir / "postgres").glob("*/base")
+    return size_of(media_dir(home)), sum(map(size_of, bases))
+
+
+def databases(home: Home) -> dict[str, str]:
+    """Data folder -> the PostgreSQL that made it, by its own word."""
+    folder = home.data_dir / "postgres"
+    return {path.name: _major(path) for path in folder.glob("[0-9]*") if path.name.isdigit()}
+
+
+def _major(folder: Path) -> str:
+    """The PostgreSQL that made a data folder, by its own word."""
+    try:
+        return (folder / "PG_VERSION").read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return folder.name
+    except OSError as error:
+        raise SamseshError(
+            f"cannot read the database in {folder}: {error.strerror}", "check its owner"
+        ) from None
+
+
+def postgres_tool(facts: Facts, plan: Plan, tool: str) -> tuple[list[str], dict[str, str]]:
+    """A program of PostgreSQL with libpq's environment for the Synapse role; the password stays in its file."""
+    database = plan.offer.database
+    assert database is not None  # postgres.py always offers one
+    variables = {
+        "host": "PGHOST",
+        "port": "PGPORT",
+        "user": "PGUSER",
+        "dbname": "PGDATABASE",
+        "sslmode": "PGSSLMODE",
+    }
+    given = {variables[name]: str(value) for name, value in database.parameters.items() if name in variables}
+    return [facts.programs[tool]], {**given, "PGPASSFILE": str(database.passfile.path)}

@@ -1,0 +1,147 @@
+"""What stands between this server and the world: its ports, firewalls, web servers in front. Nothing is changed."""
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any
+
+from samsesh import firewall
+from samsesh.errors import SettingsError
+from samsesh.firewall import Opening
+from samsesh.model import Context, Endpoint, Plan, Route
+from samsesh.ops import programs
+from samsesh.ops.server import Server, placement
+from samsesh.plan import make_plan
+from samsesh.proxies import caddy, haproxy, nginx, traefik
+from samsesh.proxies.layout import Layout, layout
+from samsesh.services import gateway
+from samsesh.services.gateway.well_known import well_known
+from samsesh.settings import Settings
+
+RENDER = {"nginx": nginx.render, "caddy": caddy.render, "traefik": traefik.render, "haproxy": haproxy.render}
+
+
+def whole(server: Server) -> tuple[Context, Plan]:
+    """The plan with every program that is wanted, also what the next `up` has yet to get."""
+    facts, settings = server.facts, server.settings
+    awaited = {name: name for name in programs.wanted(settings) if name not in facts.missing}
+    facts = replace(facts, programs={**awaited, **facts.programs})
+    context = Context(settings, server.secrets, facts, placement(server.home, settings, facts))
+    return context, make_plan(context)
+
+
+def openings(server: Server) -> tuple[Opening, ...]:
+    """Every port of this server, public ones first."""
+    context, plan = whole(server)
+    offer, facts = plan.offer, context.facts
+    if "element-call" in facts.programs and "element-call" not in facts.bundles:
+        offer = replace(offer, routes=(*offer.routes, Route("call")))  # its pages are got later
+    binds: list[tuple[str, Endpoint]] = [*gateway.binds(context, offer)]
+    for unit in plan.units:
+        binds += unit.binds if unit.name != "gateway" else ()
+    return firewall.openings(context.access, binds)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A configuration, and what a person should know beside it."""
+
+    text: str
+    hints: tuple[str, ...]
+
+
+def proxy_config(
+    server: Server, kind: str, *, certificate: str = "", key: str = "", static: bool = False
+) -> Printed:
+    """The whole configuration of one of `proxies.KINDS` for exactly this server. `static`: Traefik's other file."""
+    _needs_domain(server.settings)
+    certificate, key = _files(kind, certificate, key)
+    access = replace(server.access, settings=_proxied(server.settings))
+    wanted = layout(access, v6="::1" in server.facts.loopback, certificate=certificate, key=key)
+    text = traefik.static(wanted) if static else RENDER[kind](wanted)
+    return Printed(text, (*_not_yet(server.settings), *_certificates(kind, wanted)))
+
+
+def _needs_domain(settings: Settings) -> None:
+    if settings.server.access != "domain":
+        raise SettingsError(
+            f"a web server in front serves a domain, and server.access is {settings.server.access}",
+            "set server.name to your domain, then: samsesh config set server.access domain",
+        )
+
+
+def _proxied(settings: Settings) -> Settings:
+    """The same settings as they will be."""
+    return settings.model_copy(update={"tls": settings.tls.model_copy(update={"mode": "proxy"})})
+
+
+def _files(kind: str, certificate: str, key: str) -> tuple[str, str]:
+    if kind == "haproxy":
+        if key and key != certificate:
+            raise SettingsError(
+                "HAProxy reads the certificate and its key from one file",
+                f"join them (cat {certificate or 'CERTIFICATE'} {key} > FILE), and give it: --certificate FILE",
+            )
+    elif bool(certificate) != bool(key):
+        raise SettingsError(
+            "a certificate and its key belong together", "give both: --certificate FILE --key FILE"
+        )
+    return (os.path.abspath(certificate) if certificate else "", os.path.abspath(key) if key else "")  # noqa: PTH100
+
+
+def _not_yet(settings: Settings) -> list[str]:
+    if settings.tls.mode == "proxy":
+        return []
+    return ["tls.mode is not proxy yet: samsesh config set tls.mode proxy, then samsesh up"]
+
+
+def _certificates(kind: str, wanted: Layout) -> list[str]:
+    """Where they are expected, and for which names."""
+    names = ", ".join(wanted.hosts)
+    if wanted.certificate:
+        return [f"the certificate is for: {names}"]
+    if kind == "haproxy":
+        file = f"/etc/haproxy/certs/{wanted.name}.pem"
+        return [f"the certificate and its key, for {names}, are expected in one file: {file}"]
+    if kind == "nginx":
+        domains = " ".join(f"-d {host}" for host in wanted.hosts)
+        get = f"certbot certonly --standalone --cert-name {wanted.name} {domains}"
+        return [f"certificates are expected where certbot puts them; to have them there: {get}"]
+    return []
+
+
+def documents(server: Server) -> list[dict[str, Any]]:
+    """What the web server of the bare domain has to answer: path, status, headers, body."""
+    _needs_domain(server.settings)
+    context, plan = whole(server)
+    return [
+        {"path": route.paths[0], "status": status, "headers": dict(route.headers), "body": body}
+        for route in well_known(context, plan.offer)
+        if route.listener == "api" and route.answer and (status := route.answer[0]) == 200
+        for body in [route.answer[1]]
+    ]
+
+
+def well_known_text(server: Server) -> Printed:
+    """The documents for people, with lines for nginx that pass the questions on to this server."""
+    name, base = server.access.host("domain"), server.access.url("api")
+    lines = [f"# What https://{name} has to answer, for {server.settings.server.name}.\n"]
+    for document in documents(server):
+        lines.append(f"\n# https://{name}{document['path']}\n")
+        lines += [f"# {header}: {value}\n" for header, value in document["headers"].items()]
+        lines.append(document["body"])
+    lines += [
+        "\n# Or let your web server pass these questions on. nginx, in the server block of that name:\n",
+        "# location /.well-known/matrix/ {\n",
+        f"#     proxy_pass {base};\n",
+        "#     proxy_ssl_server_name on;\n",
+        "# }\n",
+    ]
+    hints = (
+        ()
+        if server.settings.hosts.delegation == "elsewhere"
+        else (
+            "hosts.delegation is here: this server answers these itself; "
+            "if another does: samsesh config set hosts.delegation elsewhere",
+        )
+    )
+    return Printed("".join(lines), hints)

@@ -1,0 +1,42 @@
+"""The operator's colour, made lighter or darker where words in it, or on it, could not be read (WCAG 2.2, 1.4.3)."""
+
+LEAST = 4.5  # contrast of words of usual size
+STEP = 0.04
+
+
+def readable(colour: str, ground: str) -> str:
+    """The nearest to `colour` that can be read on `ground`, or `ground` on it. Both are `#rrggbb`."""
+    away = "#ffffff" if _luminance(ground) < 0.18 else "#000000"
+    share = 0.0
+    found = colour
+    while contrast(found, ground) < LEAST and share < 1:
+        share = min(1.0, share + STEP)
+        found = mixed(colour, away, share)
+    return found
+
+
+def mixed(colour: str, other: str, share: float) -> str:
+    """`colour` with so much (0 to 1) of another in it."""
+    pairs = zip(_channels(colour), _channels(other), strict=True)
+    return "#" + "".join(f"{round(mine + (theirs - mine) * share):02x}" for mine, theirs in pairs)
+
+
+def contrast(one: str, other: str) -> float:
+    """From 1 to 21."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _channels(colour: str) -> tuple[int, ...]:
+    return tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance, 0 to 1."""
+
+    def linear(channel: int) -> float:
+        part = channel / 255
+        return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)
+
+    red, green, blue = map(linear, _channels(colour))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -1,0 +1,59 @@
+"""Before the first start in a public mode: what would make it senseless, found before anything is started.
+
+The checks are the doctor's, group "preflight" (`samsesh doctor preflight`); here is when they are asked.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+
+from samsesh import diagnosis
+from samsesh.diagnosis import Outcome, Told
+from samsesh.errors import SamseshError
+from samsesh.ops.server import Server
+
+GROUP = "preflight"
+KEPT = "preflight"  # in the home's state: the settings for which it passed
+SECTIONS = ("server", "hosts", "tls", "proxy", "ports", "federation")
+
+
+def due(server: Server) -> bool:
+    """Whether these settings have not passed yet. `local` needs none."""
+    return server.settings.server.access != "local" and server.home.state().get(KEPT) != fingerprint(server)
+
+
+def fingerprint(server: Server) -> str:
+    """What a pass goes by: the settings of how the server is reached."""
+    data = server.settings.model_dump(mode="json", include=set(SECTIONS))
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def run(server: Server, told: Told | None = None) -> list[Outcome]:
+    checks = diagnosis.choose(diagnosis.all_checks(), [GROUP])
+    return asyncio.run(diagnosis.examine(diagnosis.Patient(server), checks, told))
+
+
+def must_pass(server: Server, warn: Callable[[Outcome], None], told: Told | None = None) -> None:
+    """Examine where it is due; `warn` hears of what does not stop a start. Raises with what does."""
+    if not due(server):
+        return
+    outcomes = run(server, told)
+    for outcome in outcomes:
+        if outcome.result.status == "warning":
+            warn(outcome)
+    if failed := [outcome for outcome in outcomes if outcome.result.status == "failed"]:
+        raise refusal(failed)
+    server.home.remember(**{KEPT: fingerprint(server)})
+
+
+def refusal(failed: Sequence[Outcome]) -> SamseshError:
+    """One sentence each, what to do below it, and the way round."""
+    *before, last = [outcome.result for outcome in failed]
+    lines = [f"{one.summary}\n  {one.advice}" for one in before]
+    return SamseshError(
+        "\n".join([*lines, last.summary]),
+        f"{last.advice}\nnothing was started; again, with all that was seen: samsesh doctor preflight; "
+        "if you know better: samsesh up --skip-preflight",
+        detail=last.seen,
+    )

@@ -1,0 +1,71 @@
+"""The agent: hands certificates on to coturn, and has the gateway load the operator's files again when they change.
+
+It is there where it has work. Its configuration: agent/serve.py.
+"""
+
+from typing import Any
+
+from samsesh import __version__
+from samsesh.formats import to_json
+from samsesh.model import Context, File, Offer, Probe, Unit
+
+
+def offer(context: Context) -> Offer:
+    return Offer()
+
+
+def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
+    place, found = context.place, jobs(context, offer)
+    if not found:
+        return ()
+    listen = place.listen("agent")
+    config = File(
+        place.config("agent") / "agent.json", to_json({"socket": str(listen.socket), "jobs": found})
+    )
+    return (
+        Unit(
+            name="agent",
+            title="agent",
+            command=(place.program("python"), "-I", "-m", "samsesh", "agent", "--config", str(config.path)),
+            probe=Probe("http", listen, "/ready", seconds=30),
+            files=(config,),
+            folders=(place.data("agent"),),
+            shared=(place.data("gateway"), place.data("coturn")),
+            sockets=tuple(socket for socket in (listen.socket, place.reach("caddy").socket) if socket),
+            spare=True,
+            stop_seconds=5,
+            version=__version__,
+            address=str(listen),
+        ),
+    )
+
+
+def jobs(context: Context, offer: Offer) -> list[dict[str, Any]]:
+    """What there is to do: fields of agent/jobs.Job."""
+    access, tls, turn = context.access, context.settings.tls, offer.turn
+    if access.mode == "local":
+        return []
+    found: list[dict[str, Any]] = []
+    own = _files(context, tls.certificate, tls.certificate_key) if access.certificates == "files" else {}
+    if own:
+        found.append({"name": "gateway", **own, "admin": str(context.place.reach("caddy").socket)})
+    if turn is not None and turn.tls_port is not None:
+        found.append({"name": "coturn", "pidfile": str(turn.pidfile), **_for_turn(context, own)})
+        if turn.certificate is not None:
+            found[-1]["copy"] = str(turn.certificate)
+    return [{"host": access.host("api"), **job} for job in found]
+
+
+def _for_turn(context: Context, own: dict[str, str]) -> dict[str, Any]:
+    """Where the relay's certificate is."""
+    turn, access = context.settings.turn, context.access
+    if turn.certificate and turn.certificate_key:
+        return _files(context, turn.certificate, turn.certificate_key)
+    if own:
+        return own
+    return {"storage": str(context.place.data("gateway")), "own": access.certificates == "internal"}
+
+
+def _files(context: Context, certificate: str, key: str) -> dict[str, str]:
+    operator_file = context.place.operator_file
+    return {"certificate": str(operator_file(certificate)), "key": str(operator_file(key))}

@@ -1,0 +1,154 @@
+"""compose.yaml and what programs are told otherwise in containers, for the settings of the other golden files.
+
+After a change that is meant, `RENEW_GOLDEN=1 scripts/test tests/golden` writes them anew; look at the difference.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import yaml
+
+from golden.test_golden import HERE, REGISTRATION, TOLD, settings_of
+from samsesh.engines.compose import render
+from samsesh.engines.compose.placement import ComposePlacement, facts_in_containers
+from samsesh.formats import to_yaml
+from samsesh.home import Home
+from samsesh.model import Context, Plan
+from samsesh.plan import make_plan
+from samsesh.secrets import Secret, Secrets
+
+LOOKED_AT = (
+    *("coturn/turnserver.conf", "livekit/livekit.yaml", "postgres/postgresql.conf", "postgres/pg_hba.conf"),
+    *("agent/agent.json", "element-web/index.html", "call/index.html"),
+)
+SECRETS = Secrets(**{field.name: Secret(f"the-{field.name}") for field in fields(Secrets)})
+NAMES = sorted(path.stem for path in HERE.glob("*.toml"))
+REACHED = {"gateway", "coturn", "livekit"}  # from outside
+OUTWARD = {"synapse", "lk-jwt-service"}  # they go out
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def home(tmp_path: Path, name: str) -> Home:
+    made = Home(tmp_path / "home")
+    made.path.mkdir()
+    shutil.copy(HERE / f"{name}.toml", made.settings_file)
+    (made.path / "bridge.yaml").write_text(REGISTRATION)
+    (made.path / "turn.pem").write_text("a certificate, or a key")
+    trustme.CA().cert_pem.write_to_path(str(made.path / "root.pem"))
+    for picture in ("logo.svg", "background.svg"):
+        (made.path / picture).write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    return made
+
+
+def rendered(home: Home, folder: Path) -> tuple[dict[str, Any], dict[str, bytes], Plan]:
+    """(compose.yaml as data, the other files by path below the folder, the plan)."""
+    settings = settings_of(home)
+    facts = facts_in_containers(TOLD, settings)
+    plan = make_plan(Context(settings, SECRETS, facts, ComposePlacement(home, settings)))
+    project = render.Project("samsesh-test", folder, folder / "run", (1000, 1001), TOLD.memory)
+    found = {
+        str(file.path.relative_to(folder)): file.content
+        for file in render.files(project, plan, home, settings, SECRETS)
+    }
+    return render.compose(project, plan, home, settings), found, plan
+
+
+def told(compose: dict[str, Any]) -> bytes:
+    """Without what changes with every line of our code."""
+    text = to_yaml(compose).decode()
+    text = re.sub(r"samsesh:\S+-[0-9a-f]{12}", "samsesh:VERSION", text)
+    return re.sub(r"(fingerprint: )\w{64}", r"\1FINGERPRINT", text).encode()
+
+
+def test_rendered(home: Home, name: str, tmp_path: Path) -> None:
+    """What is written for these settings is what somebody looked at; no secret is in compose.yaml, nor this machine."""
+    compose, files, _ = rendered(home, tmp_path / "out")
+    found = {"compose.yaml": told(compose)}
+    found |= {path: files[f"config/{path}"] for path in LOOKED_AT if f"config/{path}" in files}
+    folder = HERE / "compose" / name
+    if os.environ.get("RENEW_GOLDEN"):
+        shutil.rmtree(folder, ignore_errors=True)
+        for path, content in found.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+    looked_at = {
+        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+    assert found == looked_at, "if that is meant: RENEW_GOLDEN=1 scripts/test tests/golden"
+    assert b"the-" not in found["compose.yaml"] and str(tmp_path).encode() not in found["compose.yaml"]
+
+
+def test_closed(home: Home, tmp_path: Path) -> None:
+    """Every container is closed: one user, no capability but for two programs, a read-only root, limits, pinned."""
+    compose, _, plan = rendered(home, tmp_path / "out")
+    services = dict(compose["services"])
+    prepare = services.pop("volumes")
+    assert prepare["network_mode"] == "none" and prepare["cap_add"] == ["CHOWN", "SETUID", "SETGID"]
+    assert compose["networks"]["matrix-network"] == {"internal": True}
+    for name, one in {**services, "volumes": prepare}.items():
+        assert one["read_only"] and one["cap_drop"] == ["ALL"], name
+        assert one["security_opt"] == ["no-new-privileges:true"] and one["mem_limit"] > 0, name
+        assert one["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, name
+        assert not one["image"].endswith(":latest") and ":" in one["image"], name
+    for name, one in services.items():
+        assert one["user"] == "1000:1001" and one["restart"] == "unless-stopped", name
+        assert one.get("cap_add", []) == (["NET_BIND_SERVICE"] if name in ("gateway", "coturn") else []), name
+        assert one["healthcheck"]["test"][0] == "CMD", name
+        public = "matrix-public" in one["networks"]
+        assert public == (name in REACHED | OUTWARD) and "matrix-network" in one["networks"], name
+        assert ("ports" in one) == (name in REACHED), name
+    assert {unit.name for unit in plan.units} == {
+        "rtc-auth" if n == "lk-jwt-service" else n for n in services
+    }
+
+
+def test_only_what_is_needed_is_published(home: Home, tmp_path: Path) -> None:
+    """No port of the database, of Synapse or of what is behind the gateway; the relay has 41 ports, not thousands."""
+    compose, _, _ = rendered(home, tmp_path / "out")
+    settings = settings_of(home)
+    low, high = settings.ports.relay()
+    local = settings.server.access == "local" and not settings.calls.media_addresses
+    for name, one in compose["services"].items():
+        for port in one.get("ports", []):
+            host, _, rest = port.rpartition(f":{port.rpartition(':')[2]}")[0].rpartition(":")
+            assert host in ("127.0.0.1", "[::1]") or not local, (name, port)
+            assert "-" not in rest or rest == f"{low}-{high}", (name, port)
+    assert high - low < 100
+
+
+def test_compose_reads_it(home: Home, tmp_path: Path) -> None:
+    """Docker Compose itself takes the file, and nothing in it depends on variables of whoever runs it."""
+    version = ["docker", "compose", "version"]
+    if not shutil.which("docker") or subprocess.run(version, capture_output=True, timeout=30).returncode:
+        pytest.skip("Docker Compose is not installed")
+    folder = tmp_path / "out"
+    compose, files, _ = rendered(home, folder)
+    for path, content in {**files, "compose.yaml": to_yaml(compose)}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    done = subprocess.run(
+        ["docker", "compose", "--project-directory", str(folder), "config"],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **_docker()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["services"].keys() == compose["services"].keys()
+    assert "variable is not set" not in done.stderr
+
+
+def _docker() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("DOCKER_CONFIG",) if name in os.environ}
