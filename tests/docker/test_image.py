@@ -42,7 +42,9 @@ def test_it_is_this_program(engine: Engine, images: dict[str, str]) -> None:
 
 
 def test_every_command_imports(engine: Engine, images: dict[str, str]) -> None:
-    """`command: [rtc-auth]` works, and so does help for it; the user is 991 unless Compose says another."""
+    """`command: [rtc-auth]` and `[agent, ...]` work; the user is 991 unless Compose says another."""
+    refused = once(engine, images["samsesh"], "agent", "--config", "/nonexistent", check=False)
+    assert refused.returncode and "/nonexistent" in refused.stderr and "No module" not in refused.stderr
     assert "Usage" in once(engine, images["samsesh"], "rtc-auth", "--help").stdout
     who = ("--entrypoint", "id", "--read-only", "--network", "none")
     assert engine.run("run", "--rm", *who, images["samsesh"]).stdout.startswith("uid=991 gid=991")
