@@ -101,7 +101,7 @@ def redirect(target: str) -> dict[str, Any]:
     return {"handler": "static_response", "status_code": 302, "headers": {"Location": [target]}}
 
 
-def closing(*, always: bool) -> dict[str, Any]:
+def ending_connections(*, always: bool) -> dict[str, Any]:
     """Connections of HTTP/1.1 end with what is answered: errors, or everything but web sockets.
 
     What stands behind may answer before it has read a request's body; Caddy 2.11 then takes the rest of that body for
@@ -113,7 +113,7 @@ def closing(*, always: bool) -> dict[str, Any]:
 
 
 def error_routes() -> list[dict[str, Any]]:
-    """Errors of the gateway's own; see `closing`."""
+    """Errors of the gateway's own; see `ending_connections`."""
     answer = error_answer()
     last = {**answer, "headers": {**answer["headers"], "Connection": ["close"]}}
     return [{"match": [HTTP1], "handle": [last]}, {"handle": [answer]}]
