@@ -117,13 +117,11 @@ def get_programs(
     looking = programs.search(home, settings, say, progress)
     waiting = [module for name, module in programs.wanted(settings).items() if name in wanted]
     failed = [error for module in waiting if (error := programs.get(home, looking, module))]
-    if len(failed) == len(waiting):
-        return None, failed
-    with home.lock("up", say):
+    with home.lock("up", say):  # pages say why something is not there, so they are written anew in any case
         server = open_server(home, environ)
         report = preview(server)
         _apply(server, report, say, foreground=False)
-    return report, failed
+    return (report if len(failed) < len(waiting) else None), failed
 
 
 def preview(server: Server) -> Report:
