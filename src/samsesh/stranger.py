@@ -25,8 +25,11 @@ def local(server: Server) -> Result | None:
 
 
 def hosts(access: Access) -> tuple[str, ...]:
-    """Every host by which people or servers come, a proxy's included; each once."""
-    return tuple(dict.fromkeys(site.host for site in access.sites().values() if site.host != LOCAL))
+    """Every host by which people or servers come, a proxy's included; each once. In `lan` servers are not expected."""
+    sites = access.sites()
+    if access.mode == "lan":
+        sites.pop("federation", None)
+    return tuple(dict.fromkeys(site.host for site in sites.values() if site.host != LOCAL))
 
 
 async def resolved(patient: Patient, host: str) -> dns.Resolved:

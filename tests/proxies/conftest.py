@@ -15,7 +15,6 @@ from conftest import Stack
 from proxies.running import Certificates, certificates, proxy
 
 KINDS = ("nginx", "caddy", "haproxy", "traefik")
-LAYOUTS = {"hosts": "", "one host": "one.example.test"}
 HOSTS = tuple(f"{name}.example.test" for name in ("chat", "matrix", "call", "rtc", "one"))
 CLIENT = "127.0.0.5"  # the address of people, which the proxy has to tell
 SETTINGS = {
@@ -66,7 +65,7 @@ class Site:
         return client(self.own.root, http2=http2, source=CLIENT)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def home(session_home: Callable[[str], Stack]) -> Stack:
     made = session_home("proxied")
     for key, value in SETTINGS.items():
@@ -77,11 +76,10 @@ def home(session_home: Callable[[str], Stack]) -> Stack:
     return made
 
 
-@pytest.fixture(scope="module", params=LAYOUTS)
+@pytest.fixture(scope="module")
 def server(home: Stack, request: pytest.FixtureRequest) -> Stack:
-    """With a host for each service, then with one for all."""
-    single = LAYOUTS[request.param]
-    home.cli("config", "set", "hosts.single", single)
+    """With a host for each service, or with the one that the module names."""
+    home.cli("config", "set", "hosts.single", request.module.SINGLE)
     home.up()
     return home
 

@@ -21,6 +21,7 @@ from proxies.conftest import Site
 from samsesh.clients import sfu
 
 pytestmark = pytest.mark.slow
+SINGLE = ""
 FORGED_ADDRESS = "203.0.113.66"
 FORGED = {
     "X-Forwarded-For": FORGED_ADDRESS,
@@ -252,7 +253,11 @@ async def signal(site: Site) -> None:
         aiohttp.ClientSession(connector=connector) as http,
         http.ws_connect(f"{site.addresses['livekit']}/rtc", params=query) as link,
     ):
+        ended = link.get_extra_info("socket")
         first = await link.receive()
         assert first.type is aiohttp.WSMsgType.BINARY
         assert protocol.SignalResponse.FromString(first.data).join.room.name == "behind-a-proxy"
         await link.send_bytes(protocol.SignalRequest(leave=protocol.LeaveRequest()).SerializeToString())
+    async with asyncio.timeout(10):
+        while ended.fileno() != -1:  # aiohttp does not wait for the end of TLS
+            await asyncio.sleep(0.01)

@@ -43,7 +43,8 @@ def judged(tls: turn.Tls, now: float, soon: float = SOON) -> Result:
     days = int((tls.expires - now) // DAY)
     seen = f"{tls.version}, {tls.cipher}, certificate by {tls.issuer}, good for {days} days"
     if tls.expires - now < soon:
-        return Result("warning", f"its certificate ends in {days} days", seen, ADVICE)
+        advice = ADVICE if soon == SOON else "see: samsesh doctor --only public-https, samsesh logs agent"
+        return Result("warning", f"its certificate ends in {days} days", seen, advice)
     if "let's encrypt" in tls.issuer.lower():
         return Result(
             "warning",

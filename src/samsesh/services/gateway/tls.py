@@ -80,7 +80,7 @@ def _internal() -> dict[str, Any]:
 
 
 def _authority(context: Context) -> dict[str, Any]:
-    """Our own certificate authority. It changes no trust store, as Caddy would even where it signs nothing."""
+    """Our own certificate authority. Caddy has one in any case, and would put it into this machine's trust store."""
     if context.access.certificates != "internal":
         return {"install_trust": False}
     name = f"{context.settings.brand.name} at {context.settings.server.name}"
