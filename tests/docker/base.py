@@ -16,6 +16,7 @@ from launcher.chroot import mirror
 
 LEFT_OUT = (
     *("var/cache/apt/archives/*.deb", "var/cache/apt/*.bin", "var/lib/apt/lists/*", "var/log/*.log"),
+    "usr/lib/python3*/**/__pycache__",  # the official image of Python has none either
     *("usr/share/doc/*", "usr/share/man/*", "usr/share/info/*", "usr/share/locale/*", "usr/share/lintian/*"),
 )
 

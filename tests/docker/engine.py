@@ -138,7 +138,14 @@ def start(engine: Engine) -> None:
     """Nothing of the machine's network changes but for chains of our networks: no docker0, no forwarding."""
     PLACE.mkdir(exist_ok=True)
     PLACE.chmod(0o711)  # the commands under test become the service user, who may use the socket by its group
-    options = ["--data-root", CACHE / "data", "--exec-root", PLACE / "exec", "--pidfile", PLACE / "pid"]
+    options: list[str | Path] = [
+        "--data-root",
+        CACHE / "data",
+        "--exec-root",
+        PLACE / "exec",
+        "--pidfile",
+        PLACE / "pid",
+    ]
     quiet = ["--bridge", "none", "--ip-forward=false", "--default-address-pool", "base=10.213.0.0/16,size=24"]
     log = PLACE / "log"
     log.unlink(missing_ok=True)
@@ -164,6 +171,7 @@ def end(engine: Engine) -> None:
         engine.run("rm", "--force", "--volumes", *left)
     engine.run("network", "prune", "--force")
     engine.run("volume", "prune", "--force")
+    engine.run("image", "prune", "--force")  # what builds leave
     pid = int((PLACE / "pid").read_text())
     assert PLACE.name in Path(f"/proc/{pid}/cmdline").read_text()
     os.kill(pid, signal.SIGTERM)

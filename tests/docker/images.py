@@ -27,17 +27,19 @@ def ensure_all(engine: Engine) -> dict[str, str]:
 
 def ensure_ours(engine: Engine) -> str:
     """Our own image, on the stand-in of its base, built without a network as its Dockerfile says."""
-    wanted = Images(registry=engine.registry)
-    name = reference("samsesh", wanted)
-    base = python.STAND_IN.ensure(engine)
+    name = reference("samsesh", Images())
+    python.STAND_IN.ensure(engine)
+    base = python.STAND_IN.built
+    built = f"samsesh-test/samsesh-image:{name.partition(':')[2]}-{base.partition(':')[2]}"
     with open_lock("image-samsesh") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not engine.exists(name):
+        if not engine.exists(built):
             with tempfile.TemporaryDirectory(prefix="context-", dir=CACHE) as folder:
                 image.write_context(Path(folder))
                 fetch_wheels(Path(folder))
                 options = ["--build-arg", f"PYTHON={base}", "--build-arg", "PIP_NO_INDEX=1", "--force-rm"]
-                engine.run("build", "--network", "none", *options, "--tag", name, folder, timeout=900)
+                engine.run("build", "--network", "none", *options, "--tag", built, folder, timeout=900)
+    engine.run("tag", built, name)
     return name
 
 

