@@ -145,6 +145,7 @@ def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Set
     data: dict[str, Any] = {
         "image": images.reference(unit.image, settings.images),
         **(_build(settings) if unit.image == "samsesh" else {}),
+        **({"entrypoint": _words(container.entrypoint)} if container.entrypoint else {}),
         **({"command": _words(container.command(unit))} if unit.command else {}),
         "user": "{}:{}".format(*project.user),
         "environment": _environment(unit, container, settings),
