@@ -42,6 +42,7 @@ class Stack:
     offset: int
     environ: dict[str, str] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()  # another user, another namespace
+    options: tuple[str, ...] = ()  # of every `up`
     web: str = (
         "none"  # web.client of a new home: no test waits for Element Web's release unless it is about it
     )
@@ -71,7 +72,7 @@ class Stack:
         return {**kept, **web, **self.environ}
 
     def up(self, *args: str) -> "subprocess.CompletedProcess[str]":
-        done = self.cli("up", "--yes", "--port-offset", str(self.offset), *args)
+        done = self.cli("up", "--yes", "--port-offset", str(self.offset), *self.options, *args)
         assert done.returncode == 0, done.stderr
         return done
 
@@ -125,6 +126,20 @@ def homes() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def containers() -> Iterator[dict[str, str]]:
+    """With SAMSESH_TEST_ENGINE=compose every server of the tests is in containers: what its commands need for that."""
+    if os.environ.get("SAMSESH_TEST_ENGINE") != "compose":
+        yield {}
+        return
+    from docker.engine import running
+    from docker.images import ensure_all
+
+    with running() as engine:
+        ensure_all(engine)
+        yield engine.commands
+
+
+@pytest.fixture(scope="session")
 def _made(homes: Path) -> Iterator[list[Stack]]:
     made: list[Stack] = []
     yield made
@@ -134,9 +149,10 @@ def _made(homes: Path) -> Iterator[list[Stack]]:
 
 
 @pytest.fixture(scope="session")
-def session_home(homes: Path, _made: list[Stack]) -> Callable[[str], Stack]:
+def session_home(homes: Path, containers: dict[str, str], _made: list[Stack]) -> Callable[[str], Stack]:
     def make(name: str) -> Stack:
-        stack = Stack(homes / name, free_offset())
+        options = ("--engine", "compose") if containers else ()
+        stack = Stack(homes / name, free_offset(), dict(containers), options=options)
         _made.append(stack)
         return stack
 

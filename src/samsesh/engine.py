@@ -56,6 +56,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str: ...
+    def usable(self) -> None: ...  # raises with what is wrong where it cannot be used here
     def changes(self, plan: Plan) -> list[Change]: ...  # what `apply` would do
     def changed_files(self, plan: Plan) -> list[Path]: ...  # which files it would write
     def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> Applied: ...
@@ -63,6 +64,10 @@ class Engine(Protocol):
     def erase(self, say: Say) -> None: ...  # stop, and delete what is kept outside the home
     def running(self) -> bool: ...
     def leftovers(self) -> list[int]: ...  # pids of this home
+    def published(
+        self,
+    ) -> list[tuple[str, str, int]] | None: ...  # (protocol, address, port); None: by its processes
+    def disks(self) -> list[Path]: ...  # where data is beside the home
     def restart(self, plan: Plan, names: list[str], say: Say) -> None: ...
     def look(self, plan: Plan) -> dict[str, Seen]: ...  # every unit as it is
     def on_host(self, path: Path) -> Path: ...  # where this program finds a file or socket of the plan
@@ -75,6 +80,12 @@ class Engine(Protocol):
     ) -> tuple[list[str], dict[str, str]]: ...  # command, environment
     def read_kept(self, unit: str, path: Path) -> bytes | None: ...  # a file below a unit's data folder
     def databases(self) -> dict[str, str] | None: ...  # folder -> PostgreSQL that made it; None: who knows
-    def media(self, plan: Plan) -> AbstractContextManager[Iterator[tuple[str, int, IO[bytes]]]]: ...
-    def put_media(self, plan: Plan, folder: Path, say: Say) -> None: ...  # take the files of a folder
+    # (path, size, content) of every file of a folder below a unit's data
+    def files_of(
+        self, plan: Plan, unit: str, below: str = ""
+    ) -> AbstractContextManager[Iterator[tuple[str, int, IO[bytes]]]]: ...
+    def take_files(
+        self, plan: Plan, unit: str, below: str, folder: Path
+    ) -> None: ...  # of `folder`, which goes
+    def discard(self, say: Say) -> None: ...  # stop, and delete the services' data
     def sizes(self) -> tuple[int, int]: ...  # bytes of media and of the database

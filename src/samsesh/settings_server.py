@@ -54,6 +54,8 @@ class Server(Section):
     def _possible(self) -> "Server":
         if problem := names.access_problem(self.name, self.access, trial=self.trial):
             raise ValueError(problem)
+        if self.access == "ip" and self.address and not names.is_address(self.address):
+            raise ValueError(f"address is {self.address}: with access ip an address is wanted, no name")
         return self
 
 

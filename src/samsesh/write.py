@@ -94,6 +94,14 @@ def make_dir(path: Path, mode: int = PRIVATE_DIR) -> None:
         raise SamseshError(f"cannot make the folder {path}: {error.strerror}", _advice(error)) from error
 
 
+def holds(path: Path, content: bytes) -> bool:
+    """Whether a file is there with that content."""
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
+
+
 def _same(path: Path, content: bytes, mode: int) -> bool:
     try:
         return (

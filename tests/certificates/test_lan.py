@@ -56,6 +56,16 @@ def test_every_port_is_of_its_own_authority(lan: Stack) -> None:
     assert "installing root certificate" not in log
 
 
+def test_the_doctor_sees_what_was_handed_on(lan: Stack) -> None:
+    """The relay over TLS is proven by a real allocation, and the agent says until when its certificate counts."""
+    soon(ports(lan).of("turns"), HOST, root(lan))
+    asked = ("--only", "turn-tls", "--only", "certificates-handed-on")
+    found = {one["id"]: one for one in json.loads(lan.cli("doctor", "--json", *asked).stdout)["checks"]}
+    for name in ("turn-tls", "certificates-handed-on"):
+        assert found[name]["status"] == "ok", found[name]
+    assert "coturn: chat.test, until 20" in found["certificates-handed-on"]["seen"]
+
+
 def test_the_root_is_offered_and_its_key_is_not(lan: Stack) -> None:
     """One file of the authority's folder is served, under one name, and a page that says what to do with it."""
     web = ports(lan).of("web")

@@ -95,7 +95,12 @@ def test_closed(home: Home, tmp_path: Path) -> None:
     compose, _, plan = rendered(home, tmp_path / "out")
     services = dict(compose["services"])
     prepare = services.pop("volumes")
-    assert prepare["network_mode"] == "none" and prepare["cap_add"] == ["CHOWN", "SETUID", "SETGID"]
+    assert prepare["network_mode"] == "none" and prepare["cap_add"] == [
+        "CHOWN",
+        "DAC_READ_SEARCH",
+        "SETUID",
+        "SETGID",
+    ]
     assert compose["networks"]["matrix-network"] == {"internal": True}
     for name, one in {**services, "volumes": prepare}.items():
         assert one["read_only"] and one["cap_drop"] == ["ALL"], name

@@ -2,10 +2,12 @@
 
 import os
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from samsesh.diagnosis import Patient, Result, Status, aside
+from samsesh.errors import SamseshError
 
 TITLE = "room on the disk"
 GROUPS = ("basics", "preflight")
@@ -40,6 +42,8 @@ class Disk:
 async def check(patient: Patient) -> Result:
     home = patient.server.home
     folders = (home.path, home.data_dir, home.logs_dir, home.backups_dir, *sorted(home.data_dir.glob("*")))
+    with suppress(SamseshError):  # an engine that does not answer is told of elsewhere
+        folders += tuple(await aside(patient.server.engine.disks))
     return judged(await aside(lambda: disks(folders)))
 
 

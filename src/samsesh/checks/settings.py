@@ -1,9 +1,8 @@
 """What the settings and the running server say of each other, and what is risky among them."""
 
-from pathlib import Path
-
 from samsesh.diagnosis import Patient, Result
 from samsesh.ops.server import Server
+from samsesh.write import holds
 
 TITLE = "settings"
 
@@ -40,15 +39,8 @@ def not_in_force(server: Server) -> list[str]:
         unit.name
         for unit in server.plan.units
         if any(
-            not _written(server.engine.on_host(file.path), file.content)
+            not holds(server.engine.on_host(file.path), file.content)
             for file in unit.files
             if not file.secret
         )
     ]
-
-
-def _written(path: Path, content: bytes) -> bool:
-    try:
-        return path.read_bytes() == content
-    except OSError:
-        return False

@@ -17,6 +17,7 @@ from samsesh.cli import (
     backup,
     config,
     doctor,
+    engine,
     images,
     invites,
     outside,
@@ -106,6 +107,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(users.app, name="user")
 app.add_typer(invites.app, name="invite")
 app.add_typer(rooms.app, name="rooms")
+app.add_typer(engine.app, name="engine")
 app.add_typer(backup.app, name="backup")
 app.command("restore")(restore.restore)
 app.command("destroy")(destroy_.destroy)

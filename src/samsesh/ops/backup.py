@@ -225,7 +225,7 @@ def check_dump(server: Server, opened: Any) -> None:
 
 def _add_home(server: Server, writer: archive.Writer, say: Say) -> None:
     home, settings = server.home, server.settings
-    with server.engine.media(server.plan) as media:
+    with server.engine.files_of(server.plan, "synapse", "media") as media:
         for name, size, content in media:
             writer.add(f"media/{name}", content, size)
     for path in sorted(home.secrets_dir.iterdir()):

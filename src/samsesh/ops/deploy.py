@@ -106,6 +106,13 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
     report.first_admin = service_account.first_admin(server)
 
 
+def start(server: Server, say: Say) -> Report:
+    """Start what is planned, and prove it; the caller holds the home."""
+    report = preview(server)
+    _apply(server, report, say, foreground=False)
+    return report
+
+
 def get_programs(
     home: Home, environ: Mapping[str, str], wanted: list[str], *, say: Say, progress: Progress
 ) -> tuple[Report | None, list[SamseshError]]:

@@ -71,8 +71,8 @@ def _restore(home: Home, opened: BinaryIO, port_offset: int | None, say: Say) ->
     home.remember(unfinished="restore", engine=loaded.settings.server.engine)
     server = planned(home, loaded, secrets.ensure(home, loaded.given_secrets))
     _check_key(server)
-    server.engine.put_media(server.plan, home.data_dir / MEDIA, say)
-    _load_database(server, say)
+    server.engine.take_files(server.plan, "synapse", "media", home.data_dir / MEDIA)
+    load_database(server, say, restored=True)
     return server
 
 
@@ -109,7 +109,7 @@ def _check_key(server: Server) -> None:
         raise SamseshError(f"the signing key in this backup is not usable: {type(error).__name__}") from None
 
 
-def _load_database(server: Server, say: Say) -> None:
+def load_database(server: Server, say: Say, *, restored: bool) -> None:
     """Into the fresh database, as its owner; in one transaction, so that it is all there or nothing is."""
     dump = server.home.data_dir / backup.DUMP
     with backup.database_running(server, say):
@@ -127,7 +127,8 @@ def _load_database(server: Server, say: Say) -> None:
         command += [*options, f"--dbname={database.parameters['dbname']}"]
         with dump.open("rb") as content:
             run(command, env=env, stdin=content, timeout=backup.DUMP_SECONDS, what="restoring the database")
-        _forget_one_time_keys(server)
+        if restored:  # and not moved as it is
+            _forget_one_time_keys(server)
     dump.unlink()
 
 

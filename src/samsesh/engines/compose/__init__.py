@@ -24,7 +24,7 @@ from samsesh.model import File, Plan, Unit
 from samsesh.run import last_lines
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
-from samsesh.write import make_dir, write_file
+from samsesh.write import holds, make_dir, write_file
 
 BUILD_SECONDS, PULL_SECONDS, START_SECONDS = 1800.0, 1800.0, 600.0
 POLL_SECONDS = 0.3
@@ -68,6 +68,9 @@ class ComposeEngine:
         data = render.compose(project, plan, self.home, self.settings)
         return [*rendered, File(self.home.path / "compose.yaml", to_yaml(data))]
 
+    def usable(self) -> None:
+        self.docker.check()
+
     def changes(self, plan: Plan) -> list[Change]:
         wanted = render.compose(self.project(), plan, self.home, self.settings)["services"]
         there = self._containers()
@@ -87,7 +90,7 @@ class ComposeEngine:
         ]
 
     def changed_files(self, plan: Plan) -> list[Path]:
-        return [file.path for file in self._files(plan) if not _there(file.path, file.content)]
+        return [file.path for file in self._files(plan) if not holds(file.path, file.content)]
 
     # --- making it so
 
@@ -227,6 +230,9 @@ class ComposeEngine:
         say("deleting containers and volumes")
         self._down("--volumes")
 
+    def discard(self, say: Say) -> None:
+        self.erase(say)
+
     def restart(self, plan: Plan, names: list[str], say: Say) -> None:
         say("restarting " + ", ".join(names))
         command = self.docker.compose("restart", *map(service, names))
@@ -246,6 +252,20 @@ class ComposeEngine:
 
     def leftovers(self) -> list[int]:
         return [one["State"]["Pid"] for one in self._containers().values() if one["State"]["Pid"]]
+
+    def published(self) -> list[tuple[str, str, int]] | None:
+        """What Docker holds open for our containers."""
+        return [
+            (port.partition("/")[2], place["HostIp"], int(place["HostPort"]))
+            for one in self._containers().values()
+            for port, places in (one["NetworkSettings"].get("Ports") or {}).items()
+            for place in places or ()
+        ]
+
+    def disks(self) -> list[Path]:
+        """Docker's own folder, with the volumes, where it is on this machine."""
+        done = self.docker.run("info", "--format", "{{.DockerRootDir}}", what="asking Docker", ok=range(256))
+        return [Path(done.out.decode().strip())] if done.code == 0 else []
 
     def look(self, plan: Plan) -> dict[str, Seen]:
         there = self._containers()
@@ -298,30 +318,27 @@ class ComposeEngine:
         return None if self.docker.has_volume("postgres") else {}
 
     @contextmanager
-    def media(self, plan: Plan) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
-        with kept.media(self.docker, self._synapse(plan)) as found:
+    def files_of(
+        self, plan: Plan, unit: str, below: str = ""
+    ) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
+        with kept.files(self.docker, self._container_of(plan, unit), data_of(unit) / below) as found:
             yield found
 
-    def put_media(self, plan: Plan, folder: Path, say: Say) -> None:
-        kept.put_media(self.docker, self._synapse(plan), folder)
+    def take_files(self, plan: Plan, unit: str, below: str, folder: Path) -> None:
+        kept.take(self.docker, self._container_of(plan, unit), data_of(unit) / below, folder)
 
-    def sizes(self) -> tuple[int, int]:
-        return kept.sizes(self.docker, images.reference("samsesh", self.settings.images))
-
-    def _synapse(self, plan: Plan) -> str:
-        """Id of Synapse's container; made, and not started, where there is none."""
-        if "synapse" not in self._containers():
+    def _container_of(self, plan: Plan, unit: str) -> str:
+        """Id of a unit's container; made, and not started, where there is none."""
+        name = service(unit)
+        if name not in self._containers():
+            self.docker.check()
             self._write(plan)
             self._get_images(plan, lambda text: None)
             first = self.docker.compose("up", "--no-deps", render.PREPARE)
             self.docker.follow(*first, what="preparing the volumes", timeout=START_SECONDS)
-            make = self.docker.compose("up", "--no-start", "--no-deps", "synapse")
-            self.docker.follow(*make, what="making the container of Synapse", timeout=START_SECONDS)
-        return str(self._containers()["synapse"]["Id"])
+            make = self.docker.compose("up", "--no-start", "--no-deps", name)
+            self.docker.follow(*make, what=f"making the container of {unit}", timeout=START_SECONDS)
+        return str(self._containers()[name]["Id"])
 
-
-def _there(path: Path, content: bytes) -> bool:
-    try:
-        return path.read_bytes() == content
-    except OSError:
-        return False
+    def sizes(self) -> tuple[int, int]:
+        return kept.sizes(self.docker, images.reference("samsesh", self.settings.images))

@@ -26,6 +26,7 @@ class Container:
 
     command: Callable[[Unit], tuple[str, ...]]
     health: Callable[[Probe], tuple[str, ...]]
+    entrypoint: tuple[str, ...] = ()  # in the place of the image's own
     tmpfs: tuple[str, ...] = ("/tmp",)  # noqa: S108 - in a container
     env: Mapping[str, str] = field(default_factory=dict)
     add: tuple[str, ...] = ()  # capabilities
@@ -43,7 +44,7 @@ def _address(probe: Probe) -> bool:
 
 
 def _wget(probe: Probe) -> tuple[str, ...]:
-    return ("wget", "-q", "-T", "4", "-O", "/dev/null", _url(probe))
+    return ("wget", "-q", "-O", "/dev/null", _url(probe))  # how long it may take, Docker counts
 
 
 def _curl(probe: Probe) -> tuple[str, ...]:
@@ -75,8 +76,12 @@ def _behind(word: str) -> Callable[[Unit], tuple[str, ...]]:
     return lambda unit: unit.command[unit.command.index(word) + 1 :]
 
 
+# What was killed leaves its socket locked by process 1, which in the next container is itself: it would never start.
+UNLOCKED = ("sh", "-c", 'rm -f /run/samsesh/synapse/*; exec /start.py "$@"', "start.py")
+
 CONTAINERS = {
     "synapse": Container(
+        entrypoint=UNLOCKED,
         command=lambda unit: ("run", *unit.command[1:]),  # its entry point says `python`
         health=_curl,
         memory=(0.6, 1 * GB),

@@ -10,7 +10,6 @@ from typing import IO, Any
 from samsesh import names
 from samsesh.engines.compose import images
 from samsesh.engines.compose.docker import Docker
-from samsesh.engines.compose.placement import data_of
 from samsesh.errors import SamseshError
 from samsesh.model import Plan
 from samsesh.run import piped
@@ -25,7 +24,6 @@ LIBPQ = {
     "sslmode": "PGSSLMODE",
 }
 COPY_SECONDS = 6 * 3600.0
-MEDIA = data_of("synapse") / "media"
 
 
 def postgres_tool(
@@ -55,11 +53,11 @@ def postgres_tool(
 
 
 @contextmanager
-def media(docker: Docker, container: str) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
+def files(docker: Docker, container: str, folder: Path) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
     """(path, size, content) of every file, out of a tar stream of Docker's."""
-    command = ["docker", "cp", f"{container}:{MEDIA}", "-"]
+    command = ["docker", "cp", f"{container}:{folder}", "-"]
     with (
-        piped(command, env=docker.env, what="reading media") as stream,
+        piped(command, env=docker.env, what=f"reading {folder}") as stream,
         tarfile.open(fileobj=stream, mode="r|") as tar,
     ):
         yield _members(tar)
@@ -71,12 +69,12 @@ def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, int, IO[bytes]]]:
             yield info.name.partition("/")[2], info.size, content
 
 
-def put_media(docker: Docker, container: str, folder: Path) -> None:
+def take(docker: Docker, container: str, target: Path, folder: Path) -> None:
     """Files keep their owner, who is the containers' user, too."""
     if folder.is_dir():
         docker.run(
-            *("cp", "--archive", f"{folder}/.", f"{container}:{MEDIA}"),
-            what="restoring media",
+            *("cp", "--archive", f"{folder}/.", f"{container}:{target}"),
+            what=f"writing {target}",
             timeout=COPY_SECONDS,
         )
         shutil.rmtree(folder)

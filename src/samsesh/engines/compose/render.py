@@ -33,6 +33,7 @@ AFTER = {
 NOT_KEPT = ("livekit",)  # its data folder is for the moment
 LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
 IMAGE = "image"  # folder of our image's build context
+TMP = "/tmp"  # noqa: S108 - in containers
 INIT_SQL = CONFIG / "postgres" / "init.sql"
 
 
@@ -144,6 +145,7 @@ def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Set
     data: dict[str, Any] = {
         "image": images.reference(unit.image, settings.images),
         **(_build(settings) if unit.image == "samsesh" else {}),
+        **({"entrypoint": _words(container.entrypoint)} if container.entrypoint else {}),
         **({"command": _words(container.command(unit))} if unit.command else {}),
         "user": "{}:{}".format(*project.user),
         "environment": _environment(unit, container, settings),
@@ -158,7 +160,7 @@ def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Set
         "stop_signal": f"SIG{unit.stop_signal}",
         "stop_grace_period": f"{unit.stop_seconds}s",
         **_closed(container),
-        "tmpfs": [*container.tmpfs, *(str(path) for path in unit.folders if unit.name in NOT_KEPT)],
+        "tmpfs": _writable(project, unit, container),
         "mem_limit": _memory(project, container),
         "pids_limit": 4096,
         "logging": LOG,
@@ -169,6 +171,13 @@ def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Set
         }  # for any user, as Docker has it by itself
     data = {key: value for key, value in data.items() if value not in ([], {})}
     return {**data, "labels": {FINGERPRINT: _fingerprint(data, unit, home, settings)}}
+
+
+def _writable(project: Project, unit: Unit, container: Container) -> list[str]:
+    """What it may write to for the moment. Without a mode such a folder is closed as the image's own is."""
+    mine = "uid={},gid={},mode=0700".format(*project.user)
+    more = [str(path) for path in unit.folders if unit.name in NOT_KEPT]
+    return [f"{path}:{'mode=1777' if path == TMP else mine}" for path in (*container.tmpfs, *more)]
 
 
 def _closed(container: Container) -> dict[str, Any]:
@@ -193,12 +202,12 @@ def _prepare(project: Project, kept: dict[str, list[Path]], settings: Settings) 
         "entrypoint": ["python", "-m", "samsesh.engines.compose.volumes"],
         "command": [*map(str, project.user), *folders],
         "user": "0:0",
-        "volumes": [f"{service(name)}:/volumes/{service(name)}" for name in kept],
+        "volumes": [f"{service(name)}:/volumes/{service(name)}:nocopy" for name in kept],
         "network_mode": "none",
         "restart": "no",
         "read_only": True,
         "cap_drop": ["ALL"],
-        "cap_add": ["CHOWN", "SETUID", "SETGID"],
+        "cap_add": ["CHOWN", "DAC_READ_SEARCH", "SETUID", "SETGID"],
         "security_opt": ["no-new-privileges:true"],
         "mem_limit": 256 * MB,
         "logging": LOG,
@@ -248,7 +257,7 @@ def _mounts(project: Project, plan: Plan, unit: Unit, home: Home, settings: Sett
         data = data_of(other.name)
         shared = any(folder.is_relative_to(data) for folder in unit.shared)
         if volumes(other) and (other == unit or shared):
-            mounts.append(f"{service(other.name)}:{data}")
+            mounts.append(f"{service(other.name)}:{data}:nocopy")  # nothing of the image's
     return mounts
 
 

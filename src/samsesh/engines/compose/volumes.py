@@ -1,7 +1,7 @@
 """Prepares named volumes before everything else starts, in a container of our image: `UID GID FOLDER...`.
 
-A folder that is new, which root has, is given to the user of the services; what somebody else has is left alone and
-told. The standard library only.
+A new one, which root has or, empty, a user of the image, is given to the user of the services; what somebody else has
+put something into is left alone and told. The standard library only.
 """
 
 import os
@@ -14,7 +14,7 @@ def main() -> None:
     tops = list(dict.fromkeys(Path(*folder.parts[:3]) for folder in folders))  # /volumes/NAME
     for top in tops:
         owner = top.stat().st_uid
-        if owner not in (0, uid):
+        if owner not in (0, uid) and any(top.iterdir()):
             sys.exit(
                 f"the volume {top.name} belongs to the user {owner}, and the services run as {uid}: "
                 f"nothing was changed. Set server.uid to {owner}, or give the volume to {uid} (chown -R)"

@@ -19,7 +19,7 @@ from samsesh.facts import Facts, free_bytes
 from samsesh.home import Home
 from samsesh.model import Plan, Prepare, Step, Unit
 from samsesh.run import Process, last_lines, run, spawn
-from samsesh.write import make_dir, write_file
+from samsesh.write import holds, make_dir, write_file
 
 SPACE = 512 * 1024 * 1024  # bytes that a start needs to be worth trying
 
@@ -33,6 +33,12 @@ class NativeEngine:
         self.home = home
         self.facts = facts
         self.supervisor = Supervisor(home)
+
+    def usable(self) -> None:
+        if obstacle := self.facts.native_obstacle():
+            raise SamseshError(
+                obstacle, "where there is Docker, run it in containers: samsesh up --engine compose"
+            )
 
     def changes(self, plan: Plan) -> list[Change]:
         """What `apply` would do, without doing it."""
@@ -55,7 +61,7 @@ class NativeEngine:
     def changed_files(self, plan: Plan) -> list[Path]:
         """Files that `apply` would write."""
         wanted = files.plan_files(self.home, plan, self.facts.python)
-        return [file.path for file in wanted if not _there(file.path, file.content)]
+        return [file.path for file in wanted if not holds(file.path, file.content)]
 
     def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> Applied:
         """Write, prepare, start what is not running, restart what changed, and wait until all of it answers."""
@@ -101,6 +107,12 @@ class NativeEngine:
     def leftovers(self) -> list[int]:
         return left_over(self.home)
 
+    def published(self) -> list[tuple[str, str, int]] | None:
+        return None
+
+    def disks(self) -> list[Path]:
+        return []
+
     def restart(self, plan: Plan, names: list[str], say: Say) -> None:
         """Stop and start units by name, and wait until they answer."""
         say("restarting " + ", ".join(names))
@@ -138,11 +150,17 @@ class NativeEngine:
         return kept.databases(self.home)
 
     @contextmanager
-    def media(self, plan: Plan) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
-        yield kept.media(self.home)
+    def files_of(
+        self, plan: Plan, unit: str, below: str = ""
+    ) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
+        yield kept.files(self.home.data_dir / unit / below)
 
-    def put_media(self, plan: Plan, folder: Path, say: Say) -> None:
-        kept.put_media(self.home, folder)
+    def take_files(self, plan: Plan, unit: str, below: str, folder: Path) -> None:
+        kept.take(self.home.data_dir / unit / below, folder)
+
+    def discard(self, say: Say) -> None:
+        self.stop(say)
+        kept.discard(self.home)
 
     def sizes(self) -> tuple[int, int]:
         return kept.sizes(self.home)
@@ -164,15 +182,12 @@ class NativeEngine:
 
     def _why(self, unit: Unit) -> str:
         changed = [
-            file.path.name for file in unit.files if not file.live and not _there(file.path, file.content)
+            file.path.name for file in unit.files if not file.live and not holds(file.path, file.content)
         ]
         return f"{', '.join(changed)} changed" if changed else "its command, environment or version changed"
 
     def _check(self, plan: Plan, changes: list[Change]) -> None:
-        if obstacle := self.facts.native_obstacle():
-            raise SamseshError(
-                obstacle, "where there is Docker, run it in containers: samsesh up --engine compose"
-            )
+        self.usable()
         if (
             any(change.action == "start" for change in changes)
             and (free := free_bytes(self.home.path)) < SPACE
@@ -328,10 +343,3 @@ class NativeEngine:
             f"the last lines of its log are below; all: samsesh logs {unit.name}",
             detail=last_lines(text),
         )
-
-
-def _there(path: Path, content: bytes) -> bool:
-    try:
-        return path.read_bytes() == content
-    except OSError:
-        return False

@@ -1,6 +1,7 @@
 """What the native engine keeps in the home: the database's folder, Synapse's media."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -12,13 +13,8 @@ from samsesh.model import Plan
 from samsesh.write import make_dir
 
 
-def media_dir(home: Home) -> Path:
-    return home.data_dir / "synapse" / "media"
-
-
-def media(home: Home) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """(path, size, content) of every file; one that vanished meanwhile is left out."""
-    folder = media_dir(home)
+def files(folder: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """(path, size, content) of every file below; one that vanished meanwhile is left out."""
     for path in sorted(files_below(folder)):
         try:
             source = path.open("rb")
@@ -30,17 +26,23 @@ def media(home: Home) -> Iterator[tuple[str, int, IO[bytes]]]:
             yield str(path.relative_to(folder)), os.fstat(source.fileno()).st_size, source
 
 
-def put_media(home: Home, folder: Path) -> None:
-    target = media_dir(home)
-    if folder.is_dir() and folder != target:
+def take(target: Path, folder: Path) -> None:
+    """Put a folder in the place of one that is not there yet, or is empty."""
+    if folder.is_dir():
         make_dir(target.parent)
         folder.rename(target)
+
+
+def discard(home: Home) -> None:
+    """What services keep; what else is below the data folder stays."""
+    for unit in ("postgres", "synapse", "gateway", "rtc-auth", "coturn", "livekit", "agent"):
+        shutil.rmtree(home.data_dir / unit, ignore_errors=True)
 
 
 def sizes(home: Home) -> tuple[int, int]:
     """Bytes of media and of the database."""
     bases = (home.data_dir / "postgres").glob("*/base")
-    return size_of(media_dir(home)), sum(map(size_of, bases))
+    return size_of(home.data_dir / "synapse" / "media"), sum(map(size_of, bases))
 
 
 def databases(home: Home) -> dict[str, str]:
