@@ -141,7 +141,8 @@ def start(engine: Engine) -> None:
     options = [word for name, path in folders.items() for word in (name, str(path))]
     quiet = ["--bridge", "none", "--ip-forward=false", "--default-address-pool", "base=10.213.0.0/16,size=24"]
     log = PLACE / "log"
-    log.unlink(missing_ok=True)
+    for left in (log, PLACE / "pid"):  # of one that was killed
+        left.unlink(missing_ok=True)
     with log.open("ab") as out:  # it outlives us where another worker still uses it
         subprocess.run(
             ["setsid", "--fork", "dockerd", "--host", engine.host, *options, *quiet],
