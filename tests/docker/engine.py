@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from samsesh.artifacts.livekit import GO_PLACE
 from samsesh.cache import cache_dir
 
 CACHE = cache_dir(os.environ, Path("/nonexistent")).with_name("samsesh-test") / "docker"
-PLACE = Path("/run/samsesh-test-docker")  # of our engine's socket, process id and log
+# Of our engine's socket, process id and log; the name is short, since a socket's path has to be.
+PLACE = Path(f"/run/samsesh-test-docker-{zlib.crc32(os.fsencode(CACHE)):08x}")
 LABEL = "samsesh.test"  # on all that tests make in somebody else's engine
 COMPOSE = "github.com/docker/compose/v5/cmd"
 COMPOSE_VERSION = "v5.2.0"  # the last that Go 1.26.8 builds
@@ -147,7 +149,8 @@ def start(engine: Engine) -> None:
     options = [word for name, path in folders.items() for word in (name, str(path))]
     quiet = ["--bridge", "none", "--ip-forward=false", "--default-address-pool", "base=10.213.0.0/16,size=24"]
     log = PLACE / "log"
-    log.unlink(missing_ok=True)
+    for left in (log, PLACE / "pid"):  # of one that was killed
+        left.unlink(missing_ok=True)
     with log.open("ab") as out:  # it outlives us where another worker still uses it
         subprocess.run(
             ["setsid", "--fork", "dockerd", "--host", engine.host, *options, *quiet],

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from docker.engine import Engine
+
+pytestmark = pytest.mark.slow
 
 COMPOSE = """
 services:
