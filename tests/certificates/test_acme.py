@@ -113,6 +113,19 @@ def test_who_comes_with_http_is_led_to_https(domain: tuple[Stack, Pebble]) -> No
     assert handshake(https, "chat.example.test", root, ("h2", "http/1.1")).protocol == "h2"
 
 
+def test_http3_is_spoken(domain: tuple[Stack, Pebble], tmp_path: Path) -> None:
+    """A real browser that is told to use HTTP/3 gets the page over it."""
+    stack, acme = domain
+    host = f"chat.example.test:{ports(stack).of('https')}"
+    forced = ("--enable-quic", f"--origin-to-force-quic-on={host}")
+    with chromium(tmp_path, acme.root(), *forced) as browser:
+        page = browser.new_page()
+        answer = page.goto(f"https://{host}/")
+        assert answer and answer.status == 200
+        used = "performance.getEntriesByType('navigation')[0].nextHopProtocol"
+        assert page.evaluate(used) == "h3"
+
+
 def test_a_renewed_certificate_is_served_by_all(domain: tuple[Stack, Pebble]) -> None:
     """What the gateway renews, coturn serves seconds later; nothing is started anew for it."""
     stack, acme = domain
@@ -181,16 +194,3 @@ def test_an_address_gets_a_certificate(session_home: Callable[[str], Stack], acm
     config = json.loads((stack.path / "config/gateway/caddy.json").read_text())
     assert config["apps"]["tls"]["automation"]["policies"][0]["issuers"][0]["profile"] == "shortlived"
     stack.cli("down")
-
-
-def test_http3_is_spoken(domain: tuple[Stack, Pebble], tmp_path: Path) -> None:
-    """A real browser that is told to use HTTP/3 gets the page over it."""
-    stack, acme = domain
-    host = f"chat.example.test:{ports(stack).of('https')}"
-    forced = ("--enable-quic", f"--origin-to-force-quic-on={host}")
-    with chromium(tmp_path, acme.root(), *forced) as browser:
-        page = browser.new_page()
-        answer = page.goto(f"https://{host}/")
-        assert answer and answer.status == 200
-        used = "performance.getEntriesByType('navigation')[0].nextHopProtocol"
-        assert page.evaluate(used) == "h3"

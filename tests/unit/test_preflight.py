@@ -206,6 +206,11 @@ def test_what_the_authority_said() -> None:
     assert "tls.staging true" in certificates.advice(found["chat.example.org"])
     got = 'INFO\ttls.obtain\tcertificate obtained successfully\t{"identifier": "chat.example.org"}'
     assert certificates.troubles([LIMIT, got]) == {}
+    started = (
+        "2026-11-24 10:00:00.000\tWARN\tadmin\tadmin endpoint on open interface; host checking disabled\t{}"
+    )
+    assert certificates.troubles([LIMIT, started]) == {}
+    assert certificates.troubles([started, LIMIT]) == certificates.troubles([LIMIT])
     for said, do in (
         ("HTTP 400 urn:ietf:params:acme:error:dns - NXDOMAIN looking up A", "must lead to this machine"),
         ("HTTP 400 urn:ietf:params:acme:error:connection - Timeout during connect", "port 80 or 443"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = {"acme": 90.0, "internal": 15.0, "files": 5.0}
 LOOKED_AT = 400  # last lines of the gateway's log
+STARTED = "\tadmin endpoint on"  # the first that Caddy writes
 _FIELD = re.compile(r'"(\w+)":\s*"((?:[^"\\]|\\.)*)"')
 STAGING = "try with its generous twin until all is well: samsesh config set tls.staging true, samsesh up"
 
@@ -67,10 +68,12 @@ def _log(server: "Server", since: datetime | None = None) -> list[str]:
 def troubles(lines: Iterable[str]) -> dict[str, str]:
     """host -> what its authority said last, of lines of Caddy's log (its loggers `tls.obtain` and `tls.renew`).
 
-    A host that got its certificate since is left out.
+    A host that got its certificate since is left out; so is what was before the gateway's last start.
     """
     found: dict[str, str] = {}
     for line in lines:
+        if STARTED in line:
+            found.clear()
         if "tls." not in line:
             continue
         fields = dict(_FIELD.findall(line))
