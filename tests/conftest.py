@@ -149,9 +149,7 @@ def _made(homes: Path) -> Iterator[list[Stack]]:
 
 
 @pytest.fixture(scope="session")
-def session_home(
-    homes: Path, containers: dict[str, str], _made: list[Stack]
-) -> Callable[[str], Stack]:
+def session_home(homes: Path, containers: dict[str, str], _made: list[Stack]) -> Callable[[str], Stack]:
     def make(name: str) -> Stack:
         options = ("--engine", "compose") if containers else ()
         stack = Stack(homes / name, free_offset(), dict(containers), options=options)

@@ -22,21 +22,21 @@ SECONDS = 90
 
 
 @pytest.fixture(scope="module")
-def homes_here(homes: Path) -> Path:
-    return homes
-
-
-@pytest.fixture(scope="module")
 def server(engine: Engine, images: dict[str, str], homes: Path) -> Iterator[Stack]:
     """One that runs, for all tests here."""
-    made = Stack(homes / "containers", free_offset(), engine.commands, options=("--engine", "compose"))
+    made = Stack(
+        homes / "containers",
+        free_offset(),
+        engine.commands,
+        options=("--engine", "compose"),
+        web="element-web",
+    )
     if engine.registry:
         made.cli("config", "set", "images.registry", engine.registry)
     made.up()
     yield made
-    gone = made.cli("destroy", "--yes", "containers") if False else made.cli("down")
+    gone = made.cli("down")
     assert gone.returncode == 0, gone.stderr
-    engine.run("volume", "prune", "--force")
 
 
 def containers(engine: Engine, server: Stack) -> dict[str, dict[str, Any]]:
@@ -77,7 +77,8 @@ def test_a_client_talks(server: Stack) -> None:
     with log_in(server, "ann", "long enough for all") as http:
         room = http.post("/_matrix/client/v3/createRoom", json={}).json()["room_id"]
         sent = http.put(
-            f"/_matrix/client/v3/rooms/{room}/send/m.room.message/1", json={"msgtype": "m.text", "body": "hello"}
+            f"/_matrix/client/v3/rooms/{room}/send/m.room.message/1",
+            json={"msgtype": "m.text", "body": "hello"},
         )
         assert sent.status_code == 200, sent.text
         up = http.post("/_matrix/media/v3/upload", content=b"a file", headers={"Content-Type": "text/plain"})
@@ -121,7 +122,9 @@ def test_closed(server: Stack, engine: Engine) -> None:
         pid = one["State"]["Pid"]
         told = Path(f"/proc/{pid}/status").read_text()
         assert "CapEff:\t0000000000000000" in told and "NoNewPrivs:\t1" in told, (name, told)
-    private = json.loads(engine.run("network", "inspect", f"samsesh-{server.home.id}_matrix-network").stdout)[0]
+    private = json.loads(engine.run("network", "inspect", f"samsesh-{server.home.id}_matrix-network").stdout)[
+        0
+    ]
     assert private["Internal"]
     environment = json.dumps([one["Config"]["Env"] + (one["Config"]["Cmd"] or []) for one in found.values()])
     for secret in server.home.secrets_dir.iterdir():
@@ -159,7 +162,11 @@ def test_logs(server: Stack) -> None:
     """Logs of one service and of all are shown, in order."""
     assert server.cli("logs", "postgres").stdout.strip()
     every = server.cli("logs", "--since", "1h").stdout
-    assert {line.split()[0] for line in every.splitlines() if line.strip()} >= {"postgres", "synapse", "gateway"}
+    assert {line.split()[0] for line in every.splitlines() if line.strip()} >= {
+        "postgres",
+        "synapse",
+        "gateway",
+    }
     wrong = server.cli("logs", "nobody")
     assert wrong.returncode == 2 and "there are: " in wrong.stderr
 
