@@ -100,7 +100,7 @@ CALL_INDEX = (
 CALL_SCRIPT = """
 const config = await (await fetch("config.json")).json();
 document.getElementById("root").textContent = `${typeof global} ${config.livekit.livekit_service_url}`;
-try { await fetch(config.livekit.livekit_service_url + "/healthz"); } catch {}
+await fetch(config.livekit.livekit_service_url + "/sfu/get", { method: "POST", body: "{}" });
 """
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -35,6 +35,35 @@ def livekit_server() -> Path:
         pytest.skip(f"{error.message}\n{error.detail}")
 
 
+def element_call_pages() -> Path:
+    """The folder of a real Element Call, got once and kept. Skips the test where none is to be had."""
+    try:
+        return obtained(element_call)
+    except SamseshError as error:
+        pytest.skip(f"{error.message}\n{error.detail}")
+
+
+PEBBLE = "v2.10.1"
+
+
+@functools.cache
+def pebble() -> Path:
+    """A real ACME server for tests (Let's Encrypt's pebble): SAMSESH_TEST_PEBBLE, or built with Go once and kept."""
+    if given := os.environ.get("SAMSESH_TEST_PEBBLE"):
+        return Path(given)
+    folder = cache_dir(os.environ, Path("/nonexistent")) / f"pebble-{PEBBLE}"
+    go = shutil.which("go") or shutil.which("go", path=livekit.GO_PLACE)
+    if not (folder / "pebble").exists():
+        if not go:
+            pytest.skip("there is no Go to build pebble with")
+        module = f"github.com/letsencrypt/pebble/v2/cmd/pebble@{PEBBLE}"
+        env = {**os.environ, **go_caches(), "GOBIN": str(folder), "CGO_ENABLED": "0"}
+        done = subprocess.run([go, "install", module], env=env, capture_output=True, text=True, timeout=600)
+        if done.returncode:
+            pytest.skip(f"pebble could not be built: {done.stderr[-300:]}")
+    return folder / "pebble"
+
+
 @functools.cache
 def obtained(module: ModuleType) -> Path:
     cache = cache_dir(os.environ, Path("/nonexistent"))

@@ -62,7 +62,8 @@ class Access:
 
     @property
     def federates(self) -> bool:
-        return self.mode != "local" and self.settings.federation.enabled
+        """Whether it talks to other servers. One that is called localhost is nobody's but its own."""
+        return self.mode != "local" and self.settings.federation.enabled and self._name != LOCAL
 
     @property
     def address(self) -> str:
@@ -105,7 +106,7 @@ class Access:
         if self.mode == "local" or (listener == "admin" and not self.settings.hosts.admin):
             return LOCAL
         if self.mode != "domain":
-            return self.address if listener != "federation" or self._name == LOCAL else self._name
+            return self._name if listener == "federation" else self.address
         hosts, domain = self.settings.hosts, self._name
         if listener == "federation" and self._port_in_name:
             return domain

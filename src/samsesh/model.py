@@ -130,7 +130,7 @@ class Turn:
     secret: Secret
     relays_media: bool  # whether LiveKit's own address may be reached through it
     certificate: Path | None = (
-        None  # where the agent puts the gateway's certificate and key for it; None: it has its own
+        None  # where the agent puts the gateway's for it; None: it has its own, or none
     )
     pidfile: Path | None = None
 

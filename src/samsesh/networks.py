@@ -6,10 +6,16 @@ IANA's special-purpose registry for IPv4 (RFC 6890 and later). Of IPv6 each prog
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+_NAT64 = 0x0064FF9B << 96
 SPECIAL_V4 = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
     *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24"),
     *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+)
+# The same behind an IPv6-only host's translator (RFC 6052); through it, that host reaches all the others.
+SPECIAL_NAT64 = tuple(
+    str(IPv6Network((_NAT64 | int(one.network_address), 96 + one.prefixlen)))
+    for one in map(IPv4Network, SPECIAL_V4)
 )
 
 

@@ -54,6 +54,8 @@ class Server(Section):
     def _possible(self) -> "Server":
         if problem := names.access_problem(self.name, self.access, trial=self.trial):
             raise ValueError(problem)
+        if self.access == "ip" and self.address and not names.is_address(self.address):
+            raise ValueError(f"address is {self.address}: with access ip an address is wanted, no name")
         return self
 
 
@@ -216,7 +218,8 @@ class Federation(Section):
     deny: list[ServerName] = []
     """Never these servers, also where `federation.allow` has them."""
     room_directory: bool = False
-    """Show this server's public rooms to people of other servers who look for rooms here."""
+    """Show this server's public rooms to people of other servers who look for rooms here. Where registration is open,
+    nobody can publish rooms."""
     port: Literal["https", "federation"] = "https"
     """The port that other servers are told: `ports.https` or `ports.federation`."""
     ca: str = ""

@@ -25,8 +25,11 @@ def local(server: Server) -> Result | None:
 
 
 def hosts(access: Access) -> tuple[str, ...]:
-    """Every host by which people or servers come, a proxy's included; each once."""
-    return tuple(dict.fromkeys(site.host for site in access.sites().values() if site.host != LOCAL))
+    """Every host by which people or servers come, a proxy's included; each once. In `lan` servers are not expected."""
+    sites = access.sites()
+    if access.mode == "lan":
+        sites.pop("federation", None)
+    return tuple(dict.fromkeys(site.host for site in sites.values() if site.host != LOCAL))
 
 
 async def resolved(patient: Patient, host: str) -> dns.Resolved:
@@ -104,6 +107,14 @@ def trust(server: Server) -> ssl.SSLContext:
         if root is None:
             raise NeedError("needs the certificate of the server's own authority, which is not there yet")
         made.load_verify_locations(cadata=root)
+    return made
+
+
+def trust_of_servers(server: Server) -> ssl.SSLContext:
+    """Whose certificates another server takes: in a private federation, those of its authority, too."""
+    made = trust(server)
+    if path := server.settings.federation.ca:
+        made.load_verify_locations(cafile=server.home.path / Path(path).expanduser())
     return made
 
 

@@ -18,10 +18,12 @@ class _Here(httpx2.HTTPTransport):
         return super().handle_request(there)
 
 
-def client(root: Path | None = None, *, http2: bool = False) -> httpx2.Client:
-    """`root`: the authority (PEM) that is trusted, and no other."""
+def client(root: Path | None = None, *, http2: bool = False, source: str = "127.0.0.1") -> httpx2.Client:
+    """`root`: the authority (PEM) that is trusted, and no other. `source`: the client's own address."""
     trust = ssl.create_default_context(cafile=str(root)) if root else ssl.create_default_context()
-    return httpx2.Client(transport=_Here(verify=trust, trust_env=False, http2=http2), timeout=30)
+    return httpx2.Client(
+        transport=_Here(verify=trust, trust_env=False, http2=http2, local_address=source), timeout=30
+    )
 
 
 def root_of(home: Path) -> Path:

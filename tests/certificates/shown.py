@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def handshake(port: int, host: str, root: Path, alpn: tuple[str, ...] = (), at: 
         issuer = {key: value for part in found["issuer"] for key, value in part}
         return Shown(
             tuple(value for _, value in found["subjectAltName"]),
-            issuer["commonName"],
+            issuer.get("commonName", ""),
             ssl.cert_time_to_seconds(found["notAfter"]),
             found["serialNumber"],
             session.selected_alpn_protocol() or "",
@@ -68,3 +69,18 @@ def ask(
     first, *rest = top.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
     return int(first.split()[1]), headers, body
+
+
+def soon(port: int, host: str, root: Path, *, other_than: str = "", seconds: float = 30) -> Shown:
+    """What is shown once it counts, and has another serial number than that."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            found = handshake(port, host, root)
+            if found.serial != other_than:
+                return found
+        except OSError as error:
+            if time.monotonic() > end:
+                raise AssertionError(f"nothing that counts for {host}: {error}") from None
+        assert time.monotonic() < end, "it is still the old one"
+        time.sleep(0.2)

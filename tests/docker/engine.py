@@ -143,14 +143,8 @@ def start(engine: Engine) -> None:
     """Nothing of the machine's network changes but for chains of our networks: no docker0, no forwarding."""
     PLACE.mkdir(exist_ok=True)
     PLACE.chmod(0o711)  # the commands under test become the service user, who may use the socket by its group
-    options: list[str | Path] = [
-        "--data-root",
-        CACHE / "data",
-        "--exec-root",
-        PLACE / "exec",
-        "--pidfile",
-        PLACE / "pid",
-    ]
+    folders = {"--data-root": CACHE / "data", "--exec-root": PLACE / "exec", "--pidfile": PLACE / "pid"}
+    options = [word for name, path in folders.items() for word in (name, str(path))]
     quiet = ["--bridge", "none", "--ip-forward=false", "--default-address-pool", "base=10.213.0.0/16,size=24"]
     log = PLACE / "log"
     log.unlink(missing_ok=True)
@@ -177,6 +171,8 @@ def end(engine: Engine) -> None:
     engine.run("network", "prune", "--force")
     engine.run("volume", "prune", "--force")
     engine.run("image", "prune", "--force")  # what builds leave
+    days = ("--filter", "until=72h", "--filter", f"label={LABEL}=ours")
+    engine.run("image", "prune", "--all", "--force", *days)  # our own, of programs that were
     pid = int((PLACE / "pid").read_text())
     assert PLACE.name in Path(f"/proc/{pid}/cmdline").read_text()
     os.kill(pid, signal.SIGTERM)

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from docker.engine import CACHE, Engine, open_lock
+from docker.engine import CACHE, LABEL, Engine, open_lock
 from docker.standin import PYTHON, StandIn, uv
 from docker.standins import caddy, coturn, element_call, element_web, livekit, postgres, python, synapse
 from samsesh.engines.compose import image
@@ -25,12 +25,21 @@ def ensure_all(engine: Engine) -> dict[str, str]:
     return {**{found.name: found.ensure(engine) for found in STAND_INS}, "samsesh": ensure_ours(engine)}
 
 
+def wanted(engine: Engine) -> Images:
+    """The section [images] of the settings of a server in this engine: none of its own images is run or replaced."""
+    if not engine.registry:
+        return Images()
+    return Images(
+        registry=engine.registry, samsesh=f"{engine.registry}/{reference('samsesh', Images())}-stand-in"
+    )
+
+
 def ensure_ours(engine: Engine) -> str:
     """Our own image, on the stand-in of its base, built without a network as its Dockerfile says."""
-    name = reference("samsesh", Images())
+    name = reference("samsesh", wanted(engine))
     python.STAND_IN.ensure(engine)
     base = python.STAND_IN.built
-    built = f"samsesh-test/samsesh-image:{name.partition(':')[2]}-{base.partition(':')[2]}"
+    built = f"samsesh-test/samsesh-image:{image.version()}-{base.partition(':')[2]}"
     with open_lock("image-samsesh") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not engine.exists(built):
@@ -38,6 +47,7 @@ def ensure_ours(engine: Engine) -> str:
                 image.write_context(Path(folder))
                 fetch_wheels(Path(folder))
                 options = ["--build-arg", f"PYTHON={base}", "--build-arg", "PIP_NO_INDEX=1", "--force-rm"]
+                options += ["--label", f"{LABEL}=ours"]
                 engine.run("build", "--network", "none", *options, "--tag", built, folder, timeout=900)
     engine.run("tag", built, name)
     return name

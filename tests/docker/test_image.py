@@ -9,7 +9,9 @@ import pytest
 import samsesh
 from docker.containers import USER, once, started
 from docker.engine import Engine
+from docker.images import wanted
 from samsesh.engines.compose import image
+from samsesh.engines.compose.images import reference
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +28,8 @@ def test_it_is_small(engine: Engine, images: dict[str, str]) -> None:
 
 def test_it_is_this_program(engine: Engine, images: dict[str, str]) -> None:
     """Under its tag, every file of our code is there as it is here."""
-    assert images["samsesh"] == f"samsesh:{image.version()}"
+    assert images["samsesh"] == reference("samsesh", wanted(engine))
+    assert f"samsesh:{image.version()}" in images["samsesh"]
     said = once(engine, images["samsesh"], "--version").stdout
     assert said == f"samsesh {samsesh.__version__}\n"
     look = (
@@ -39,7 +42,9 @@ def test_it_is_this_program(engine: Engine, images: dict[str, str]) -> None:
 
 
 def test_every_command_imports(engine: Engine, images: dict[str, str]) -> None:
-    """`command: [rtc-auth]` works, and so does help for it; the user is 991 unless Compose says another."""
+    """`command: [rtc-auth]` and `[agent, ...]` work; the user is 991 unless Compose says another."""
+    refused = once(engine, images["samsesh"], "agent", "--config", "/nonexistent", check=False)
+    assert refused.returncode and "/nonexistent" in refused.stderr and "No module" not in refused.stderr
     assert "Usage" in once(engine, images["samsesh"], "rtc-auth", "--help").stdout
     who = ("--entrypoint", "id", "--read-only", "--network", "none")
     assert engine.run("run", "--rm", *who, images["samsesh"]).stdout.startswith("uid=991 gid=991")

@@ -9,6 +9,7 @@ import trustme
 from federation.network import Network, Records, inside, network
 from federation.servers import NETWORKS, Account, Authorities, Server, Tables, hosts_of, server
 
+FILES = {"mode": "files", "certificate": "chain.pem", "certificate_key": "key.pem"}
 LIFTED = {"message_per_second": 1000.0, "message_burst": 10_000}
 
 
@@ -38,7 +39,7 @@ def one(homes: Path, wire: Network, authorities: Authorities) -> Iterator[Server
         "rate_limits": LIFTED,
         "server": {"name": "one.test", "access": "domain", "trial": True},
         "tls": {"mode": "internal"},
-        "federation": {"networks": NETWORKS, "ca": "authorities.pem"},
+        "federation": {"networks": NETWORKS, "ca": "authorities.pem", "room_directory": True},
     }
     with server(
         homes / "one", wire.machines["one"], "one.test", "https://matrix.one.test", authorities, settings
@@ -52,7 +53,7 @@ def two(homes: Path, wire: Network, one: Server, authorities: Authorities) -> It
     settings: Tables = {
         "rate_limits": LIFTED,
         "server": {"name": "two.test", "access": "domain", "trial": True},
-        "tls": {"mode": "files", "certificate": "chain.pem", "certificate_key": "key.pem"},
+        "tls": FILES,
         "calls": {"provider": "off"},
         "turn": {"enabled": False},
         "federation": {"networks": NETWORKS, "ca": "authorities.pem", "port": "federation"},
@@ -67,7 +68,7 @@ def two(homes: Path, wire: Network, one: Server, authorities: Authorities) -> It
 def other(
     homes: Path, wire: Network, one: Server, authorities: Authorities, request: pytest.FixtureRequest
 ) -> Iterator[Server]:
-    """A server whose name is its "address" in a local network, or has a "port". One trusts its authority from now on."""
+    """A server whose name is its "address" in a local network, or has a "port"."""
     settings: Tables = {
         "rate_limits": LIFTED,
         "calls": {"provider": "off"},
@@ -80,11 +81,12 @@ def other(
     else:
         machine, api = wire.machines["four"], "https://matrix.four.test"
         settings["server"] = {"name": "four.test:8449", "access": "domain", "trial": True}
-        settings["tls"] = {"mode": "internal"}
+        settings["tls"] = FILES
         settings["ports"] = {"federation": 8449}
     name = str(settings["server"]["name"])
     with server(homes / machine.name, machine, name, api, authorities, settings) as made:
-        one.meet(authorities)
+        if request.param == "address":
+            one.meet(authorities)
         yield made
 
 

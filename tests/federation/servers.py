@@ -43,11 +43,11 @@ class Server:
     def http(self, url: str = "") -> httpx2.Client:
         return httpx2.Client(base_url=url or self.api, verify=self.trust, trust_env=False, timeout=60)
 
-    def set(self, key: str, value: Any) -> None:
-        """Change a setting and apply it."""
-        text = value if isinstance(value, str) else json.dumps(value)
-        done = self.stack.cli("config", "set", key, text)
-        assert done.returncode == 0, done.stderr
+    def set(self, **federation: Any) -> None:
+        """Change settings of federation and apply them."""
+        for key, value in federation.items():
+            done = self.stack.cli("config", "set", f"federation.{key}", json.dumps(value))
+            assert done.returncode == 0, done.stderr
         self.stack.up()
 
     def meet(self, authorities: "Authorities") -> None:
@@ -148,7 +148,7 @@ def server(
     home.mkdir(mode=0o700)
     (home / "authorities.pem").write_bytes(authorities.bundle.read_bytes())
     if settings.get("tls", {}).get("mode") == "files":
-        certificate = authorities.ca.issue_cert(*hosts_of(name))
+        certificate = authorities.ca.issue_cert(*hosts_of(name.partition(":")[0]))
         (home / "key.pem").write_bytes(certificate.private_key_pem.bytes())
         (home / "chain.pem").write_bytes(b"".join(one.bytes() for one in certificate.cert_chain_pems))
     (home / "samsesh.toml").write_text(toml(settings))

@@ -1,6 +1,7 @@
 """Two servers of ours that talk, over names of a DNS and certificates of private authorities."""
 
 import asyncio
+import json
 import random
 import re
 import socket
@@ -70,6 +71,17 @@ def test_a_room_with_a_past(ada: Account, bob: Account) -> None:
     wait_for(lambda: ada.reads(room)[-1] == "and now", "the present", SECONDS)
 
 
+def test_the_room_directory(ada: Account, bob: Account) -> None:
+    """Other servers see the public rooms of one that shows them, and not those of another."""
+    room = ada.room("market", visibility="public")
+
+    def shown() -> list[str]:
+        return [entry["room_id"] for entry in bob.get("v3/publicRooms?server=one.test")["chunk"]]
+
+    wait_for(lambda: room in shown(), "the room is shown", SECONDS)
+    assert ada.ask("GET", "v3/publicRooms?server=two.test").status_code == 403
+
+
 def test_a_call_of_two_servers(
     one: Server, two: Server, ada: Account, bob: Account, authorities: Authorities
 ) -> None:
@@ -128,6 +140,14 @@ def test_found_by_the_rules(wire: Network, one: Server, two: Server) -> None:
             status, body = finds.get(place, "/_matrix/key/v2/server")
             assert status == 200 and f'"server_name":"{name}"'.encode() in body
             assert finds.get(place, "/_matrix/federation/v1/version")[0] == 200
+
+
+def test_the_doctor_sees_it(one: Server, two: Server) -> None:
+    """The doctor finds that other servers reach both."""
+    for server in (one, two):
+        done = server.stack.cli("doctor", "--only", "public-federation", "--json")
+        (found,) = [one for one in json.loads(done.stdout)["checks"] if one["id"] == "public-federation"]
+        assert found["status"] == "ok", (found["summary"], found["seen"])
 
 
 def test_no_certificate_for_others(wire: Network, one: Server, two: Server) -> None:
@@ -205,7 +225,7 @@ def test_lists_of_servers(one: Server, two: Server, ada: Account, bob: Account) 
     assert meet(ada, bob) == (200, 200)
     good(bob.join("#lists:one.test"))
 
-    one.set("federation.deny", ["two.test"])
+    one.set(deny=["two.test"])
     ada.say(room, "you do not hear this")
     bob.say(room, "nor this")
     assert meet(ada, bob) == REFUSED
@@ -214,17 +234,16 @@ def test_lists_of_servers(one: Server, two: Server, ada: Account, bob: Account) 
     assert "you do not hear this" not in bob.reads(room)
     assert "nor this" not in ada.reads(room)
 
-    one.set("federation.deny", [])
-    one.set("federation.allow", ["three.test"])
+    one.set(allow=["three.test"])
     assert meet(ada, bob) == REFUSED
 
-    one.set("federation.allow", ["two.test"])
+    one.set(allow=["two.test"], deny=[])
     assert meet(ada, bob) == (200, 200)
 
 
 def test_without_federation(wire: Network, one: Server, two: Server, ada: Account, bob: Account) -> None:
     """With federation off nobody is told where to go, the port is closed, and nobody is asked. Last: it stays off."""
-    one.set("federation.enabled", "false")
+    one.set(enabled=False)
     finds = Resolver(wire.hub.v4, one.trust)
     assert finds.find("one.test") == Found("one.test", 8448, "one.test", "one.test")
     with pytest.raises(ConnectionRefusedError):

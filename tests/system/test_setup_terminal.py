@@ -74,9 +74,15 @@ def settings_of(home: Home) -> Mapping[str, Any]:
 def test_every_question(home: Home, terminals: list[Terminal]) -> None:
     """Wrong answers are explained and asked again, right ones written; the password is never shown."""
     terminals.append(at := Terminal(home))
-    at.answer("Address or domain of the server", "https://Example.org")
+    at.answer("Your choice", "3")
+    at.answer("Domain of the server", "https://Example.org")
     at.expect("lower case")
-    at.answer("Address or domain of the server", "example.org")
+    at.answer("Domain of the server", "chat.local")
+    at.expect("does not have")
+    at.answer("Domain of the server", "example.org")
+    at.answer("which stays where it is?", "y")
+    at.expect("proxy-config well-known")
+    at.answer("E-mail address", "me@example.org")
     at.answer("User name of the administrator", "Eve")
     at.expect("lower-case")
     at.answer("User name of the administrator", "eve")
@@ -97,12 +103,14 @@ def test_every_question(home: Home, terminals: list[Terminal]) -> None:
     at.answer("Ports", "offset")
     at.answer("Offset", "1200")
     at.expect("web 9280")
+    at.expect("matrix.example.org")
     assert not home.settings_file.exists()
     at.answer("Write these settings?", "yes")
     assert at.end() == 0, at.seen
     found = settings_of(home)
-    assert found["server"]["name"] == "example.org"
+    assert found["server"]["name"] == "example.org" and found["server"]["access"] == "domain"
     assert found["server"]["timezone"] == "Europe/Berlin"
+    assert found["hosts"]["delegation"] == "elsewhere" and found["tls"]["email"] == "me@example.org"
     assert found["admin"]["name"] == "eve"
     assert found["registration"]["mode"] == "closed"
     assert found["calls"] == {"provider": "jitsi", "jitsi_domain": "jitsi.example.org"}
@@ -119,6 +127,7 @@ def test_again_offers_what_was_answered(home: Home, terminals: list[Terminal]) -
     give_to_service_user(home.path)
     terminals.append(at := Terminal(home))
     at.expect("Server name: example.org, which stays")
+    at.answer("Your choice", "")
     at.answer("Who may make an account", "open")
     at.answer("(Asia/Tehran)", "")
     at.answer("Video calls", "")
@@ -133,15 +142,35 @@ def test_again_offers_what_was_answered(home: Home, terminals: list[Terminal]) -
     assert at.end() == 0
     found = settings_of(home)
     assert found["registration"]["mode"] == "open" and found["ports"]["web"] == 9090
-    assert found["server"] == {"name": "example.org", "timezone": "Asia/Tehran"}
+    assert found["server"] == {"name": "example.org", "timezone": "Asia/Tehran", "access": "local"}
     assert home.settings_file.read_text().startswith("# mine\n")
+
+
+def test_the_internet_without_a_domain(home: Home, terminals: list[Terminal]) -> None:
+    """Its public address is asked for, and is the name, too, unless another is wanted."""
+    terminals.append(at := Terminal(home))
+    at.answer("Your choice", "4")
+    at.answer("Public address", "example")
+    at.answer("Public address", "8.8.4.4")
+    at.answer("Name or address (8.8.4.4)", "")
+    at.answer("E-mail address", "")
+    at.answer("User name of the administrator", "")
+    at.answer("Password:", "")
+    for question in ("Who may make an account", "Time zone", "Video calls", "Ports"):
+        at.answer(question, "")
+    at.answer("Write these settings?", "yes")
+    assert at.end() == 0, at.seen
+    server = settings_of(home)["server"]
+    assert (server["access"], server["name"], server["address"]) == ("ip", "8.8.4.4", "8.8.4.4")
+    assert "trial" not in server
 
 
 @pytest.mark.parametrize(("key", "code"), [("\x03", 130), ("\x04", 1)])
 def test_leaving_writes_nothing(home: Home, terminals: list[Terminal], key: str, code: int) -> None:
     """Ctrl-C and Ctrl-D in the middle end with a sentence and leave no settings."""
     terminals.append(at := Terminal(home))
-    at.answer("Address or domain of the server", "example.org")
+    at.answer("Your choice", "1")
+    at.answer("Name of the server", "example.org")
     at.expect("User name of the administrator")
     at.child.send(key)
     assert at.end() == code
@@ -203,10 +232,21 @@ def test_yes_takes_options_and_environment(home: Home) -> None:
     assert (home.secrets_dir / "first_admin_password").read_text() == "correct horse"
 
 
+def test_yes_for_a_domain(home: Home) -> None:
+    """One line makes the settings of a public server, and tells the DNS records that it wants."""
+    done = run(
+        home, "--yes", "--access", "domain", "--server-name", "example.org", "--email", "me@example.org"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "matrix.example.org" in done.stdout and "before the server starts" in done.stdout
+    assert settings_of(home)["server"]["access"] == "domain"
+
+
 def test_wrong_options_write_nothing(home: Home) -> None:
     """A wrong name or a short password is exit code 2 with the reason."""
     for words, typed, reason in (
         (["--server-name", "Example.org"], "", "lower case"),
+        (["--access", "domain", "--server-name", "chat.lan"], "", "the internet's DNS does not have"),
         (["--timezone", "Nowhere/Land"], "", "time zone"),
         (["--admin-password-stdin"], "short\n", "at least 8"),
     ):

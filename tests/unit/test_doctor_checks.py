@@ -246,10 +246,3 @@ def test_who_listens_where() -> None:
     assert "192.0.2.1:7882 (udp)" in told
     assert ports.taken(wanted, [place("127.0.0.1", 8080, "udp"), place("192.0.2.1", 8080)]) == []
     assert len(ports.taken(wanted, [place("0.0.0.0", 8080)])) == 2
-
-
-def test_what_the_ports_of_the_table_speak() -> None:
-    """TCP and UDP are told apart by the one table of ports."""
-    assert ports.protocols("web") == ports.protocols("turns") == ports.protocols("livekit_tcp") == {"tcp"}
-    assert ports.protocols("livekit_udp") == ports.protocols("turn_relay") == {"udp"}
-    assert ports.protocols("turn") == {"udp", "tcp"}

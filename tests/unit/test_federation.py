@@ -3,6 +3,7 @@
 import json
 import ssl
 from dataclasses import fields
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,23 @@ def test_never_these_servers(tmp_path: Path) -> None:
     }
     config = rtc(plan)
     assert (config.takes("two.test"), config.takes("bad.test")) == (True, False)
+
+
+def test_other_servers_behind_a_translator() -> None:
+    """On a host that reaches IPv4 by NAT64, what is public there is asked, and what is private is not."""
+    blocked = [ip_network(one) for one in PRIVATE_RANGES]
+    for address, private in (
+        ("64:ff9b::8.8.8.8", False),
+        ("64:ff9b::10.0.0.1", True),
+        ("64:ff9b::127.0.0.1", True),
+    ):
+        assert any(ip_address(address) in network for network in blocked) is private
+
+
+def test_a_server_called_localhost_is_an_island() -> None:
+    """Nobody could find it, and it bothers nobody."""
+    access = Access(Settings.model_validate({"server": {"access": "lan"}}), ("10.99.0.2",))
+    assert not access.federates and not access.federation_server and "federation" not in access.sites()
 
 
 @pytest.mark.parametrize(
@@ -186,3 +204,11 @@ def test_federation_shares_a_port_with_pages(tmp_path: Path) -> None:
     assert "/_matrix/federation/*" in ours[0]
     assert [paths for paths in ours if not paths] == [[]]
     assert not ours[-1]
+
+
+@pytest.mark.parametrize(("mode", "rules"), [("token", [{"action": "allow"}]), ("open", [])])
+def test_who_publishes_rooms(tmp_path: Path, mode: str, rules: Any) -> None:
+    """People of this server can put rooms into its directory, unless anybody can make an account."""
+    told = synapse(planned(tmp_path, registration={"mode": mode}))
+    assert told["room_list_publication_rules"] == rules
+    assert told["allow_public_rooms_over_federation"] is False

@@ -1,10 +1,10 @@
-"""The gateway's log, by a real Caddy."""
+"""The gateway's log, and what it tells those behind it, by a real Caddy."""
 
 import json
 import socket
 import subprocess
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx2
@@ -14,8 +14,11 @@ from programs import free_port
 from samsesh.facts import gather
 from samsesh.model import Endpoint, Route
 from samsesh.services.gateway.caddy import log_encoder
-from samsesh.services.gateway.handlers import route_json
+from samsesh.services.gateway.handlers import ending_connections, error_routes, route_json
 
+FORGED = dict.fromkeys(
+    ("X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP", "True-Client-IP"), "203.0.113.66"
+)
 CADDY = gather().programs.get("caddy", "")
 
 
@@ -59,3 +62,61 @@ def test_no_token_of_an_address_is_logged(tmp_path: Path) -> None:
     assert "incomplete response" in logged and "/rtc/validate" in logged
     assert "a-token" not in logged
     assert "\tWARN\t" in logged  # as the doctor looks for errors: without colours
+
+
+def heard(listener: socket.socket, requests: list[bytes]) -> None:
+    """Keeps the head of each request, and answers before it has read the rest."""
+    while True:
+        try:
+            link, _ = listener.accept()
+        except OSError:
+            return
+        with link:
+            requests.append(link.recv(4096).lower())
+            link.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+            link.settimeout(1)
+            with suppress(OSError):
+                while link.recv(65536):
+                    pass
+
+
+@pytest.mark.skipif(not CADDY, reason="Caddy is not installed")
+def test_what_is_behind_gets_one_true_address(tmp_path: Path) -> None:
+    """Whatever a client says of itself, and one request is answered once: what is left of its body is no other."""
+    requests: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as backend:
+        route = route_json(Route("api", upstream=Endpoint(*backend.getsockname())))
+        port = free_port()
+        server = {
+            "listen": [f"127.0.0.1:{port}"],
+            "automatic_https": {"disable": True},
+            "routes": [ending_connections(always=False), route],
+            "errors": {"routes": error_routes()},
+        }
+        config = {"admin": {"disabled": True}, "apps": {"http": {"servers": {"api": server}}}}
+        (tmp_path / "caddy.json").write_text(json.dumps(config))
+        threading.Thread(target=heard, args=(backend, requests), daemon=True).start()
+        command = [CADDY, "run", "--config", str(tmp_path / "caddy.json")]
+        with subprocess.Popen(command, env={"HOME": str(tmp_path)}, stderr=subprocess.DEVNULL) as caddy:
+            try:
+                transport = httpx2.HTTPTransport(retries=5)  # until it listens
+                with closing(httpx2.Client(transport=transport, trust_env=False)) as client:
+                    client.get(f"http://127.0.0.1:{port}/", headers=FORGED)
+                answers = at_once(port, b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n" * 100_000)
+            finally:
+                caddy.terminate()
+    assert b"\r\nx-forwarded-for: 127.0.0.1\r\n" in requests[0]
+    assert b"203.0.113.66" not in requests[0]
+    assert answers <= 1 and len(requests) == 2
+
+
+def at_once(port: int, body: bytes) -> int:
+    """Sends a request with that body; how many answers come."""
+    got = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+        with suppress(OSError):  # it hangs up before it has heard all
+            link.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        with suppress(ConnectionResetError):
+            while (more := link.recv(65536)) and len(got) < 1_000_000:
+                got += more
+    return got.count(b"HTTP/1.1 ")

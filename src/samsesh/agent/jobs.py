@@ -57,7 +57,7 @@ class Job:
             seen = (pair, pair.signature()) if pair else None
         except OSError as error:
             seen = None
-            self._complain(f"{error.filename}: {error.strerror}")
+            self.complain(f"{error.filename}: {error.strerror}")
         if pair and seen and seen != self._done and (seen == self._seen or not self._looked):
             self._take(pair, seen)
         self._seen, self._looked = seen, True
@@ -78,7 +78,7 @@ class Job:
     def _take(self, pair: Pair, seen: Any) -> None:
         if problem := pair.problem():
             self._done = seen
-            self._complain(f"{problem}; the old certificate stays")
+            self.complain(f"{problem}; the old certificate stays")
             return
         now = time.time()
         if self.copy:
@@ -92,11 +92,11 @@ class Job:
             try:
                 refused = _load_anew(self.admin)
             except (OSError, http.client.HTTPException) as error:
-                self._complain(f"{self.name} does not answer: {error}")
+                self.complain(f"{self.name} does not answer: {error}")
                 return  # asked again at the next look
             if refused:
                 self._done = seen
-                self._complain(f"{self.name} does not take {pair.certificate}: {refused}")
+                self.complain(f"{self.name} does not take {pair.certificate}: {refused}")
                 return
         self._done, self.problem = seen, ""
         self.handed_on, self.until = now, pair.until()
@@ -125,7 +125,7 @@ class Job:
             self._signalled = (self.changed, pid)
             say(f"{self.name} (process {pid}) was told to read its certificate again")
 
-    def _complain(self, problem: str) -> None:
+    def complain(self, problem: str) -> None:
         if problem != self.problem:
             self.problem = problem
             say(problem, "ERROR")
@@ -177,4 +177,4 @@ def look(jobs: list[Job]) -> None:
         try:
             job.look()
         except (OSError, SamseshError) as error:
-            job._complain(f"{job.name}: {error}")
+            job.complain(f"{job.name}: {error}")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from samsesh.diagnosis import Patient, Result, aside
 from samsesh.ops.server import Server
-from samsesh.settings_server import Ports
 
 TITLE = "ports"
 TABLES = {"tcp": "0A", "udp": "07"}  # the state of a listening socket, of one that is bound and not connected
@@ -72,20 +71,11 @@ async def check(patient: Patient) -> Result:
 def planned(server: Server, units: Iterable[str]) -> dict[Place, tuple[str, str]]:
     """Where these units are to listen -> (unit, setting of the port)."""
     return {
-        Place(protocol, plain(endpoint.host), endpoint.port): (unit.name, setting)
+        Place(endpoint.protocol, plain(endpoint.host), endpoint.port): (unit.name, setting)
         for unit in server.plan.units
         if unit.name in set(units)
         for setting, endpoint in unit.binds
-        for protocol in protocols(setting)
     }
-
-
-def protocols(setting: str) -> set[str]:
-    """What a port of the table speaks: "udp, tcp" is both, everything but udp is over tcp."""
-    field = Ports.model_fields.get(setting)
-    extra = field.json_schema_extra if field else None
-    words = str(extra["protocol"]).split(", ") if isinstance(extra, dict) else ["tcp"]
-    return {"udp" if word == "udp" else "tcp" for word in words}
 
 
 def missing(wanted: dict[Place, tuple[str, str]], ours: Iterable[Place]) -> list[tuple[str, str]]:

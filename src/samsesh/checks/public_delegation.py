@@ -70,6 +70,9 @@ def judged(status: int, found: Any, cors: list[str], name: str, wanted: Mapping[
 
 
 def _advice(server: Server) -> str:
+    port = server.settings.ports.of("https")
+    if port != 443 and not server.access.proxied:
+        return f"ports.https is {port}, but everybody asks at 443: give it that port, or lead 443 to it"
     if server.settings.hosts.delegation == "elsewhere":
         return "your web server at that name has to serve what this prints: samsesh proxy-config well-known"
     return "have them read anew: samsesh up, samsesh restart gateway; what stands before the server must pass them on"

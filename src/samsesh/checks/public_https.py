@@ -128,7 +128,7 @@ def soon(one: Seen, now: float, *, files: bool) -> bool:
 
 
 def span(seconds: float) -> str:
-    return f"{seconds / DAY:.0f} days" if seconds > 2 * DAY else f"{seconds / 3600:.0f} hours"
+    return f"{int(seconds // DAY)} days" if seconds > 2 * DAY else f"{int(seconds // 3600)} hours"
 
 
 def _advice(why: str, problem: str, *, files: bool) -> str:

@@ -5,11 +5,13 @@ import time
 from samsesh import caller, stranger
 from samsesh.clients import turn
 from samsesh.diagnosis import Patient, Result
+from samsesh.ops.server import Server
 
 TITLE = "the relay over TLS"
 NEEDS = ("turn-allocate",)
 GOOD_FOR = 60  # seconds that the credential is
-SOON = 14 * 86_400  # seconds before its end that a certificate should have been renewed
+DAY = 86_400
+SOON = 14 * DAY  # seconds before its end that a certificate should have been renewed
 ADVICE = "give another: samsesh config set turn.certificate PATH, turn.certificate_key PATH; then: samsesh up"
 
 
@@ -27,16 +29,22 @@ async def check(patient: Patient) -> Result:
     try:
         async with turn.allocation(address, login, trust=trust, at=at) as relay:
             assert relay.tls is not None  # a turns: address
-            return judged(relay.tls, time.time())
+            return judged(relay.tls, time.time(), _soon(server) if offered.certificate else SOON)
     except turn.TurnError as error:
         return Result("failed", error.message, advice=ADVICE)
 
 
-def judged(tls: turn.Tls, now: float) -> Result:
-    days = int((tls.expires - now) // 86_400)
+def _soon(server: Server) -> float:
+    """For what the gateway renews by itself: at two days of the six of an address's, at ten of a month's."""
+    return DAY if server.access.mode == "ip" else 7 * DAY
+
+
+def judged(tls: turn.Tls, now: float, soon: float = SOON) -> Result:
+    days = int((tls.expires - now) // DAY)
     seen = f"{tls.version}, {tls.cipher}, certificate by {tls.issuer}, good for {days} days"
-    if tls.expires - now < SOON:
-        return Result("warning", f"its certificate ends in {days} days", seen, ADVICE)
+    if tls.expires - now < soon:
+        advice = ADVICE if soon == SOON else "see: samsesh doctor --only public-https, samsesh logs agent"
+        return Result("warning", f"its certificate ends in {days} days", seen, advice)
     if "let's encrypt" in tls.issuer.lower():
         return Result(
             "warning",

@@ -37,7 +37,7 @@ def _lan(server: "Server") -> list[str]:
         notes.insert(
             1,
             "Browsers and phones do not know this server's own certificate authority: each device takes it in once, "
-            f"from {web}/ca",
+            f"as this page tells: {web}/trust",
         )
     if not server.settings.server.address:
         notes.append(

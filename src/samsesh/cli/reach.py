@@ -84,17 +84,16 @@ def _address(
     before = answers.get("server.address", settings.server.address)
     note = "Behind a router it is the router's, which its own pages tell."
     # The name is still to be asked: until then it may be any.
-    passing = {**answers, "server.trial": True}
-    found = ask_setting(
-        console,
-        settings,
-        passing,
-        "server.address",
-        "Public address",
-        before or next(iter(known), ""),
-        note=note,
-    )
-    return {**answers, "server.address": found["server.address"]}
+    passing, proposed = {**answers, "server.trial": True}, str(before or next(iter(known), ""))
+    while True:
+        asked = ask_setting(
+            console, settings, passing, "server.address", "Public address", proposed, note=note
+        )
+        if names.is_address(found := str(asked["server.address"])):
+            return {**answers, "server.address": found}
+        console.print(
+            Text("  an address is wanted, such as '203.0.113.7'; a name is for a domain", style="red")
+        )
 
 
 def _delegation(console: Console, settings: Settings, answers: dict[str, Any]) -> dict[str, Any]:

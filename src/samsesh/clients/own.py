@@ -9,6 +9,7 @@ gateway shows there. What strangers think of that certificate is another questio
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import Any
 
 import httpx2
 
-from samsesh.access import LOCAL, Access
+from samsesh.access import LOCAL, Access, Site
 
 SECONDS = 2.0  # one connection
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be reached, not to listen
@@ -86,29 +87,45 @@ class Own:
 
 
 def look(access: Access, loopback: tuple[str, ...], more: Iterable[tuple[str, int]] = ()) -> Own:
-    """Try the way to every site, and to `more` (host, port). Takes milliseconds, where nothing answers 2 s for each.
+    """Try the way to every site, and to `more` (host, port). Takes milliseconds, and 2 s where something is silent.
 
     Blocks. In `local` there is nothing to look for.
     """
     if access.mode == "local":
         return Own()
-    route: dict[str, str] = {}
-    shown: dict[str, bytes | None] = {}
+    sites: dict[str, tuple[Site, tuple[str, ...]]] = {}
     for name, site in access.sites().items():
-        if site.host == LOCAL or site.host in shown:
-            continue
-        inside = "" if access.proxied else _inside(access.bound(name, loopback), site.port)
-        if not inside:
-            continue
-        shown[site.host] = certificate(inside, site.port, site.host)
-        # Another certificate is another machine's: what is meant for us must not go there.
-        if certificate(site.host, site.port, site.host) != shown[site.host]:
-            route[site.host] = inside
-    for host, port in more:
-        if host not in route and not connects(host, port) and (inside := _inside(loopback, port)):
-            route[host] = inside
-    found = tuple(dict.fromkeys(one for one in shown.values() if one))
-    return Own(route, found, tuple(host for host, one in shown.items() if one is None))
+        if site.host != LOCAL:
+            sites.setdefault(site.host, (site, access.bound(name, loopback)))
+    others = [(host, port) for host, port in more if host not in sites]
+    with ThreadPoolExecutor(8) as pool:
+        looked = [] if access.proxied else list(pool.map(lambda one: _look(*one), sites.values()))
+        turned = [(host, "" if connects(host, port) else _inside(loopback, port)) for host, port in others]
+    route = {
+        host: inside for host, inside in [*((one.host, one.inside) for one in looked), *turned] if inside
+    }
+    shown = tuple(dict.fromkeys(one.shown for one in looked if one.shown))
+    return Own(route, shown, tuple(one.host for one in looked if one.answers and one.shown is None))
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What was seen of one host: `inside`, the address of this machine to go by, where its name does not lead here."""
+
+    host: str
+    inside: str = ""
+    answers: bool = False
+    shown: bytes | None = None
+
+
+def _look(site: Site, bound: tuple[str, ...]) -> _Looked:
+    inside = _inside(bound, site.port)
+    if not inside:
+        return _Looked(site.host)
+    shown = certificate(inside, site.port, site.host)
+    # Another certificate is another machine's: what is meant for us must not go there.
+    here = shown is not None and certificate(site.host, site.port, site.host) == shown
+    return _Looked(site.host, "" if here else inside, answers=True, shown=shown)
 
 
 def connects(host: str, port: int, seconds: float = SECONDS) -> bool:

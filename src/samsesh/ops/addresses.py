@@ -69,9 +69,9 @@ def settle(home: Home, settings: Settings, facts: Facts, resolve: dns.Resolve = 
         return ""
     home.remember(**{KEPT: {"for": _key(settings), "found": list(found.addresses)}})
     now = ", ".join(found.addresses) or "none"
-    if before:
-        return f"the address of this server was {', '.join(before)}, and is {now} now"
-    return "" if found.own else f"this machine is behind NAT: others reach it at {now}"
+    told = [f"the address of this server was {', '.join(before)}, and is {now} now"] if before else []
+    told += [] if found.own else [f"this machine is behind NAT: others reach it at {now}"]
+    return "; ".join(told)
 
 
 def kept(home: Home, settings: Settings) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from samsesh.clients import own
@@ -18,20 +19,23 @@ _FIELD = re.compile(r'"(\w+)":\s*"((?:[^"\\]|\\.)*)"')
 STAGING = "try with its generous twin until all is well: samsesh config set tls.staging true, samsesh up"
 
 
-def wait(server: "Server", say: Callable[[str], None]) -> tuple[own.Own, SamseshError | None]:
+def wait(
+    server: "Server", say: Callable[[str], None], since: datetime | None = None
+) -> tuple[own.Own, SamseshError | None]:
     """Until the gateway has a certificate for every host, or for as long as is worth waiting.
 
-    The way to our own sites, and what is wrong where certificates are missing: the gateway goes on trying by itself.
+    `since`: when the gateway was started, where that was now: what its log says of before does not count.
+    Gives the way to our own sites, and what is wrong where certificates are missing: the gateway goes on trying.
     """
     access, loopback = server.access, server.facts.loopback
     end = time.monotonic() + WAIT_SECONDS.get(access.certificates, 0)
     told = ""
     while True:
         found = own.look(access, loopback)
-        reasons = {host: why for host, why in troubles(_log(server)).items() if host in found.missing}
+        reasons = {host: why for host, why in troubles(_log(server, since)).items() if host in found.missing}
         settled = set(reasons) == set(found.missing)  # each has been refused: the next try is minutes away
         if settled or time.monotonic() > end:
-            return found, _missing(found.missing, reasons, server) if found.missing else None
+            return found, _missing(found.missing, reasons, _log(server, since)) if found.missing else None
         line = f"waiting for certificates: {', '.join(found.missing)}"
         if line != told:
             say(line)
@@ -39,12 +43,13 @@ def wait(server: "Server", say: Callable[[str], None]) -> tuple[own.Own, Samsesh
         time.sleep(0.5)
 
 
-def _missing(hosts: tuple[str, ...], reasons: dict[str, str], server: "Server") -> SamseshError:
+def _missing(hosts: tuple[str, ...], reasons: dict[str, str], log: list[str]) -> SamseshError:
     why = next((reasons[host] for host in hosts if host in reasons), "")
     return SamseshError(
         f"there is no certificate for {', '.join(hosts)} yet{': ' if why else ''}{why}",
-        f"{advice(why)}; the server runs, and tries again by itself; how it stands: samsesh doctor public",
-        detail="" if why else "\n".join(_log(server)[-6:]),
+        f"{advice(why)}; the server runs, and tries again by itself, later and later (at once: samsesh restart gateway); "
+        "how it stands: samsesh doctor public",
+        detail="" if why else "\n".join(log[-6:]),
     )
 
 
@@ -53,10 +58,10 @@ def reasons(server: "Server") -> dict[str, str]:
     return troubles(_log(server))
 
 
-def _log(server: "Server") -> list[str]:
+def _log(server: "Server", since: datetime | None = None) -> list[str]:
     if "gateway" not in server.engine.logged():
         return []
-    return [line for _, line in logs.lines(server.home, ["gateway"], LOOKED_AT, None)]
+    return [line for _, line in logs.lines(server.home, ["gateway"], LOOKED_AT, since)]
 
 
 def troubles(lines: Iterable[str]) -> dict[str, str]:

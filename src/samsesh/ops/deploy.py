@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from samsesh.download import Progress
@@ -84,6 +85,8 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
         report.backup = str(backup.create(server, reason=reason, say=say).path)
         say(f"the backup is {report.backup}")
         home.remember(backup_for=reason)
+    anew = any(change.unit == "gateway" and change.action != "keep" for change in report.changes)
+    since = datetime.now(UTC) if anew else None
     home.remember(engine=server.engine.name)  # before anything runs, so that it can be stopped
     applied = server.engine.apply(server.plan, say, foreground=foreground)
     report.manager, report.failed = applied.manager, applied.failed
@@ -91,7 +94,7 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
     home.remember(server_name=server.settings.server.name, versions=versions, backup_for="")
     if report.changed or home.state().get("unproven"):
         home.remember(unproven=True)
-        way, problem = certificates.wait(server, say)
+        way, problem = certificates.wait(server, say, since)
         if problem:  # the gateway goes on trying, and who may come in is told all the same
             report.failed += (problem,)
         if server.access.host("api") not in way.missing:
@@ -121,13 +124,11 @@ def get_programs(
     looking = programs.search(home, settings, say, progress)
     waiting = [module for name, module in programs.wanted(settings).items() if name in wanted]
     failed = [error for module in waiting if (error := programs.get(home, looking, module))]
-    if len(failed) == len(waiting):
-        return None, failed
-    with home.lock("up", say):
+    with home.lock("up", say):  # pages say why something is not there, so they are written anew in any case
         server = open_server(home, environ)
         report = preview(server)
         _apply(server, report, say, foreground=False)
-    return report, failed
+    return (report if len(failed) < len(waiting) else None), failed
 
 
 def preview(server: Server) -> Report:

@@ -54,7 +54,7 @@ def proxy_config(
 ) -> Printed:
     """The whole configuration of one of `proxies.KINDS` for exactly this server. `static`: Traefik's other file."""
     _needs_domain(server.settings)
-    certificate, key = _files(kind, certificate, key)
+    certificate, key = proxy_paths(kind, certificate, key)
     access = replace(server.access, settings=_proxied(server.settings))
     wanted = layout(access, v6="::1" in server.facts.loopback, certificate=certificate, key=key)
     text = traefik.static(wanted) if static else RENDER[kind](wanted)
@@ -74,7 +74,7 @@ def _proxied(settings: Settings) -> Settings:
     return settings.model_copy(update={"tls": settings.tls.model_copy(update={"mode": "proxy"})})
 
 
-def _files(kind: str, certificate: str, key: str) -> tuple[str, str]:
+def proxy_paths(kind: str, certificate: str, key: str) -> tuple[str, str]:
     if kind == "haproxy":
         if key and key != certificate:
             raise SettingsError(

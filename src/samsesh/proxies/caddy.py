@@ -9,6 +9,7 @@ def render(layout: Layout) -> str:
         [
             f"# {layout.about('caddy')}",
             *_options(layout),
+            *_redirect(layout),
             *(part for front in layout.fronts for part in ("", _site(layout, front))),
         ]
     )
@@ -22,6 +23,14 @@ def _options(layout: Layout) -> Block:
         *([f"email {layout.email}"] if layout.email and not layout.certificate else []),
     ]
     return ["", ("", options)] if options else []
+
+
+def _redirect(layout: Layout) -> Block:
+    """Caddy leads to https by itself, but only to its usual port."""
+    if layout.https == 443:
+        return []
+    plain = ", ".join(f"http://{host}" for host in layout.hosts)
+    return ["", (plain, [f"redir https://{{host}}:{layout.https}{{uri}} 301"])]
 
 
 def _site(layout: Layout, front: Front) -> tuple[str, Block]:

@@ -87,7 +87,8 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             probe=Probe("stun", Endpoint(_probed(listening), turn.port, protocol="udp"), seconds=30),
             files=(config,),
             folders=(place.data("coturn"),),
-            needs=("agent",) if turn.certificate else (),  # else it would start without TLS
+            # Without a certificate it would start without TLS; and the agent has it read a new one.
+            needs=("agent",) if turn.tls_port and context.access.mode != "local" else (),
             env=context.facts.environments.get("turnserver", {}),
             binds=tuple(
                 (name, Endpoint(host, port, protocol=protocol))

@@ -5,7 +5,7 @@ import json
 from docker.base import PROGRAMS
 from docker.standin import StandIn
 from docker.standins import nginx
-from samsesh.engines.compose.images import ELEMENT_WEB
+from samsesh.artifacts.element_web import VERSION
 
 # The image serves the configuration from a copy that is made at each start (docker-entrypoint.d/18-...).
 LOAD = """#!/bin/sh
@@ -61,7 +61,7 @@ STAND_IN = StandIn(
         "default.conf.template": SITE,
         "index.html": PAGE,
         "bundle.js": BUNDLE,
-        "version": ELEMENT_WEB,
+        "version": VERSION,
         "config.json": SAMPLE,
         "config.sample.json": SAMPLE,
     },

@@ -6,11 +6,10 @@ Where a version is the one that the native engine locks, a test compares them.
 from dataclasses import dataclass
 from typing import Any
 
-from samsesh.artifacts import element_call, livekit
+from samsesh.artifacts import element_call, element_web, livekit
 from samsesh.engines.compose import image
 from samsesh.settings import Images
 
-ELEMENT_WEB = "1.12.25"
 HUB = "docker.io"  # images without a registry in their name are Docker Hub's
 
 
@@ -47,7 +46,7 @@ def table() -> tuple[Image, ...]:
         Image("caddy", "gateway", HUB, "caddy", "2.11.7", "https://hub.docker.com/_/caddy"),
         # Tags around it were seen (v1.12.10, v1.12.26 to v1.12.30), this one was not.
         Image(
-            *("element-web", "element", "ghcr.io", "element-hq/element-web", f"v{ELEMENT_WEB}"),
+            *("element-web", "element", "ghcr.io", "element-hq/element-web", f"v{element_web.VERSION}"),
             "https://github.com/element-hq/element-web/blob/develop/docs/install.md#docker",
         ),
         Image(
@@ -64,7 +63,7 @@ def table() -> tuple[Image, ...]:
             *("coturn", "coturn", HUB, "coturn/coturn", "4.18.0-r0"),
             "https://github.com/coturn/coturn/tree/master/docker/coturn",
         ),
-        Image("samsesh", "lk-jwt-service", "", "samsesh", image.version(), "this program"),
+        Image("samsesh", "lk-jwt-service, agent", "", "samsesh", image.version(), "this program"),
         Image("python", "", HUB, "python", "3.13-slim-bookworm", "https://hub.docker.com/_/python"),
     )
 

@@ -17,13 +17,18 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     place, access = context.place, context.access
     admin = place.listen("caddy").socket
     config = File(place.config("gateway") / "caddy.json", to_json(caddy_json(context, offer)))
-    probed = context.settings.ports.of("admin")  # plain http on loopback in every mode
+    probed = "admin" if access.certificates or access.proxied else "api"  # in plain http on loopback
     return (
         Unit(
             name="gateway",
             title="gateway (Caddy)",
             command=(place.program("caddy"), "run", "--config", str(config.path)),
-            probe=Probe("http", place.public(context.facts.loopback, probed)[0], READY, seconds=60),
+            probe=Probe(
+                "http",
+                place.public(context.facts.loopback, context.settings.ports.of(probed))[0],
+                READY,
+                seconds=60,
+            ),
             files=(config, *offer.files),
             folders=(place.data("gateway"),),
             env={"XDG_DATA_HOME": str(place.data("gateway")), "XDG_CONFIG_HOME": str(place.data("gateway"))},

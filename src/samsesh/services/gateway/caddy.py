@@ -6,7 +6,7 @@ from samsesh import names
 from samsesh.access import LOCAL
 from samsesh.model import Context, Endpoint, Offer, Route
 from samsesh.services.gateway import tls
-from samsesh.services.gateway.handlers import error_answer, redirect, route_json
+from samsesh.services.gateway.handlers import ending_connections, error_routes, redirect, route_json
 from samsesh.services.gateway.well_known import well_known
 from samsesh.settings import Settings
 
@@ -87,13 +87,14 @@ def _server(context: Context, listeners_: list[str], routes: tuple[Route, ...]) 
         "read_header_timeout": "20s",
         "idle_timeout": "5m",
         "routes": [
+            ending_connections(always=context.access.proxied),
             *_strict_transport(context, number),
             {"handle": [{"handler": "request_body", "max_size": largest_body(context.settings)}]},
             route_json(ready),
             *_routes(context, listeners_, routes),
             {"handle": [{"handler": "error", "status_code": 404}]},  # a host that is none of ours
         ],
-        "errors": {"routes": [{"handle": [error_answer()]}]},
+        "errors": {"routes": error_routes()},
     }
 
 

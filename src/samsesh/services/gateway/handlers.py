@@ -7,7 +7,11 @@ from samsesh.access import Site
 from samsesh.model import Endpoint, Route
 
 CLIENT, ADDRESS = "X-Forwarded-For", "{http.vars.client_ip}"
+HTTP1 = {"protocol": "http/1.1"}
 OTHERS = ("Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP")  # by which others tell an address
+
+# Web clients are megabytes of text. Only for files: what people say never shares an answer with what others chose.
+COMPRESSED = {"handler": "encode", "encodings": {"zstd": {}, "gzip": {}}, "prefer": ["zstd", "gzip"]}
 
 
 def route_json(route: Route, site: Site | None = None) -> dict[str, Any]:
@@ -86,13 +90,33 @@ def _files(route: Route) -> list[dict[str, Any]]:
         templates = {"handler": "templates", "file_root": str(route.root)}
         rewrites.append({"handle": [templates]})
     if route.strip:
-        return [{"handler": "rewrite", "strip_path_prefix": route.strip}, files]
-    return [{"handler": "subroute", "routes": [*rewrites, {"handle": [files]}]}] if rewrites else [files]
+        return [COMPRESSED, {"handler": "rewrite", "strip_path_prefix": route.strip}, files]
+    if not rewrites:
+        return [COMPRESSED, files]
+    return [COMPRESSED, {"handler": "subroute", "routes": [*rewrites, {"handle": [files]}]}]
 
 
 def redirect(target: str) -> dict[str, Any]:
     """To the same place over https; a temporary one, since a browser would keep another for ever."""
     return {"handler": "static_response", "status_code": 302, "headers": {"Location": [target]}}
+
+
+def ending_connections(*, always: bool) -> dict[str, Any]:
+    """Connections of HTTP/1.1 end with what is answered: errors, or everything but web sockets.
+
+    What stands behind may answer before it has read a request's body; Caddy 2.11 then takes the rest of that body for
+    the next request. On a connection that a proxy shares among its clients, one could so speak for another.
+    """
+    statuses = [2, 3, 4, 5] if always else [4, 5]
+    response = {"set": {"Connection": ["close"]}, "deferred": True, "require": {"status_code": statuses}}
+    return {"match": [HTTP1], "handle": [{"handler": "headers", "response": response}]}
+
+
+def error_routes() -> list[dict[str, Any]]:
+    """Errors of the gateway's own; see `ending_connections`."""
+    answer = error_answer()
+    last = {**answer, "headers": {**answer["headers"], "Connection": ["close"]}}
+    return [{"match": [HTTP1], "handle": [last]}, {"handle": [answer]}]
 
 
 def error_answer() -> dict[str, Any]:

@@ -16,23 +16,20 @@ LEAF, INTERMEDIATE = "720h", "4320h"
 def apps(context: Context) -> dict[str, Any]:
     """What stands beside `http`; nothing where the gateway has no certificates."""
     access, place = context.access, context.place
+    if not access.certificates:
+        return {}
+    authority = {"pki": {"certificate_authorities": {AUTHORITY: _authority(context)}}}
     if access.certificates == "files":
         own = context.settings.tls
         files = {
             "certificate": str(place.operator_file(own.certificate)),
             "key": str(place.operator_file(own.certificate_key)),
         }
-        return {"tls": {"certificates": {"load_files": [files]}}}
-    if not access.certificates:
-        return {}
+        return {"tls": {"certificates": {"load_files": [files]}}, **authority}
     subjects = list(access.names())
     issuer = _acme(context) if access.certificates == "acme" else _internal()
     automation = {"policies": [{"subjects": subjects, "issuers": [issuer]}]}
-    certificates = {"certificates": {"automate": subjects}, "automation": automation}
-    return {
-        "tls": certificates,
-        **({"pki": _authority(context)} if access.certificates == "internal" else {}),
-    }
+    return {"tls": {"certificates": {"automate": subjects}, "automation": automation}, **authority}
 
 
 def routes(context: Context) -> tuple[Route, ...]:
@@ -63,7 +60,12 @@ def directory(context: Context) -> str:
 
 def _acme(context: Context) -> dict[str, Any]:
     wanted = context.settings.tls
-    issuer: dict[str, Any] = {"module": "acme", "ca": directory(context)}
+    ports = context.settings.ports
+    challenges = {  # else it opens 80 and 443, whatever ours are; where they are open already it answers there
+        "http": {"alternate_port": ports.of("http")},
+        "tls-alpn": {"alternate_port": ports.of("https")},
+    }
+    issuer: dict[str, Any] = {"module": "acme", "ca": directory(context), "challenges": challenges}
     if wanted.email:
         issuer["email"] = wanted.email
     if wanted.directory_ca:
@@ -78,12 +80,13 @@ def _internal() -> dict[str, Any]:
 
 
 def _authority(context: Context) -> dict[str, Any]:
-    """Our own certificate authority. No trust store of this machine is changed."""
+    """Our own certificate authority. Caddy has one in any case, and would put it into this machine's trust store."""
+    if context.access.certificates != "internal":
+        return {"install_trust": False}
     name = f"{context.settings.brand.name} at {context.settings.server.name}"
-    own = {
+    return {
         "name": name,
         "root_common_name": f"{name} (root)",
         "intermediate_lifetime": INTERMEDIATE,
         "install_trust": False,
     }
-    return {"certificate_authorities": {AUTHORITY: own}}

@@ -7,7 +7,7 @@ from typing import Any
 
 from samsesh import names
 from samsesh.model import Context, Endpoint, File, Offer, Turn
-from samsesh.networks import SPECIAL_V4, without
+from samsesh.networks import SPECIAL_NAT64, SPECIAL_V4, without
 from samsesh.settings import Settings
 
 MB = 1024 * 1024
@@ -16,10 +16,10 @@ LOG_FILES = 5
 # Everything that is not the public internet: never fetched for previews, pushes or federation.
 PRIVATE_RANGES = [
     *SPECIAL_V4,
+    *SPECIAL_NAT64,
     *(
         "::/128",
         "::1/128",
-        "64:ff9b::/96",
         "2001:db8::/32",
         "2002::/16",
         "fc00::/7",
@@ -117,6 +117,8 @@ def _accounts(settings: Settings) -> dict[str, Any]:
             "prefer_local_users": True,
             "exclude_remote_users": not opened,
         },
+        # Synapse's own answer is nobody, and a room that was to be public is made without being shown.
+        "room_list_publication_rules": [] if opened else [{"action": "allow"}],
         "require_auth_for_profile_requests": True,
         "allow_public_rooms_without_auth": False,
         "encryption_enabled_by_default_for_room_type": "invite",

@@ -1,0 +1,206 @@
+"""A server goes public on bad days: what stops a start, what only warns, and what keeps it serving."""
+
+import datetime
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from access.network import HERE, Network, network
+from conftest import Stack, give_to_service_user
+from system.trouble import Done, fine, processes, refused
+
+pytestmark = pytest.mark.slow
+
+OWN, ROUTER = "203.0.113.10", "198.51.100.7"
+HOSTS = ("example.org", "chat.example.org", "matrix.example.org", "call.example.org", "rtc.example.org")
+NGINX = """
+from http.server import *
+BaseHTTPRequestHandler.server_version, BaseHTTPRequestHandler.sys_version = "nginx/1.22.1", ""
+server = HTTPServer(("0.0.0.0", 80), BaseHTTPRequestHandler)
+print("ready", flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(homes: Path) -> Path:
+    made = homes / "public"
+    made.mkdir(mode=0o755)
+    return made
+
+
+@pytest.fixture(scope="module")
+def net(folder: Path) -> Iterator[Network]:
+    with network(folder, f"{OWN}/24") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def ca(folder: Path) -> trustme.CA:
+    """An authority that the server's machine trusts."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(str(folder / "root.pem"))
+    (folder / "root.pem").chmod(0o644)
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(homes: Path, net: Network, folder: Path, ca: trustme.CA) -> Iterator[Stack]:
+    stack = Stack(homes / "domain", 0, {"SSL_CERT_FILE": str(folder / "root.pem")}, net.prefix)
+    fine(stack.cli("setup", "--yes", "--access", "domain", "--server-name", "example.org", "--calls", "off"))
+    files = {"tls.certificate": "chain.pem", "tls.certificate_key": "key.pem"}
+    configure(stack, **{"artifacts.offline": "true", "turn.enabled": "false", **files, "tls.mode": "files"})
+    yield stack
+    fine(stack.cli("down"))
+    assert processes(stack) == []
+
+
+def configure(stack: Stack, **settings: str) -> None:
+    for key, value in settings.items():
+        fine(stack.cli("config", "set", key, value))
+
+
+def certificate(stack: Stack, ca: trustme.CA, *hosts: str, days: float = 90) -> None:
+    """Own files in the home, and the settings that name them."""
+    now = datetime.datetime.now(datetime.UTC)
+    made = ca.issue_cert(*hosts, not_after=now + datetime.timedelta(days=days))
+    for name, parts in (("chain.pem", made.cert_chain_pems), ("key.pem", [made.private_key_pem])):
+        path = stack.path / name
+        path.write_bytes(b"".join(part.bytes() for part in parts))
+        give_to_service_user(path)
+
+
+def lead(net: Network, *addresses: str, **other: str) -> None:
+    """All names lead to these addresses, but `other` ones."""
+    net.publish(**{host.replace(".", "__"): " ".join(addresses) for host in HOSTS} | other)
+
+
+def up(stack: Stack, *more: str) -> Done:
+    return stack.cli("up", "--yes", *more)
+
+
+def checks(stack: Stack, *names: str) -> dict[str, dict[str, Any]]:
+    found = json.loads(stack.cli("doctor", *names, "--json").stdout)
+    return {one["id"]: one for one in found["checks"]}
+
+
+def test_names(server: Stack, net: Network, ca: trustme.CA) -> None:
+    """Names that lead nowhere or elsewhere stop a start, with the records that they want; nothing runs."""
+    certificate(server, ca, *HOSTS)
+    net.publish()
+    refused(
+        up(server), 1, "leads nowhere: there is no such name", f"example.org. A {OWN}", "--skip-preflight"
+    )
+    lead(net, OWN, chat__example__org=ROUTER)
+    refused(up(server), 1, f"chat.example.org leads to {ROUTER}, which is not this machine", "server.address")
+    assert processes(server) == []
+    found = checks(server, "preflight")
+    assert found["public-names"]["status"] == "failed" and found["public-ports"]["status"] == "ok"
+    assert found["public-certificate"]["status"] == "ok"
+
+
+def test_a_port_of_another_web_server(server: Stack, net: Network, folder: Path) -> None:
+    """It is named, and what it needs to stand before this server is offered."""
+    lead(net, OWN)
+    program = folder / "nginx.py"
+    program.write_text(NGINX)
+    with net.program(str(program)):
+        words = ("port 80 (ports.http) is in use", "answers as nginx", "proxy-config nginx", "tls.mode proxy")
+        refused(up(server), 1, *words)
+    assert processes(server) == []
+
+
+def test_wrong_certificates(server: Stack, net: Network, ca: trustme.CA) -> None:
+    """For another name, of an authority that nobody knows, or with another key: told before anything starts."""
+    lead(net, OWN)
+    certificate(server, ca, "example.com")
+    refused(up(server), 1, "is not for", "but for example.com")
+    certificate(server, trustme.CA(), *HOSTS)
+    refused(up(server), 1, "nobody knows")
+    (server.path / "key.pem").write_bytes(ca.issue_cert("a.test").private_key_pem.bytes())
+    refused(up(server), 1, "does not belong to the certificate")
+    assert processes(server) == []
+
+
+def test_it_starts_and_is_reached(server: Stack, net: Network, ca: trustme.CA) -> None:
+    """All well: it starts, the doctor sees it as a stranger would, and preflight is not run again."""
+    lead(net, OWN)
+    certificate(server, ca, *HOSTS)
+    done = fine(up(server))
+    assert "preflight" in done.stderr and "Certificates" not in done.stdout
+    found = checks(server)
+    assert {one["id"]: one for one in found.values() if one["status"] == "failed"} == {}
+    for name in ("public-https", "public-names", "public-delegation", "public-federation", "public-ports"):
+        assert found[name]["status"] == "ok", found[name]
+    assert "Synapse" in found["public-federation"]["summary"]
+    again = fine(up(server))
+    assert "preflight" not in again.stderr and "Nothing to do" in again.stdout
+
+
+def test_a_certificate_that_ends_soon(server: Stack, net: Network, ca: trustme.CA) -> None:
+    """The doctor warns, and a start does not stop over it."""
+    certificate(server, ca, *HOSTS, days=5.5)
+    fine(server.cli("restart", "gateway"))
+    found = checks(server, "public")
+    for name in ("public-https", "public-certificate"):
+        assert found[name]["status"] == "warning" and "ends in 5 days" in found[name]["summary"], found[name]
+    certificate(server, ca, *HOSTS)
+    fine(server.cli("restart", "gateway"))
+
+
+def test_ipv6_that_does_not_work(server: Stack, net: Network) -> None:
+    """An AAAA record without IPv6 here is a warning."""
+    lead(net, OWN, "2001:db8::10")
+    found = checks(server, "public")
+    assert found["public-ipv6"]["status"] == "warning" and "AAAA" in found["public-ipv6"]["advice"]
+    assert found["public-names"]["status"] == "ok"
+
+
+def test_an_address_that_changes(server: Stack, net: Network) -> None:
+    """The doctor notices, and the next `up` takes the new one."""
+    net.run("ip", "address", "add", "203.0.113.11/24", "dev", "out")
+    lead(net, "203.0.113.11")
+    changed = checks(server, "public-addresses")["public-addresses"]
+    assert changed["status"] == "failed" and "203.0.113.11 now" in changed["summary"], changed
+    done = fine(up(server))
+    assert f"was {OWN}, and is 203.0.113.11 now" in done.stderr
+    assert checks(server, "public-addresses")["public-addresses"]["status"] == "ok"
+
+
+def test_behind_nat_without_hairpin(server: Stack, net: Network) -> None:
+    """Its own clients go by its own address, and say so; that it cannot see itself from outside is a warning."""
+    net.run("ip", "address", "flush", "dev", "out", "scope", "global")
+    net.run("ip", "address", "add", "192.168.7.5/24", "dev", "out")
+    net.run("ip", "route", "add", "default", "dev", "out")
+    lead(net, ROUTER)
+    fine(server.cli("down"))
+    configure(server, **{"federation.port": "federation"})  # other settings: preflight is due
+    done = fine(up(server))
+    assert f"behind NAT: others reach it at {ROUTER}" in done.stderr
+    assert "does not reach itself" in done.stderr and "hairpin" in done.stderr
+    found = checks(server, "public")
+    assert found["public-ports"]["status"] == "warning"
+    assert found["public-https"]["status"] == "ok" and "its own address" in found["public-https"]["seen"]
+    assert found["public-federation"]["status"] == "ok", found["public-federation"]
+
+
+def test_an_authority_that_refuses(server: Stack, net: Network, ca: trustme.CA, folder: Path) -> None:
+    """Rate-limited: the server runs, `up` says what the authority said and what to do, and the doctor says it again."""
+    fine(server.cli("down"))
+    made = ca.issue_cert("127.0.0.1")
+    made.cert_chain_pems[0].write_to_path(str(folder / "acme.pem"))
+    made.private_key_pem.write_to_path(str(folder / "acme.key"))
+    configure(server, **{"tls.directory": "https://127.0.0.1:14000/directory", "tls.mode": "acme"})
+    fine(server.cli("config", "set", "tls.directory_ca", str(folder / "root.pem")))
+    with net.program(str(HERE / "authority.py"), str(folder / "acme.pem"), str(folder / "acme.key")):
+        done = up(server)
+        refused(done, 1, "there is no certificate for", "rateLimited", "tls.staging true", "the server runs")
+        assert "is ready" in done.stdout
+        assert server.status()["ok"] is True
+        found = checks(server, "public")["public-https"]
+        assert found["status"] == "failed" and "rateLimited" in found["seen"], found
+        assert "wait until it says" in found["advice"]

@@ -1,0 +1,37 @@
+"""Chromium that trusts one more authority, as a person makes it: by certutil, in a home of its own."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--host-resolver-rules=MAP * 127.0.0.1"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+
+
+@contextmanager
+def chromium(home: Path, root: Path | None, *arguments: str) -> Iterator[Browser]:
+    """Every name leads to this machine; only what `root` signed is trusted."""
+    program, certutil = shutil.which("chromium"), shutil.which("certutil")
+    if not program or not certutil:
+        pytest.skip("chromium or certutil (libnss3-tools) is not installed")
+    database = home / ".pki/nssdb"
+    database.mkdir(parents=True)
+    store = (certutil, "-d", f"sql:{database}")
+    subprocess.run([*store, "-N", "--empty-password"], check=True, timeout=30)
+    if root:
+        subprocess.run([*store, "-A", "-t", "C,,", "-n", "samsesh", "-i", str(root)], check=True, timeout=30)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program,
+            args=[*ARGUMENTS, *arguments],
+            env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
+        )
+        yield browser
+        browser.close()

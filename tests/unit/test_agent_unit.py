@@ -1,0 +1,76 @@
+"""Where there is an agent, and what it is given to do."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samsesh.engines.native.placement import NativePlacement
+from samsesh.facts import gather
+from samsesh.home import Home
+from samsesh.load import validate
+from samsesh.model import Context
+from samsesh.secrets import preview
+from samsesh.services import agent, coturn
+
+LAN = {"server": {"name": "chat.test", "access": "lan", "address": "chat.test"}}
+FILES = {"mode": "files", "certificate": "chain.pem", "certificate_key": "key.pem"}
+TURN = {"certificate": "chain.pem", "certificate_key": "key.pem"}
+
+
+def jobs(tmp_path: Path, settings: dict[str, Any], *, relay: bool = True) -> list[dict[str, Any]]:
+    for name in ("chain.pem", "key.pem"):
+        (tmp_path / name).write_text("one")
+    home = Home(tmp_path)
+    facts = replace(
+        gather(),
+        programs={"turnserver": "/usr/bin/turnserver"} if relay else {},
+        versions={"turnserver": "4.6.1"},
+        addresses=("192.0.2.7",),
+    )
+    made = validate(settings, home)
+    context = Context(made, preview(home), facts, NativePlacement(home, made, facts))
+    return agent.jobs(context, coturn.offer(context))
+
+
+@pytest.mark.parametrize("settings", [{}, {"turn": TURN}])
+def test_none_in_a_trial_on_this_machine(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """`local` has no certificates to hand on, and stays as it is with a relay's own."""
+    assert jobs(tmp_path, settings) == []
+
+
+def test_none_where_nobody_waits_for_one(tmp_path: Path) -> None:
+    """Without a relay the gateway alone has them; behind a proxy not even it."""
+    assert jobs(tmp_path, LAN, relay=False) == []
+    assert jobs(tmp_path, {**LAN, "tls": {"mode": "proxy"}}) == []
+
+
+def test_the_relay_gets_the_gateways(tmp_path: Path) -> None:
+    """Of its own authority, as a copy in the relay's folder."""
+    (job,) = jobs(tmp_path, LAN)
+    assert job["name"] == "coturn"
+    assert job["host"] == "chat.test"
+    assert job["own"] is True
+    assert job["copy"] == str(tmp_path / "data/coturn/turns.pem")
+    assert "certificate" not in job
+
+
+def test_own_files_are_watched_for_both(tmp_path: Path) -> None:
+    """The gateway loads them anew, and the relay gets a copy."""
+    gateway, relay = jobs(tmp_path, {**LAN, "tls": FILES})
+    assert gateway["admin"].endswith("caddy.sock")
+    for job in (gateway, relay):
+        assert (job["certificate"], job["key"]) == (str(tmp_path / "chain.pem"), str(tmp_path / "key.pem"))
+    assert relay["copy"]
+    assert "copy" not in gateway
+
+
+@pytest.mark.parametrize("tls", [{}, {"mode": "proxy"}])
+def test_a_relays_own_is_left_alone_and_watched(tmp_path: Path, tls: dict[str, Any]) -> None:
+    """`turn.certificate` counts over the gateway's; coturn reads it itself, and is told of a new one."""
+    (job,) = jobs(tmp_path, {**LAN, "tls": tls, "turn": TURN})
+    assert job["certificate"] == str(tmp_path / "chain.pem")
+    assert job["pidfile"] == str(tmp_path / "data/coturn/turnserver.pid")
+    assert "copy" not in job
+    assert "storage" not in job

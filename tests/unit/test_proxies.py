@@ -1,0 +1,112 @@
+"""What a web server in front is told, by settings; what real ones do with it is in tests/proxies."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from samsesh.access import Access
+from samsesh.errors import SettingsError
+from samsesh.formats import Block, quoted, to_blocks
+from samsesh.ops.outside import RENDER, proxy_paths
+from samsesh.proxies import KINDS, traefik
+from samsesh.proxies.layout import Layout, layout
+from samsesh.settings import Settings
+
+FOUND = ("203.0.113.7",)
+
+
+def wanted(certificate: str = "", **sections: dict[str, Any]) -> Layout:
+    server = {"name": "example.org", "access": "domain"}
+    settings = Settings.model_validate({"server": server, "tls": {"mode": "proxy"}, **sections})
+    return layout(Access(settings, FOUND), v6=True, certificate=certificate, key=certificate)
+
+
+def places(found: Layout) -> dict[tuple[str, int], list[str]]:
+    """(host, port) -> the listeners that answer there."""
+    return {
+        (host, front.port): sorted(rule.name for rule in front.rules)
+        for front in found.fronts
+        for host in front.hosts
+    }
+
+
+def test_a_host_for_each() -> None:
+    """The document's paths for calls, delegation at the bare domain, federation at its own port, too."""
+    assert places(wanted()) == {
+        ("chat.example.org", 443): ["web"],
+        ("matrix.example.org", 443): ["api"],
+        ("call.example.org", 443): ["call"],
+        ("rtc.example.org", 443): ["livekit", "rtc_auth"],
+        ("example.org", 443): ["domain"],
+        ("matrix.example.org", 8448): ["federation"],
+        ("example.org", 8448): ["federation"],
+    }
+
+
+def test_one_host() -> None:
+    """All by path, but Element Call, which has its port; the gateway then has another for it."""
+    found = wanted(hosts={"single": "chat.example.org", "delegation": "elsewhere"})
+    assert places(found) == {
+        ("chat.example.org", 443): ["api", "livekit", "rtc_auth", "web"],
+        ("chat.example.org", 8082): ["call"],
+        ("chat.example.org", 8448): ["federation"],
+    }
+    (call,) = (rule for front in found.fronts for rule in front.rules if rule.name == "call")
+    assert call.port == 12789
+
+
+def test_what_is_off_is_not_there() -> None:
+    """No federation, no calls: neither hosts nor ports for them."""
+    found = wanted(
+        federation={"enabled": False}, calls={"provider": "off"}, hosts={"delegation": "elsewhere"}
+    )
+    assert places(found) == {("chat.example.org", 443): ["web"], ("matrix.example.org", 443): ["api"]}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_panel_is_published_only_if_asked(kind: str) -> None:
+    """Its port is in no configuration, unless it has a host."""
+    assert ":8081" not in RENDER[kind](wanted())
+    published = RENDER[kind](wanted(hosts={"admin": "panel.example.org"}))
+    assert ":8081" in published and "panel.example.org" in published
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_paths_of_certificates(kind: str) -> None:
+    """Given ones are there; without them nginx and HAProxy have places to fill, the others get their own."""
+    assert "/srv/own.pem" in RENDER[kind](wanted("/srv/own.pem"))
+    expected = {"nginx": "/live/example.org/fullchain.pem", "haproxy": "/certs/example.org.pem"}
+    assert expected.get(kind, "") in RENDER[kind](wanted())
+    assert ("letsencrypt" in traefik.static(wanted())) and (
+        "acme" not in traefik.static(wanted("/srv/own.pem"))
+    )
+
+
+def test_certificate_and_key_belong_together() -> None:
+    """One alone is refused; HAProxy has both in one file."""
+    for kind in ("nginx", "caddy", "traefik"):
+        with pytest.raises(SettingsError, match="belong together"):
+            proxy_paths(kind, "/a.pem", "")
+    with pytest.raises(SettingsError, match="one file"):
+        proxy_paths("haproxy", "/a.pem", "/b.pem")
+    assert proxy_paths("haproxy", "/a.pem", "") == ("/a.pem", "")
+
+
+def test_traefik_names_what_there_is() -> None:
+    """Each router's entry point, service and middlewares exist: Traefik leaves out a router where one does not."""
+    found = wanted()
+    http = yaml.safe_load(traefik.render(found))["http"]
+    points = yaml.safe_load(traefik.static(found))["entryPoints"]
+    for router in http["routers"].values():
+        assert set(router["entryPoints"]) <= points.keys()
+        assert router["service"] in {*http["services"], "noop@internal"}
+        assert set(router.get("middlewares", ())) <= http["middlewares"].keys()
+
+
+def test_blocks_and_words() -> None:
+    """Comments and empty lines have no semicolon; a path with a space is one word."""
+    block: Block = ["# why", "a 1", "", ("b", ["c"])]
+    assert to_blocks(block, end=";") == "# why\na 1;\n\nb {\n    c;\n}\n"
+    assert quoted("/a/b.pem") == "/a/b.pem"
+    assert quoted('/a b/"c".pem') == '"/a b/\\"c\\".pem"'
