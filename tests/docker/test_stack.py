@@ -22,21 +22,21 @@ SECONDS = 90
 
 
 @pytest.fixture(scope="module")
-def homes_here(homes: Path) -> Path:
-    return homes
-
-
-@pytest.fixture(scope="module")
 def server(engine: Engine, images: dict[str, str], homes: Path) -> Iterator[Stack]:
     """One that runs, for all tests here."""
-    made = Stack(homes / "containers", free_offset(), engine.commands, options=("--engine", "compose"))
+    made = Stack(
+        homes / "containers",
+        free_offset(),
+        engine.commands,
+        options=("--engine", "compose"),
+        web="element-web",
+    )
     if engine.registry:
         made.cli("config", "set", "images.registry", engine.registry)
     made.up()
     yield made
-    gone = made.cli("destroy", "--yes", "containers") if False else made.cli("down")
+    gone = made.cli("down")
     assert gone.returncode == 0, gone.stderr
-    engine.run("volume", "prune", "--force")
 
 
 def containers(engine: Engine, server: Stack) -> dict[str, dict[str, Any]]:

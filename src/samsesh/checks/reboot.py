@@ -8,6 +8,8 @@ TITLE = "start with the machine"
 
 async def check(patient: Patient) -> Result:
     home = patient.server.home
+    if patient.server.engine.name == "compose":
+        return Result("ok", "Docker starts the containers again where it starts with the machine")
     kind = await aside(lambda: service.installed(home))
     if kind is None:
         advice = "have it start: samsesh install-service"

@@ -107,6 +107,11 @@ def install(
 ) -> None:
     """Write and enable what starts this home at boot, in place of another kind. Twice changes nothing."""
     _check(kind)
+    if settings.server.engine == "compose":
+        raise SamseshError(
+            "Docker itself starts the containers again after a reboot",
+            "see that Docker starts with the machine: sudo systemctl enable docker",
+        )
     if not home.settings_file.exists():
         raise SamseshError(
             f"there is no server in {home.path} yet", "begin with `samsesh up` or `samsesh setup`"
@@ -186,7 +191,7 @@ def control(home: Home, verb: Literal["start", "stop", "restart"]) -> bool:
 
 def reboot_warning(home: Home) -> str:
     """What to tell people whose server would not come back after a reboot; empty where it would."""
-    if installed(home):
+    if installed(home) or home.state().get("engine") == "compose":  # Docker starts its containers again
         return ""
     return "After a reboot this server stays off. To have it start with the machine: samsesh install-service"
 

@@ -8,7 +8,7 @@ from samsesh.engine import Say
 from samsesh.errors import SamseshError
 from samsesh.home import Home
 from samsesh.load import save
-from samsesh.ops import archive, backup, deploy
+from samsesh.ops import archive, backup, deploy, service
 from samsesh.ops.restore import load_database
 from samsesh.ops.server import Server, open_server
 from samsesh.run import undisturbed
@@ -33,6 +33,11 @@ def switch(home: Home, environ: Mapping[str, str], to: str, say: Say) -> backup.
         if not home.started:
             raise SamseshError(
                 "this server has never run", f"start it with that engine: samsesh up --engine {to}"
+            )
+        if service.installed(home):
+            raise SamseshError(
+                "this server starts with the machine, by a service of its old engine",
+                "undo that first: samsesh install-service --remove",
             )
         new = open_server(home, environ, flags={"server.engine": to})
         new.engine.usable()
