@@ -10,7 +10,8 @@ from samsesh.errors import SettingsError
 from samsesh.settings import Settings
 
 # Names of settings in [ports]; "domain" is what the server name itself answers (delegation), at the https port.
-LISTENERS = ("web", "api", "call", "rtc_auth", "livekit", "admin", "domain", "federation")
+# "panel": the admin panel where it is published, beside "admin" on this machine.
+LISTENERS = ("web", "api", "call", "rtc_auth", "livekit", "admin", "panel", "domain", "federation")
 PATHS = {
     "rtc_auth": "/livekit/jwt",
     "livekit": "/livekit/sfu",
@@ -103,7 +104,7 @@ class Access:
 
     def host(self, listener: str) -> str:
         """The host name of a listener."""
-        if self.mode == "local" or (listener == "admin" and not self.settings.hosts.admin):
+        if self.mode == "local" or listener == "admin":
             return LOCAL
         if self.mode != "domain":
             return self._name if listener == "federation" else self.address
@@ -117,7 +118,7 @@ class Access:
             "call": hosts.call or hosts.single or f"call.{domain}",
             "rtc_auth": hosts.rtc or hosts.single or f"rtc.{domain}",
             "livekit": hosts.rtc or hosts.single or f"rtc.{domain}",
-            "admin": hosts.admin,
+            "panel": hosts.admin,
             "domain": domain,
         }[listener]
 
@@ -128,7 +129,7 @@ class Access:
     def site(self, listener: str) -> Site:
         ports, host = self.settings.ports, self.host(listener)
         tls = self.mode != "local"
-        if listener == "admin" and host == LOCAL:
+        if listener == "admin":
             return Site(LOCAL, ports.of("admin"), tls=False)
         if listener == "federation":
             return Site(host, self._port_in_name or ports.of("federation"), tls)
@@ -142,21 +143,28 @@ class Access:
         """The setting of the gateway's own port for a listener behind a proxy, which has the port that people use."""
         if listener in ("domain", "federation"):
             return "api"  # answers the same at its own port
+        if listener == "panel":
+            return "admin"
         shared = listener == "call" and self.site("call").port == self.settings.ports.of("call")
         return "call_inner" if shared else listener
 
     def bound(self, listener: str, loopback: tuple[str, ...]) -> tuple[str, ...]:
         """Addresses of this machine at which a listener is open. `loopback`: those of its loopback interface."""
-        if self.site(listener).host == LOCAL or (self.proxied and self.settings.proxy.bind in loopback):
+        behind = (self.settings.proxy.bind,) if self.proxied else ()
+        if listener == "admin":
+            return tuple(dict.fromkeys((*loopback, *(behind if self.settings.hosts.admin else ()))))
+        if self.mode == "local" or (behind and behind[0] in loopback):
             return loopback
-        if self.proxied:
-            return (self.settings.proxy.bind,)
+        if behind:
+            return behind
         return ("0.0.0.0", "::") if "::1" in loopback else ("0.0.0.0",)  # noqa: S104 - it is to be public
 
     def _there(self, listener: str) -> bool:
         if listener == "federation":
             site, api = self.site("federation"), self.site("api")  # where both are one, the API answers
             return self.federates and not self.proxied and (site.host, site.port) != (api.host, api.port)
+        if listener == "panel":
+            return self.mode == "domain" and bool(self.settings.hosts.admin)
         if listener == "domain":
             return self.delegates and self.host("domain") not in map(
                 self.host, ("web", "api", "call", "rtc_auth")
@@ -171,6 +179,8 @@ class Access:
     def url(self, listener: str, scheme: str = "http") -> str:
         if listener in ("livekit_tcp",):  # no listener of the gateway: a port for tunnels
             return f"{scheme}://{names.in_url(self.host('livekit'))}:{self.settings.ports.of(listener)}"
+        if listener == "admin" and self._there("panel"):
+            return self.site("panel").url(scheme)
         return self.site(listener).url(scheme)
 
     @property
@@ -181,7 +191,7 @@ class Access:
         if self.mode != "domain" or self._port_in_name:
             site = self.site("federation")
             return f"{names.in_url(site.host)}:{site.port}"
-        port = self.settings.ports.of(self.settings.federation.port if not self.proxied else "https")
+        port = self.settings.ports.of(self.settings.federation.port)
         return f"{names.in_url(self.host('api'))}:{port}"
 
     def names(self) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ def fronts(access: Access) -> tuple[Front, ...]:
 
 def _rules(access: Access, listeners: list[str]) -> tuple[Rule, ...]:
     """Of the listeners that share a host and port: those below a path first, what answers everything last."""
-    last = next((name for name in ("web", "call", "admin", "api") if name in listeners), "")
+    last = next((name for name in ("web", "call", "panel", "api") if name in listeners), "")
     paths = {"domain": WELL_KNOWN, "api": API, "federation": FEDERATION}
 
     def rule(name: str) -> Rule:

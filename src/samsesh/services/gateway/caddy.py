@@ -1,5 +1,6 @@
 """Caddy's configuration as data: which servers, for which hosts, with which certificates."""
 
+from dataclasses import replace
 from typing import Any
 
 from samsesh import names
@@ -34,10 +35,16 @@ def caddy_json(context: Context, offer: Offer) -> dict[str, Any]:
 
 def listeners(context: Context, offer: Offer) -> list[str]:
     """Those that are there in this mode and have a route."""
-    used = {route.listener for route in (*offer.routes, *well_known(context, offer))}
+    used = {route.listener for route in _all_routes(context, offer)}
     if context.access.proxied:
-        used -= {"domain"}  # a proxy asks the API's listener, which has the same documents
+        used -= {"domain", "panel"}  # a proxy asks the listener that has the same at its own port
     return [name for name in context.access.sites() if name in used]
+
+
+def _all_routes(context: Context, offer: Offer) -> tuple[Route, ...]:
+    """Those of the services, the documents of discovery, and the panel's once more where it is published."""
+    routes = (*offer.routes, *well_known(context, offer))
+    return (*routes, *(replace(route, listener="panel") for route in routes if route.listener == "admin"))
 
 
 def redirects(context: Context) -> bool:
@@ -47,7 +54,7 @@ def redirects(context: Context) -> bool:
 
 def _servers(context: Context, offer: Offer) -> dict[str, Any]:
     """One of Caddy's servers for each port; several of our listeners may share one by host and path."""
-    access, routes = context.access, (*offer.routes, *well_known(context, offer))
+    access, routes = context.access, _all_routes(context, offer)
     by_port: dict[int, list[str]] = {}
     for name in listeners(context, offer):
         by_port.setdefault(port(context, name), []).append(name)
