@@ -29,8 +29,7 @@ def test_compose_starts_by_health(engine: Engine, images: dict[str, str], tmp_pa
     assert int(engine.run("compose", "version", "--short").stdout.lstrip("v").split(".")[0]) >= 2
     (tmp_path / "compose.yaml").write_text(COMPOSE.format(image=images["python"]))
     try:
-        engine.compose(tmp_path, "up", "--detach")
-        said = engine.compose(tmp_path, "logs", "second").stdout
+        said = engine.compose(tmp_path, "up", "--exit-code-from", "second").stdout
         assert "started behind the first" in said
     finally:
         engine.compose(tmp_path, "down", "--volumes")
