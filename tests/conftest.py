@@ -132,11 +132,11 @@ def containers() -> Iterator[dict[str, str]]:
         yield {}
         return
     from docker.engine import running
-    from docker.images import ensure_all
+    from docker.images import commands, ensure_all
 
     with running() as engine:
         ensure_all(engine)
-        yield engine.commands
+        yield commands(engine)
 
 
 @pytest.fixture(scope="session")

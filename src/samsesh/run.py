@@ -36,6 +36,22 @@ SERVICE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 Process = subprocess.Popen[bytes]  # what `spawn` gives
 
 
+_lent: list[int] = []  # groups of this process that only `docker` is started with
+
+
+def lend(groups: Sequence[int]) -> None:
+    """Groups for `docker` alone: who may use its socket is as good as root, and no service is to be."""
+    os.setgroups([*os.getgroups(), *groups])
+    _lent.extend(groups)
+
+
+def _groups(argv: Sequence[str | Path]) -> list[int] | None:
+    """For Popen: the groups of a program, None where they are those of this process."""
+    if not _lent or Path(argv[0]).name == "docker":
+        return None
+    return [group for group in os.getgroups() if group not in _lent]
+
+
 @dataclass(frozen=True)
 class Done:
     """What a program answered."""
@@ -88,6 +104,7 @@ def run(
         done: subprocess.CompletedProcess[bytes] = subprocess.run(
             args,
             env=environment(env),
+            extra_groups=_groups(args),
             stdout=stdout or subprocess.PIPE,
             stderr=subprocess.PIPE,
             timeout=timeout,
@@ -124,6 +141,7 @@ def follow(
         process = subprocess.Popen(
             [str(part) for part in argv],
             env=environment(env),
+            extra_groups=_groups(argv),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -180,7 +198,12 @@ def spawn(argv: Sequence[str | Path], *, log: Path) -> Process:
     """Start a program that runs beside us, its output appended to `log`; the caller waits for it."""
     with log.open("ab") as out:
         return subprocess.Popen(
-            [str(part) for part in argv], env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            [str(part) for part in argv],
+            env=environment(),
+            extra_groups=_groups(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
         )
 
 
@@ -193,6 +216,7 @@ def piped(
         process = subprocess.Popen(
             [str(part) for part in argv],
             env=environment(env),
+            extra_groups=_groups(argv),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

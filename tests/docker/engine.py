@@ -60,11 +60,6 @@ class Engine:
             "DOCKER_BUILDKIT": "0",
         }
 
-    @property
-    def commands(self) -> dict[str, str]:
-        """What commands under test need beside the environment that they have anyway."""
-        return {name: value for name, value in self.env.items() if name.startswith("DOCKER_")}
-
     def run(
         self, *args: str | Path, check: bool = True, timeout: float = 300
     ) -> "subprocess.CompletedProcess[str]":

@@ -34,6 +34,13 @@ def wanted(engine: Engine) -> Images:
     )
 
 
+def commands(engine: Engine) -> dict[str, str]:
+    """Environment in which commands under test find the engine, and its images."""
+    docker = {name: value for name, value in engine.env.items() if name.startswith("DOCKER_")}
+    named = wanted(engine).model_dump(exclude_unset=True)
+    return {**docker, **{f"SAMSESH_IMAGES_{name.upper()}": value for name, value in named.items() if value}}
+
+
 def ensure_ours(engine: Engine) -> str:
     """Our own image, on the stand-in of its base, built without a network as its Dockerfile says."""
     name = reference("samsesh", wanted(engine))

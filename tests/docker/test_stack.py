@@ -12,6 +12,7 @@ import pytest
 
 from conftest import Stack, free_offset
 from docker.engine import Engine
+from docker.images import commands
 
 pytestmark = pytest.mark.slow
 SERVICES = {
@@ -27,12 +28,10 @@ def server(engine: Engine, images: dict[str, str], homes: Path) -> Iterator[Stac
     made = Stack(
         homes / "containers",
         free_offset(),
-        engine.commands,
+        commands(engine),
         options=("--engine", "compose"),
         web="element-web",
     )
-    if engine.registry:
-        made.cli("config", "set", "images.registry", engine.registry)
     made.up()
     yield made
     gone = made.cli("down")
@@ -56,14 +55,12 @@ def until(true: Callable[[], object], what: str) -> None:
 
 def log_in(server: Stack, name: str, password: str) -> httpx2.Client:
     """Somebody's client."""
-    http = httpx2.Client(base_url=server.url("homeserver"), trust_env=False, timeout=30)
-    who = {"type": "m.id.user", "user": name}
-    answer = http.post(
-        "/_matrix/client/v3/login", json={"type": "m.login.password", "identifier": who, "password": password}
-    )
+    url, who = server.url("homeserver"), {"type": "m.id.user", "user": name}
+    wanted = {"type": "m.login.password", "identifier": who, "password": password}
+    answer = httpx2.post(f"{url}/_matrix/client/v3/login", json=wanted, trust_env=False)
     assert answer.status_code == 200, answer.text
-    http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-    return http
+    token = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    return httpx2.Client(base_url=url, headers=token, trust_env=False, timeout=30)
 
 
 def test_a_client_talks(server: Stack) -> None:
@@ -72,7 +69,7 @@ def test_a_client_talks(server: Stack) -> None:
     assert found["ok"] and found["engine"] == "compose", found
     assert {one["name"] for one in found["services"]} == SERVICES
     assert all(one["memory_bytes"] and one["uptime_seconds"] is not None for one in found["services"])
-    made = server.cli("user", "create", "ann", "--password-stdin", stdin="long enough for all\n")
+    made = server.cli("user", "add", "ann", "--password-stdin", stdin="long enough for all\n")
     assert made.returncode == 0, made.stderr
     with log_in(server, "ann", "long enough for all") as http:
         room = http.post("/_matrix/client/v3/createRoom", json={}).json()["room_id"]
@@ -111,7 +108,8 @@ def test_closed(server: Stack, engine: Engine) -> None:
         host = one["HostConfig"]
         assert one["Config"]["User"] == f"{owner.st_uid}:{owner.st_gid}", name
         assert host["CapDrop"] == ["ALL"] and host["ReadonlyRootfs"], name
-        assert (host["CapAdd"] or []) == (["NET_BIND_SERVICE"] if name in ("gateway", "coturn") else []), name
+        added = [word.removeprefix("CAP_") for word in host["CapAdd"] or []]
+        assert added == (["NET_BIND_SERVICE"] if name in ("gateway", "coturn") else []), name
         assert any("no-new-privileges" in option for option in host["SecurityOpt"]), name
         assert host["Memory"] > 0 and host["RestartPolicy"]["Name"] == "unless-stopped", name
         places = [place for places in one["NetworkSettings"]["Ports"].values() for place in places or ()]
@@ -188,7 +186,7 @@ def test_down_behind_our_back(server: Stack, engine: Engine) -> None:
     """`docker compose down` by somebody else is told of, and `up` brings everything back with what people wrote."""
     engine.compose(server.path, "--project-name", f"samsesh-{server.home.id}", "down", timeout=300)
     told = server.cli("status")
-    assert told.returncode == 1 and "samsesh up" in told.stdout
+    assert told.returncode == 1 and "The server is stopped. Start it: " in told.stdout
     server.up()
     with log_in(server, "ann", "long enough for all") as http:
         assert http.get("/_matrix/client/v3/joined_rooms").json()["joined_rooms"]
@@ -199,7 +197,7 @@ def test_backup_and_restore(server: Stack, engine: Engine, homes: Path) -> None:
     made = server.cli("backup", "create", timeout=300)
     assert made.returncode == 0, made.stderr
     (path,) = server.home.backups_dir.glob("*.tar")
-    other = Stack(homes / "restored", free_offset(), engine.commands)
+    other = Stack(homes / "restored", free_offset(), commands(engine))
     try:
         done = other.cli("restore", str(path), "--port-offset", str(other.offset), timeout=600)
         assert done.returncode == 0, done.stderr

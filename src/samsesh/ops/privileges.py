@@ -9,11 +9,11 @@ from pathlib import Path
 
 from samsesh.errors import SamseshError
 from samsesh.home import SERVICE_USER, Home
-from samsesh.run import run
+from samsesh.run import lend, run
 
 PR_SET_KEEPCAPS = 8
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
-CAP_NET_BIND_SERVICE = 10
+CAP_SETGID, CAP_NET_BIND_SERVICE = 6, 10
 CAPABILITY_VERSION_3 = 0x20080522
 CACHE = Path("/var/cache/samsesh")
 
@@ -23,12 +23,12 @@ def become_service_user(home: Home, *, make_home: bool = True, output: Path | No
 
     The user and, unless told not to, the home folder are made if they are missing; a home of somebody else is refused.
     `output`: one more folder that is to be that user's. With containers the user is `server.uid`, where that is set,
-    and the group of Docker's socket is kept.
+    and the group of Docker's socket is kept for `docker` alone.
     """
     os.environ.setdefault("SAMSESH_CALLER", os.environ.get("SUDO_USER", "root"))
     containers = for_containers(home)
     user = _numbered(containers) if containers else service_user()
-    groups = [user.pw_gid, *(docker_groups() if containers is not None else ())]
+    lent = docker_groups()
     make_cache(user)
     if make_home or home.path.exists():
         home.check_path()
@@ -37,7 +37,8 @@ def become_service_user(home: Home, *, make_home: bool = True, output: Path | No
         _own_home(output, user)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
-    os.setgroups(groups) if containers is not None else os.initgroups(user.pw_name, user.pw_gid)
+    os.initgroups(user.pw_name, user.pw_gid)
+    lend([group for group in lent if group not in os.getgroups()])
     os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
     os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
     _keep_low_ports(libc)
@@ -52,7 +53,8 @@ def for_containers(home: Home) -> dict[str, int] | None:
     """What the settings say of the user of containers, {} where nothing; None: there are none."""
     from samsesh.load import load
 
-    given = next((sys.argv[at + 1] for at, word in enumerate(sys.argv[:-1]) if word == "--engine"), "")
+    words = ("--engine", "switch")  # the engine is named behind these
+    given = next((sys.argv[at + 1] for at, word in enumerate(sys.argv[:-1]) if word in words), "")
     given = next((word[9:] for word in sys.argv if word.startswith("--engine=")), given)
     try:
         server = load(
@@ -74,7 +76,7 @@ def _numbered(wanted: dict[str, int]) -> pwd.struct_passwd:
 
 
 def docker_groups() -> tuple[int, ...]:
-    """The group that may use Docker's socket, if it is a socket of this machine."""
+    """The group that may use Docker's socket, where it is a socket of this machine."""
     where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     try:
         found = Path(where.removeprefix("unix://")).stat()
@@ -142,10 +144,14 @@ def _name(uid: int) -> str:
 
 
 def _keep_low_ports(libc: ctypes.CDLL) -> None:
-    """Leave one capability in the permitted and inheritable sets (capset(2)), and raise it as ambient."""
+    """Leave one capability in the permitted and inheritable sets (capset(2)), and raise it as ambient.
+
+    Another stays with this process alone: to start every program but `docker` without Docker's group.
+    """
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     bit = 1 << CAP_NET_BIND_SERVICE
-    data = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
+    mine = bit | 1 << CAP_SETGID
+    data = (ctypes.c_uint32 * 6)(mine, mine, bit, 0, 0, 0)
     if libc.capset(header, data) == 0:
         libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0)
 
