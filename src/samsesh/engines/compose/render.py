@@ -219,7 +219,11 @@ def _build(settings: Settings) -> dict[str, Any]:
     if settings.images.samsesh:
         return {}
     python = f"PYTHON={images.reference('python', settings.images)}"
-    return {"build": {"context": f"./{IMAGE}", "args": [python, "PIP_INDEX_URL", "PIP_NO_INDEX"]}}
+    build = {"context": f"./{IMAGE}", "args": [python, "PIP_INDEX_URL", "PIP_NO_INDEX"]}
+    return {
+        "build": build,
+        "pull_policy": "never",
+    }  # no registry is asked for it: it is built where it is missing
 
 
 def _words(command: tuple[str, ...]) -> list[str]:
