@@ -21,7 +21,9 @@ class Taken:
 
 def scan(port: int, host: str) -> Taken:
     if program := shutil.which("sslscan"):
-        command = [program, "--no-colour", "--no-failed", f"--sni-name={host}", f"127.0.0.1:{port}"]
+        only = ("--no-renegotiation", "--no-compression", "--no-heartbleed", "--no-fallback", "--no-groups")
+        shown = ("--no-colour", "--no-failed", "--timeout=6", *only)
+        command = [program, *shown, f"--sni-name={host}", f"127.0.0.1:{port}"]
         told = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
         versions = re.findall(r"^((?:SSL|TLS)v[\d.]+)\s+enabled", told, re.MULTILINE)
         ciphers = re.findall(r"^(?:Accepted|Preferred)\s+\S+\s+\d+ bits\s+(\S+)", told, re.MULTILINE)
