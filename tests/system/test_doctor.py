@@ -21,7 +21,19 @@ from samsesh.home import SERVICE_USER
 from system.trouble import ROOT, fine, needs_root, own_mount, refused, started, wait_for
 
 BASICS = {
-    *("backup", "clock", "database", "disk", "logs", "memory", "ports", "reboot", "secrets", "services"),
+    *(
+        "backup",
+        "certificates-handed-on",
+        "clock",
+        "database",
+        "disk",
+        "logs",
+        "memory",
+        "ports",
+        "reboot",
+        "secrets",
+        "services",
+    ),
     *("settings", "versions", "well-known"),
 }
 MACHINES = {
