@@ -21,19 +21,7 @@ from samsesh.home import SERVICE_USER
 from system.trouble import ROOT, fine, needs_root, own_mount, refused, started, wait_for
 
 BASICS = {
-    *(
-        "backup",
-        "certificates-handed-on",
-        "clock",
-        "database",
-        "disk",
-        "logs",
-        "memory",
-        "ports",
-        "reboot",
-        "secrets",
-        "services",
-    ),
+    *("backup", "clock", "database", "disk", "logs", "memory", "ports", "reboot", "secrets", "services"),
     *("settings", "versions", "well-known"),
 }
 MACHINES = {

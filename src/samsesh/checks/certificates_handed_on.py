@@ -9,7 +9,7 @@ from samsesh.diagnosis import Patient, Result
 from samsesh.errors import SamseshError
 
 TITLE = "certificates handed on"
-GROUPS = ("basics", "public")
+GROUPS = ("public",)
 SECONDS = 3.0
 
 

@@ -69,7 +69,7 @@ def _facts(context: Context) -> PageFacts:
         accent=settings.brand.accent,
         background=context.background,
         one_theme=len(settings.brand.themes) == 1,
-        client=context.web_client is not None,
+        client=context.web_client,
         no_client=_no_client(context),
     )
 
