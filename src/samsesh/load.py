@@ -84,7 +84,7 @@ def load(
         given_secrets=live.secrets,
         adopted=adopted,
         adopted_secrets=process.secrets if adopting else {},
-        warnings=(*warnings, *drift(settings, process, adopted)),
+        warnings=(*warnings, *drift(settings, process, adopted), *idle(settings)),
         sources=sources,
     )
 
@@ -92,6 +92,23 @@ def load(
 def _over(values: dict[str, Any], sources: dict[str, str], more: Mapping[str, Any], source: str) -> None:
     values.update(more)
     sources.update(dict.fromkeys(more, source))
+
+
+def idle(settings: Settings) -> list[str]:
+    """Sentences for settings that others keep from counting: who sets them expects something."""
+    if settings.server.access == "local":
+        sections = {
+            name: sorted(getattr(settings, name).model_fields_set) for name in ("hosts", "tls", "proxy")
+        }
+        return [
+            f"{section}.{named[0]} does not count while server.access is local; `samsesh setup` asks who should "
+            "reach the server"
+            for section, named in sections.items()
+            if named
+        ]
+    if settings.tls.certificate and settings.tls.mode != "files":
+        return ["tls.certificate does not count; to use it: samsesh config set tls.mode files"]
+    return []
 
 
 def drift(settings: Settings, process: Variables, adopted: Mapping[str, Any]) -> list[str]:

@@ -44,7 +44,13 @@ def must_pass(server: Server, warn: Callable[[Outcome], None], told: Told | None
             warn(outcome)
     if failed := [outcome for outcome in outcomes if outcome.result.status == "failed"]:
         raise refusal(failed)
-    server.home.remember(**{KEPT: fingerprint(server)})
+    passed(server)
+
+
+def passed(server: Server) -> None:
+    """Do not examine these settings again."""
+    if due(server):
+        server.home.remember(**{KEPT: fingerprint(server)})
 
 
 def refusal(failed: Sequence[Outcome]) -> SamseshError:

@@ -111,7 +111,10 @@ class Tls(Section):
     @model_validator(mode="after")
     def _named(self) -> "Tls":
         if self.mode == "files" and not (self.certificate and self.certificate_key):
-            raise ValueError("mode is files: certificate and certificate_key name them")
+            raise ValueError(
+                "mode is files, and certificate and certificate_key name none: set them before or in one go, "
+                "samsesh config set tls.certificate PATH tls.certificate_key PATH tls.mode files"
+            )
         return self
 
 

@@ -103,3 +103,21 @@ def test_the_sample_and_the_schema(quiet: Stack) -> None:
 
 def references(schema: dict[str, dict[str, dict[str, str]]]) -> list[tuple[str, dict[str, str]]]:
     return [(name, entry) for name, entry in schema["properties"].items() if "$ref" in entry]
+
+
+def test_what_needs_each_other_is_set_in_one_go(quiet: Stack) -> None:
+    """Several settings are taken together or not at all, so that no order of commands has to be found out."""
+    both = "tls.certificate PATH tls.certificate_key PATH tls.mode files"
+    refused(quiet.cli("config", "set", "tls.mode", "files"), 2, both)
+    refused(quiet.cli("config", "set", "server.access", "domain", "server.name"), 2)
+    together = ("server.name", "example.org", "server.access", "domain", "tls.mode", "proxy")
+    fine(quiet.cli("config", "set", *together))
+    assert fine(quiet.cli("config", "get", "server.access")).stdout == "domain\n"
+    refused(quiet.cli("config", "set", "brand.name", "Other", "server.name", "localhost"), 2)
+    assert fine(quiet.cli("config", "get", "brand.name")).stdout == "Ours\n"
+
+
+def test_settings_that_do_not_count_are_told(quiet: Stack) -> None:
+    """Who names certificates or a proxy for a server of this machine alone hears that they do not count."""
+    fine(quiet.cli("config", "set", "tls.mode", "proxy"))
+    assert "tls.mode does not count" in fine(quiet.cli("config", "validate")).stderr

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from samsesh.errors import SettingsError
+
 app = typer.Typer(no_args_is_help=True, help="Settings: show, get, set, unset, validate, schema, sample.")
 
 Key = Annotated[
@@ -50,13 +52,29 @@ def get(ctx: typer.Context, key: Key, json: JsonFlag = False) -> None:
 
 
 @app.command("set", context_settings={"ignore_unknown_options": True})
-def set_(ctx: typer.Context, key: Key, value: Annotated[str, typer.Argument(help="The new value.")]) -> None:
-    """Change one setting. Example: `samsesh config set registration.mode closed`."""
+def set_(
+    ctx: typer.Context,
+    key: Key,
+    value: Annotated[str, typer.Argument(help="The new value.")],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY VALUE]...", help="More of them.", show_default=False)
+    ] = None,
+) -> None:
+    """Change settings; those that need each other in one go.
+
+    Examples: `samsesh config set registration.mode closed`,
+    `samsesh config set server.name example.org server.access domain`.
+    """
     from samsesh.cli.output import console, say
     from samsesh.ops import config
 
-    config.change(ctx.obj, key, value, say)
-    console.print(f"{key} is set. To apply it: samsesh up", markup=False)
+    words = [key, value, *(more or [])]
+    if len(words) % 2:
+        raise SettingsError(f"{words[-1]} has no value", "write each setting with its value behind it")
+    changes = dict(zip(words[::2], words[1::2], strict=True))
+    config.change(ctx.obj, changes, say)
+    told = f"{key} is set" if len(changes) == 1 else f"{', '.join(changes)} are set"
+    console.print(f"{told}. To apply it: samsesh up", markup=False)
 
 
 @app.command()
@@ -65,7 +83,7 @@ def unset(ctx: typer.Context, key: Key) -> None:
     from samsesh.cli.output import console, say
     from samsesh.ops import config
 
-    config.change(ctx.obj, key, None, say)
+    config.change(ctx.obj, {key: None}, say)
     console.print(f"{key} is at its default. To apply it: samsesh up", markup=False)
 
 

@@ -1,6 +1,6 @@
 """The questions of `samsesh setup` and of a first `samsesh up`: plain prompts, for any terminal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -26,12 +26,16 @@ _PORTS = (
 Answer = TypeVar("Answer")
 
 
-def first_question(console: Console) -> dict[str, Any]:
-    """Who should reach the server, and under which name? Returns settings by their dotted names."""
-    settings = Settings()
+def first_question(console: Console, settings: Settings, adopted: Mapping[str, Any]) -> dict[str, Any]:
+    """Who should reach the server, and under which name? Returns settings by their dotted names.
+
+    `settings`: those in force; `adopted`: what of them comes from the environment.
+    """
 
     def ask() -> dict[str, Any]:
-        answers: dict[str, Any] = {"server.timezone": ops.machine_timezone()}
+        answers = dict(adopted)
+        if "timezone" not in settings.server.model_fields_set:
+            answers["server.timezone"] = ops.machine_timezone()
         answers = reach.ask(console, settings, answers, _ask_setting)
         reach.show_records(console, ops.with_answers(settings, answers))
         return answers

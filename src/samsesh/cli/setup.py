@@ -122,9 +122,11 @@ def setup(
 def first_question(home: Home, console: "Console") -> dict[str, Any]:
     """The one question of `up` on a terminal without settings: settings by dotted names."""
     from samsesh.cli import questions
+    from samsesh.load import load
 
     home.prepare()
-    return questions.first_question(console)
+    loaded = load(home, os.environ, adopt=True)
+    return questions.first_question(console, loaded.settings, loaded.adopted)
 
 
 def _password_from_stdin(home: Home, settings: "Settings") -> str:

@@ -47,20 +47,25 @@ def value_of(key: str, settings: Settings) -> Any:
     return value
 
 
-def change(home: Home, key: str, text: str | None, say: Callable[[str], None]) -> None:
-    """Set a setting to what `text` says, or back to its default (None)."""
-    check_key(key)
+def change(home: Home, texts: Mapping[str, str | None], say: Callable[[str], None]) -> None:
+    """Set settings to what their texts say, or back to their defaults (None), all or none."""
+    for key in texts:
+        check_key(key)
     home.prepare()
     made = home.state().get("server_name")
-    if key == "server.name" and made and text != made:
+    if made and texts.get("server.name", made) != made:
         raise SettingsError(
             f"this server is called {made} for good: its name is part of every account and room",
             "to begin again under another name: samsesh destroy",
         )
-    changes = {} if text is None else {key: (from_text if key in keys() else free_value)(key, text)}
+    changes = {
+        key: (from_text if key in keys() else free_value)(key, text)
+        for key, text in texts.items()
+        if text is not None
+    }
     with home.lock("config", say):
-        save(home, changes, [key] if text is None else [])
-        home.audit("config set", target=key)
+        save(home, changes, [key for key, text in texts.items() if text is None])
+        home.audit("config set", target=" ".join(texts))
 
 
 def schema() -> str:

@@ -53,7 +53,7 @@ def proxy_config(
     server: Server, kind: str, *, certificate: str = "", key: str = "", static: bool = False
 ) -> Printed:
     """The whole configuration of one of `proxies.KINDS` for exactly this server. `static`: Traefik's other file."""
-    _needs_domain(server.settings)
+    _needs_domain(server)
     certificate, key = proxy_paths(kind, certificate, key)
     access = replace(server.access, settings=_proxied(server.settings))
     wanted = layout(access, v6="::1" in server.facts.loopback, certificate=certificate, key=key)
@@ -61,11 +61,15 @@ def proxy_config(
     return Printed(text, (*_not_yet(server.settings), *_certificates(kind, wanted)))
 
 
-def _needs_domain(settings: Settings) -> None:
+def _needs_domain(server: Server) -> None:
+    settings = server.settings
     if settings.server.access != "domain":
+        fixed = server.home.started and settings.server.name == "localhost"
         raise SettingsError(
             f"a web server in front serves a domain, and server.access is {settings.server.access}",
-            "set server.name to your domain, then: samsesh config set server.access domain",
+            "its name is part of every account and stays, so begin anew under a domain: samsesh destroy"
+            if fixed
+            else "samsesh config set server.name example.org server.access domain",
         )
 
 
@@ -111,7 +115,7 @@ def _certificates(kind: str, wanted: Layout) -> list[str]:
 
 def documents(server: Server) -> list[dict[str, Any]]:
     """What the web server of the bare domain has to answer: path, status, headers, body."""
-    _needs_domain(server.settings)
+    _needs_domain(server)
     context, plan = whole(server)
     return [
         {"path": route.paths[0], "status": status, "headers": dict(route.headers), "body": body}
