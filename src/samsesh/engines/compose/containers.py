@@ -19,6 +19,11 @@ ASK = (  # our image has no other client
     "import sys,urllib.request as r;o=r.build_opener(r.ProxyHandler({}));o.open(sys.argv[1],timeout=4)"
 )
 
+ASK_SOCKET = (
+    "import socket,sys;s=socket.socket(socket.AF_UNIX);s.settimeout(4);s.connect(sys.argv[1]);"
+    "s.sendall(f'GET {sys.argv[2]} HTTP/1.0\\r\\n\\r\\n'.encode());sys.exit(b' 200 ' not in s.recv(99))"
+)
+
 
 @dataclass(frozen=True)
 class Container:
@@ -55,6 +60,8 @@ def _curl(probe: Probe) -> tuple[str, ...]:
 
 
 def _python(probe: Probe) -> tuple[str, ...]:
+    if probe.endpoint.socket:
+        return ("python", "-c", ASK_SOCKET, str(probe.endpoint.socket), probe.path)
     return ("python", "-c", ASK, _url(probe))
 
 
