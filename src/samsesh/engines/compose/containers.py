@@ -85,6 +85,25 @@ def _behind(word: str) -> Callable[[Unit], tuple[str, ...]]:
 
 # What was killed leaves its socket locked by process 1, which in the next container is itself: it would never start.
 UNLOCKED = ("sh", "-c", 'rm -f /run/samsesh/synapse/*; exec /start.py "$@"', "start.py")
+# The agent puts a new certificate there, and cannot signal what is in another container. To share its processes would
+# open its files to coturn, whose user is the same, and end coturn whenever the agent ends.
+RELOADING = (
+    *("sh", "-c"),
+    """\
+look() { cksum <"$certificate" 2>/dev/null; }
+certificate=/var/lib/coturn/turns.pem
+seen=$(look)
+turnserver "$@" &
+server=$!
+trap 'kill -TERM $server; wait $server; exit' TERM INT
+while kill -0 $server 2>/dev/null; do
+    sleep 5 &
+    wait $!
+    if [ "$(look)" != "$seen" ]; then seen=$(look); kill -USR2 $server; fi
+done
+wait $server""",
+    "turnserver",
+)
 
 CONTAINERS = {
     "synapse": Container(
@@ -109,7 +128,11 @@ CONTAINERS = {
     ),
     "livekit": Container(command=_behind("livekit-server"), health=_wget, memory=(0.5, 512 * MB)),
     "coturn": Container(
-        command=_behind("turnserver"), health=_stun, add=("NET_BIND_SERVICE",), memory=(0.25, 256 * MB)
+        entrypoint=RELOADING,
+        command=_behind("turnserver"),
+        health=_stun,
+        add=("NET_BIND_SERVICE",),
+        memory=(0.25, 256 * MB),
     ),
     "element-web": Container(
         command=_all,

@@ -147,7 +147,6 @@ def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Set
         "networks": network,
         "depends_on": _after(plan, unit),
         "healthcheck": _health(project, unit, container),
-        **({"pid": "service:agent"} if unit.name == "coturn" and "agent" in unit.needs else {}),
         "restart": "unless-stopped",
         "stop_signal": f"SIG{unit.stop_signal}",
         "stop_grace_period": f"{unit.stop_seconds}s",
