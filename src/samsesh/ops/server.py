@@ -14,6 +14,7 @@ from samsesh.engines.compose import ComposeEngine
 from samsesh.engines.compose.placement import ComposePlacement, facts_in_containers
 from samsesh.engines.native import NativeEngine
 from samsesh.engines.native.placement import NativePlacement
+from samsesh.errors import SamseshError
 from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.load import Loaded, load
@@ -107,7 +108,11 @@ def for_us(plan: Plan, engine: Engine) -> Plan:
 
 def engine_of(home: Home) -> Engine:
     """The engine that this server is with, known also where its settings are broken; good for looking and stopping."""
-    if home.state().get("engine") == "compose":
+    try:
+        name = home.state().get("engine")
+    except SamseshError:  # damaged, which is no reason not to stop it
+        name = "compose" if (home.path / "compose.yaml").exists() else "native"
+    if name == "compose":
         return ComposeEngine(home, machine.gather())
     return NativeEngine(home, machine.gather())
 

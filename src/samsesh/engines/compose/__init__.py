@@ -229,6 +229,7 @@ class ComposeEngine:
     def erase(self, say: Say) -> None:
         say("deleting containers and volumes")
         self._down("--volumes")
+        self.docker.remove_volumes()
 
     def discard(self, say: Say) -> None:
         self.erase(say)
