@@ -326,7 +326,8 @@ class ComposeEngine:
             yield found
 
     def take_files(self, plan: Plan, unit: str, below: str, folder: Path) -> None:
-        kept.take(self.docker, self._container_of(plan, unit), data_of(unit) / below, folder)
+        container = self._container_of(plan, unit)
+        kept.take(self.docker, container, data_of(unit) / below, folder, self.project().user)
 
     def _container_of(self, plan: Plan, unit: str) -> str:
         """Id of a unit's container; made, and not started, where there is none."""

@@ -1,7 +1,9 @@
 """What containers keep in volumes: reading and writing it through Docker."""
 
+import os
 import shutil
 import tarfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -69,15 +71,34 @@ def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, int, IO[bytes]]]:
             yield info.name.partition("/")[2], info.size, content
 
 
-def take(docker: Docker, container: str, target: Path, folder: Path) -> None:
-    """Files keep their owner, who is the containers' user, too."""
-    if folder.is_dir():
+def take(docker: Docker, container: str, target: Path, folder: Path, user: tuple[int, int]) -> None:
+    """Put the files of a folder into a container's volume, as its user's; the folder goes. A tar stream to Docker's."""
+    if not folder.is_dir():
+        return
+    out, into = os.pipe()
+    packing = threading.Thread(target=_pack, args=(folder, into, user), daemon=True)
+    with os.fdopen(out, "rb") as stream:
+        packing.start()
         docker.run(
-            *("cp", "--archive", f"{folder}/.", f"{container}:{target}"),
-            what=f"writing {target}",
-            timeout=COPY_SECONDS,
+            "cp", "-", f"{container}:{target}", stdin=stream, what=f"writing {target}", timeout=COPY_SECONDS
         )
-        shutil.rmtree(folder)
+    packing.join(COPY_SECONDS)
+    shutil.rmtree(folder)
+
+
+def _pack(folder: Path, into: int, user: tuple[int, int]) -> None:
+    def owned(info: tarfile.TarInfo) -> tarfile.TarInfo:
+        info.uid, info.gid = user
+        info.uname = info.gname = ""
+        return info
+
+    with (
+        suppress(BrokenPipeError),  # Docker gave up, and is told of
+        os.fdopen(into, "wb") as stream,
+        tarfile.open(fileobj=stream, mode="w|") as tar,
+    ):
+        for path in sorted(folder.rglob("*")):
+            tar.add(path, str(path.relative_to(folder)), recursive=False, filter=owned)
 
 
 def sizes(docker: Docker, reference: str) -> tuple[int, int]:
