@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from samsesh.engines.compose import ComposeEngine
 from samsesh.engines.compose.containers import CONTAINERS
 from samsesh.engines.compose.docker import Docker, size
 from samsesh.engines.compose.placement import file_in_container, version_of
 from samsesh.engines.compose.see import health_of, seen
 from samsesh.errors import SamseshError
+from samsesh.facts import gather
+from samsesh.home import Home
 from samsesh.model import Endpoint, Probe
 from samsesh.ops.render import project_name
 
@@ -123,3 +126,12 @@ def test_a_home_of_odd_variables(tmp_path: Path) -> None:
     """Compose reads nothing of the home's .env: what it cannot make out there would keep `down` from working."""
     words = Docker("test", tmp_path).compose("down")
     assert words[words.index("--env-file") + 1] == "/dev/null"
+
+
+def test_a_long_path(says: Path) -> None:
+    """Sockets of containers are in the home: a folder in /tmp would be gone, or somebody else's, after a reboot."""
+    docker(says, SERVER % ("28.2.2", "Engine"))
+    ComposeEngine(Home(Path("/srv/short")), gather()).usable()
+    with pytest.raises(SamseshError) as raised:
+        ComposeEngine(Home(Path("/srv") / ("long" * 20)), gather()).usable()
+    assert "too long" in raised.value.message and "--home" in raised.value.hint
