@@ -199,3 +199,10 @@ class Access:
         if not self.certificates:
             return ()
         return tuple(dict.fromkeys(site.host for site in self.sites().values() if site.tls))
+
+    def expected(self) -> tuple[str, ...]:
+        """Every host by which people or servers come, a proxy's included. In `lan` servers are not expected."""
+        sites = self.sites()
+        if self.mode == "lan":
+            sites.pop("federation", None)
+        return tuple(dict.fromkeys(site.host for site in sites.values() if site.host != LOCAL))

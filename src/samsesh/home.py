@@ -164,7 +164,8 @@ class Home:
         found = self.path / Path(path).expanduser()
         if not found.is_file():
             raise SettingsError(
-                f"the settings name the file {found}, which is not there", "correct the path, or remove it"
+                f"the settings name the file {found}, which is not there",
+                "put it there, correct the path, or remove it",
             )
         return found
 

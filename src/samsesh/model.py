@@ -87,6 +87,7 @@ class Unit:
     address: str = ""  # where people reach it, or where it listens
     bad_words: str = ""  # what must not stand in its log behind a start
     shared: tuple[Path, ...] = ()  # data folders of other units that it works in, too
+    reads: tuple[Path, ...] = ()  # data folders of other units that it only reads in
     sockets: tuple[Path, ...] = ()  # unix sockets that it makes or uses
     secrets: tuple[str, ...] = ()  # names of the secrets that it reads itself (Placement.secret)
     outward: bool = False  # it goes out into the internet by itself

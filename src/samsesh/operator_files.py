@@ -7,6 +7,7 @@ from pathlib import Path
 from samsesh.errors import SettingsError
 from samsesh.facts import system_authorities
 from samsesh.home import Home
+from samsesh.settings import Settings
 
 MB = 1024 * 1024
 
@@ -34,6 +35,15 @@ class OperatorFiles:
                 f"federation.ca ({path}) has no certificates", "it is a file with -----BEGIN CERTIFICATE-----"
             ) from None
         return content, system_authorities()
+
+
+def named_files(settings: Settings) -> list[str]:
+    """Paths of files that programs read themselves, as the settings have them."""
+    tls, turn = settings.tls, settings.turn
+    one = (tls.certificate, tls.certificate_key, tls.directory_ca, settings.federation.ca)
+    return [
+        path for path in (*one, turn.certificate, turn.certificate_key, *settings.synapse.appservices) if path
+    ]
 
 
 def picture(setting: str, path: Path, limit: int, kinds: tuple[str, ...]) -> tuple[bytes, str]:

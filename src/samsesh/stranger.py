@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from samsesh import facts, names
-from samsesh.access import LOCAL, Access
 from samsesh.clients import dns, own
 from samsesh.diagnosis import NeedError, Patient, Result, aside
 from samsesh.ops.server import Server
@@ -24,14 +23,6 @@ def local(server: Server) -> Result | None:
     return Result("skipped", "server.access is local: nobody comes from outside")
 
 
-def hosts(access: Access) -> tuple[str, ...]:
-    """Every host by which people or servers come, a proxy's included; each once. In `lan` servers are not expected."""
-    sites = access.sites()
-    if access.mode == "lan":
-        sites.pop("federation", None)
-    return tuple(dict.fromkeys(site.host for site in sites.values() if site.host != LOCAL))
-
-
 async def resolved(patient: Patient, host: str) -> dns.Resolved:
     found: dns.Resolved = await patient.once(f"dns {host}", lambda: aside(lambda: dns.resolve(host)))
     return found
@@ -39,7 +30,7 @@ async def resolved(patient: Patient, host: str) -> dns.Resolved:
 
 async def all_resolved(patient: Patient) -> list[dns.Resolved]:
     """Of every host that is a name."""
-    wanted = [host for host in hosts(patient.server.access) if not names.is_address(host)]
+    wanted = [host for host in patient.server.access.expected() if not names.is_address(host)]
     return list(await asyncio.gather(*(resolved(patient, host) for host in wanted)))
 
 

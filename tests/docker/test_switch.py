@@ -1,5 +1,7 @@
 """A server moves into containers and back with all that people wrote; where that fails, it goes on as it was."""
 
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +45,42 @@ def messages(http: httpx2.Client, room: str) -> list[str]:
 def say(http: httpx2.Client, room: str, words: str) -> None:
     path = f"/_matrix/client/v3/rooms/{room}/send/m.room.message/{words}"
     assert http.put(path, json={"msgtype": "m.text", "body": words}).status_code == 200
+
+
+def test_it_is_cut_off(server: Stack) -> None:
+    """Killed at any moment, the engine that had the data still has it, and moving again begins anew."""
+    with client(server) as http:
+        room = http.post("/_matrix/client/v3/createRoom", json={}).json()["room_id"]
+        for moment in ("moving media", "restoring the database"):
+            say(http, room, moment)
+            with subprocess.Popen(
+                server.argv("engine", "switch", "compose"),
+                env=server.env(),
+                cwd="/",
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as child:
+                assert child.stderr
+                said = []
+                for line in child.stderr:
+                    said.append(line)
+                    if moment in line:
+                        child.kill()
+            assert child.returncode == -signal.SIGKILL, said
+            server.up()
+            assert server.status()["engine"] == "native" and moment in messages(http, room)
+
+
+def test_the_settings_are_ahead(server: Stack) -> None:
+    """Where the settings name the other engine already, `up` refuses, and what it advises moves the server."""
+    assert server.cli("config", "set", "server.engine", "compose").returncode == 0
+    refused = server.cli("up", "--yes")
+    assert (
+        refused.returncode == 2 and "samsesh" in refused.stderr and "engine switch compose" in refused.stderr
+    )
+    assert "already" in server.cli("engine", "switch", "native").stdout
+    server.up()
+    assert server.status()["engine"] == "native"
 
 
 def test_there_and_back(server: Stack) -> None:

@@ -61,3 +61,10 @@ def test_local_is_plain_and_on_loopback() -> None:
     assert {site.host for site in found.sites().values()} == {"localhost"} and not found.certificates
     assert all(found.bound(name, LOOPBACK) == LOOPBACK for name in found.sites())
     assert found.addresses == ("127.0.0.1",) and not found.federates
+
+
+def test_where_servers_are_not_expected() -> None:
+    """In `lan` nobody needs a certificate for the server name: people come by the address."""
+    found = access(server={"name": "chat.home.arpa", "access": "lan", "trial": True})
+    assert found.names() == ("203.0.113.7", "chat.home.arpa")
+    assert found.expected() == ("203.0.113.7",)

@@ -1,13 +1,21 @@
 """Bad days with Docker: what its own client says, as clear errors. A script says it here; no Docker is needed."""
 
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from samsesh.engines.compose import ComposeEngine
+from samsesh.engines.compose.containers import CONTAINERS
 from samsesh.engines.compose.docker import Docker, size
 from samsesh.engines.compose.placement import file_in_container, version_of
 from samsesh.engines.compose.see import health_of, seen
 from samsesh.errors import SamseshError
+from samsesh.facts import gather
+from samsesh.home import Home
+from samsesh.model import Endpoint, Probe
 from samsesh.ops.render import project_name
 
 SERVER = '{"Client": {"Version": "28.2.2"}, "Server": {"Version": "%s", "Components": [{"Name": "%s"}]}}'
@@ -96,3 +104,34 @@ def test_words_of_docker() -> None:
     assert project_name("chat.example.org:8448") == "samsesh-chat-example-org-8448"
     assert project_name("[2001:db8::7]") == "samsesh-2001-db8-7"
     assert file_in_container("a/key.pem") != file_in_container("b/key.pem")
+
+
+@pytest.mark.parametrize(("answer", "well"), [(b"200 OK", True), (b"503 Not yet", False)])
+def test_health_at_a_socket(tmp_path: Path, answer: bytes, well: bool) -> None:
+    """What answers on a unix socket is asked there: the agent, without which coturn does not start."""
+    path = tmp_path / "agent.sock"
+    command = CONTAINERS["samsesh"].health(Probe("http", Endpoint(socket=path), "/ready"))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        with subprocess.Popen([sys.executable, *command[1:]]) as asking:
+            link, _ = listening.accept()
+            with link:
+                assert link.recv(99).startswith(b"GET /ready HTTP/1.0\r\n")
+                link.sendall(b"HTTP/1.0 " + answer + b"\r\n\r\n")
+            assert (asking.wait(10) == 0) is well
+
+
+def test_a_home_of_odd_variables(tmp_path: Path) -> None:
+    """Compose reads nothing of the home's .env: what it cannot make out there would keep `down` from working."""
+    words = Docker("test", tmp_path).compose("down")
+    assert words[words.index("--env-file") + 1] == "/dev/null"
+
+
+def test_a_long_path(says: Path) -> None:
+    """Sockets of containers are in the home: a folder in /tmp would be gone, or somebody else's, after a reboot."""
+    docker(says, SERVER % ("28.2.2", "Engine"))
+    ComposeEngine(Home(Path("/srv/short")), gather()).usable()
+    with pytest.raises(SamseshError) as raised:
+        ComposeEngine(Home(Path("/srv") / ("long" * 20)), gather()).usable()
+    assert "too long" in raised.value.message and "--home" in raised.value.hint

@@ -36,7 +36,7 @@ def files(server: Server) -> Result:
     chain, key = (home.path / Path(path).expanduser() for path in (own.certificate, own.certificate_key))
     ca = server.settings.federation.ca
     roots = (home.path / Path(ca).expanduser(),) if ca else ()
-    problems = certificate_files.judge(chain, key, server.access.names(), more_roots=roots)
+    problems = certificate_files.judge(chain, key, server.access.expected(), more_roots=roots)
     if not problems:
         return Result("ok", f"{chain} is for every host")
     grave = any(one.grave for one in problems) and server.settings.server.access != "lan"

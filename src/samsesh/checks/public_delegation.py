@@ -23,7 +23,7 @@ async def check(patient: Patient) -> Result:
         return Result("skipped", "server.access is lan: people give their apps the address")
     if port is not None:
         return Result("skipped", f"the server name has a port: others go to {host}:{port} without asking")
-    if not server.access.proxied and host in stranger.hosts(server.access):
+    if not server.access.proxied and host in server.access.expected():
         await patient.need("gateway")
     way, base = await stranger.way(patient), f"https://{names.in_url(host)}"
     problems = []

@@ -14,6 +14,7 @@ from samsesh import __version__, secrets
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.facts import free_bytes
 from samsesh.home import Home, user_name
+from samsesh.operator_files import named_files
 from samsesh.ops import archive
 from samsesh.ops.server import Server, open_server
 from samsesh.run import run, undisturbed
@@ -61,19 +62,32 @@ def needed_before(server: Server) -> str:
     return ", ".join(moved)
 
 
+def check_new(server: Server) -> None:
+    """Volumes go by the home's path, and stay where its folder is deleted: a new server takes none over by chance."""
+    if "engine" not in server.home.state() and server.engine.databases() is None:
+        raise SamseshError(
+            f"Docker still has the data of a server that was in {server.home.path}",
+            "bring that folder back, or take another (--home DIR); to delete the data, see: docker volume ls",
+        )
+
+
 def _check_database(server: Server) -> None:
     """A started server's database is where it was, and of our PostgreSQL: never begin with an empty one beside it."""
     database = server.plan.offer.database
     if database is None or database.unit is None:
         return
+    check_new(server)
     made = server.engine.databases()
     if made is None:
         return
     folder = server.home.data_dir / "postgres"
     if server.home.started and not made:
+        place, what = f"in {folder}", "folder back (is its disk mounted?)"
+        if server.engine.name == "compose":
+            place, what = "among Docker's volumes", "volume back (is it the same Docker?)"
         raise SamseshError(
-            f"the database of this server is not in {folder}",
-            "bring that folder back (is its disk mounted?), or restore a backup into an empty home",
+            f"the database of this server is not {place}",
+            f"bring that {what}, or restore a backup into an empty home",
         )
     others = sorted({*made.values()} - {MAJOR})
     if others and made.get(MAJOR) != MAJOR:
@@ -234,8 +248,10 @@ def _add_home(server: Server, writer: archive.Writer, say: Say) -> None:
     writer.add_file("samsesh.toml", home.settings_file)
     writer.add_file("env", home.env_file)
     pictures = filter(None, (settings.brand.logo, settings.brand.background))
-    for named in {*settings.synapse.appservices, *pictures}:
-        path = (home.path / named).resolve()
+    # Resolved: two names may be one file, which an archive has once.
+    for path in sorted(
+        {home.operator_file(named).resolve() for named in (*named_files(settings), *pictures)}
+    ):
         if path.is_relative_to(home.path.resolve()):
             writer.add_file(f"files/{path.relative_to(home.path.resolve())}", path)
         else:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from samsesh.access import Access
 from samsesh.clients import own
 from samsesh.errors import SamseshError
 from samsesh.ops import logs
@@ -33,18 +34,24 @@ def wait(
     told = ""
     while True:
         found = own.look(access, loopback)
-        reasons = {host: why for host, why in troubles(_log(server, since)).items() if host in found.missing}
-        settled = set(reasons) == set(found.missing)  # each has been refused: the next try is minutes away
+        missing = tuple(host for host in found.missing if host in access.expected())
+        reasons = {host: why for host, why in troubles(_log(server, since)).items() if host in missing}
+        settled = set(reasons) == set(missing)  # each has been refused: the next try is minutes away
         if settled or time.monotonic() > end:
-            return found, _missing(found.missing, reasons, _log(server, since)) if found.missing else None
-        line = f"waiting for certificates: {', '.join(found.missing)}"
+            return found, _missing(access, missing, reasons, _log(server, since)) if missing else None
+        line = f"waiting for certificates: {', '.join(missing)}"
         if line != told:
             say(line)
             told = line
         time.sleep(0.5)
 
 
-def _missing(hosts: tuple[str, ...], reasons: dict[str, str], log: list[str]) -> SamseshError:
+def _missing(access: Access, hosts: tuple[str, ...], reasons: dict[str, str], log: list[str]) -> SamseshError:
+    if access.certificates == "files":
+        return SamseshError(
+            f"the certificate in {access.settings.tls.certificate} is not for {', '.join(hosts)}",
+            "take one that names every host of this server; how it stands: samsesh doctor public",
+        )
     why = next((reasons[host] for host in hosts if host in reasons), "")
     return SamseshError(
         f"there is no certificate for {', '.join(hosts)} yet{': ' if why else ''}{why}",

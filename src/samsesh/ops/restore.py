@@ -68,8 +68,12 @@ def _restore(home: Home, opened: BinaryIO, port_offset: int | None, say: Say) ->
     if port_offset is not None:
         save(home, {"ports.offset": port_offset})
     loaded = load(home, {}, adopt=True)
-    home.remember(unfinished="restore", engine=loaded.settings.server.engine)
     server = planned(home, loaded, secrets.ensure(home, loaded.given_secrets))
+    server.engine.usable()
+    backup.check_new(server)
+    home.remember(
+        unfinished="restore", engine=server.engine.name
+    )  # from here on its data there is ours to delete
     _check_key(server)
     server.engine.take_files(server.plan, "synapse", "media", home.data_dir / MEDIA)
     load_database(server, say, restored=True)

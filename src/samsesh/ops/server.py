@@ -109,10 +109,12 @@ def for_us(plan: Plan, engine: Engine) -> Plan:
 def engine_of(home: Home) -> Engine:
     """The engine that this server is with, known also where its settings are broken; good for looking and stopping."""
     try:
-        in_containers = home.state().get("engine") == "compose"
-    except SamseshError:  # damaged: what lies there tells
-        in_containers = (home.path / "compose.yaml").exists()
-    return (ComposeEngine if in_containers else NativeEngine)(home, machine.gather())
+        name = home.state().get("engine")
+    except SamseshError:  # damaged, which is no reason not to stop it
+        name = "compose" if (home.path / "compose.yaml").exists() else "native"
+    if name == "compose":
+        return ComposeEngine(home, machine.gather())
+    return NativeEngine(home, machine.gather())
 
 
 def again(server: Server) -> Server:

@@ -24,11 +24,14 @@ def switch(home: Home, environ: Mapping[str, str], to: str, say: Say) -> backup.
     """Move to the engine `to`; gives the backup that was taken before, None where the server is there already.
 
     The old engine's data is deleted only when a client could log in to the server with the new one. Where anything
-    fails, the old one runs as before.
+    fails, the old one runs as before. What is remembered of the home says whose data counts, whatever the settings
+    say, and whenever this was cut off: the old engine's until the new one has everything.
     """
     with home.lock("engine switch", say):
-        old = open_server(home, environ)
+        with_data = home.state().get("engine", "native")
+        old = open_server(home, environ, flags={"server.engine": with_data} if home.started else None)
         if old.engine.name == to:
+            save(home, {"server.engine": to})
             return None
         if not home.started:
             raise SamseshError(
@@ -71,14 +74,14 @@ def _move(old: Server, new: Server, path: Path, say: Say) -> None:
         for unit in units:
             _copy(old, unit, folder / unit)
         old.engine.stop(say)
-        save(home, {"server.engine": to})
-        home.remember(engine=to, versions=dict(new.facts.versions))
         new.engine.take_files(new.plan, "synapse", "media", folder / "backup" / "media")
         for unit in units:
             new.engine.take_files(new.plan, unit, "", folder / unit)
         make_dir(home.data_dir)
         (folder / "backup" / backup.DUMP).rename(home.data_dir / backup.DUMP)
         load_database(new, say, restored=False)
+        home.remember(engine=to, versions=dict(new.facts.versions))
+        save(home, {"server.engine": to})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         (home.data_dir / backup.DUMP).unlink(missing_ok=True)
@@ -101,8 +104,11 @@ def _back(old: Server, new: Server, *, ran: bool, say: Say) -> None:
     """As it was: the new engine's data goes, the old one starts where it ran."""
     home = old.home
     say(f"that failed: back to the engine {old.engine.name}, whose data is as it was")
-    new.engine.discard(say)
-    save(home, {"server.engine": old.engine.name})
     home.remember(engine=old.engine.name, versions=dict(old.facts.versions))
+    save(home, {"server.engine": old.engine.name})
+    try:
+        new.engine.discard(say)
+    except SamseshError as error:  # an engine that is gone is no reason not to start the other
+        say(f"what the engine {new.engine.name} was given is left there: {error.message}")
     if ran:
         deploy.start(old, say)

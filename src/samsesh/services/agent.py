@@ -3,6 +3,7 @@
 It is there where it has work. Its configuration: agent/serve.py.
 """
 
+from pathlib import Path
 from typing import Any
 
 from samsesh import __version__
@@ -30,8 +31,13 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             probe=Probe("http", listen, "/ready", seconds=30),
             files=(config,),
             folders=(place.data("agent"),),
-            shared=(place.data("gateway"), place.data("coturn")),
-            sockets=tuple(socket for socket in (listen.socket, place.reach("caddy").socket) if socket),
+            shared=(place.data("coturn"),) if any("pidfile" in job for job in found) else (),
+            # Beside certificates there is the authority's key, and who has Caddy's socket has the gateway.
+            reads=(place.data("gateway"),) if any("storage" in job for job in found) else (),
+            sockets=(
+                *([listen.socket] if listen.socket else []),
+                *(Path(job["admin"]) for job in found if "admin" in job),
+            ),
             spare=True,
             stop_seconds=5,
             version=__version__,

@@ -14,7 +14,7 @@ from samsesh.engine import Applied, Change, Entry, Say, Seen
 from samsesh.engines.compose import image, images, kept, render
 from samsesh.engines.compose.docker import QUICK_SINCE, Docker
 from samsesh.engines.compose.logs import UNITS, follow, read
-from samsesh.engines.compose.placement import data_of, service
+from samsesh.engines.compose.placement import check_path, data_of, service
 from samsesh.engines.compose.see import health_of, memory_of, seen
 from samsesh.errors import SamseshError
 from samsesh.facts import Facts
@@ -70,6 +70,7 @@ class ComposeEngine:
 
     def usable(self) -> None:
         self.docker.check()
+        check_path(self.home)
 
     def changes(self, plan: Plan) -> list[Change]:
         wanted = render.compose(self.project(), plan, self.home, self.settings)["services"]
@@ -100,7 +101,7 @@ class ComposeEngine:
             raise SamseshError(
                 "Docker runs the containers by itself: there is nothing to stay for", "leave out --foreground"
             )
-        self.docker.check()
+        self.usable()
         changes = self.changes(plan)
         starting = {change.unit for change in changes if change.action == "start"}
         units = [unit for unit in plan.units if unit.name in starting]
@@ -178,7 +179,9 @@ class ComposeEngine:
             )
         for unit in plan.units:
             container = there.get(service(unit.name))
-            if container and not unit.spare and seen(container).state in ("failing", "stopped"):
+            if not container or container["State"]["Status"] == "created":  # it waits for what failed
+                continue
+            if not unit.spare and seen(container).state in ("failing", "stopped"):
                 raise self._failed(unit, container)
         raise SamseshError(
             "the containers could not be started", "see: samsesh logs", detail=error.detail or error.message
@@ -229,6 +232,7 @@ class ComposeEngine:
     def erase(self, say: Say) -> None:
         say("deleting containers and volumes")
         self._down("--volumes")
+        self.docker.remove_volumes()
 
     def discard(self, say: Say) -> None:
         self.erase(say)

@@ -19,6 +19,11 @@ ASK = (  # our image has no other client
     "import sys,urllib.request as r;o=r.build_opener(r.ProxyHandler({}));o.open(sys.argv[1],timeout=4)"
 )
 
+ASK_SOCKET = (
+    "import socket,sys;s=socket.socket(socket.AF_UNIX);s.settimeout(4);s.connect(sys.argv[1]);"
+    "s.sendall(f'GET {sys.argv[2]} HTTP/1.0\\r\\n\\r\\n'.encode());sys.exit(b' 200 ' not in s.recv(99))"
+)
+
 
 @dataclass(frozen=True)
 class Container:
@@ -55,6 +60,8 @@ def _curl(probe: Probe) -> tuple[str, ...]:
 
 
 def _python(probe: Probe) -> tuple[str, ...]:
+    if probe.endpoint.socket:
+        return ("python", "-c", ASK_SOCKET, str(probe.endpoint.socket), probe.path)
     return ("python", "-c", ASK, _url(probe))
 
 
@@ -78,6 +85,25 @@ def _behind(word: str) -> Callable[[Unit], tuple[str, ...]]:
 
 # What was killed leaves its socket locked by process 1, which in the next container is itself: it would never start.
 UNLOCKED = ("sh", "-c", 'rm -f /run/samsesh/synapse/*; exec /start.py "$@"', "start.py")
+# The agent puts a new certificate there, and cannot signal what is in another container. To share its processes would
+# open its files to coturn, whose user is the same, and end coturn whenever the agent ends.
+RELOADING = (
+    *("sh", "-c"),
+    """\
+look() { cksum <"$certificate" 2>/dev/null; }
+certificate=/var/lib/coturn/turns.pem
+seen=$(look)
+turnserver "$@" &
+server=$!
+trap 'kill -TERM $server; wait $server; exit' TERM INT
+while kill -0 $server 2>/dev/null; do
+    sleep 5 &
+    wait $!
+    if [ "$(look)" != "$seen" ]; then seen=$(look); kill -USR2 $server; fi
+done
+wait $server""",
+    "turnserver",
+)
 
 CONTAINERS = {
     "synapse": Container(
@@ -102,7 +128,11 @@ CONTAINERS = {
     ),
     "livekit": Container(command=_behind("livekit-server"), health=_wget, memory=(0.5, 512 * MB)),
     "coturn": Container(
-        command=_behind("turnserver"), health=_stun, add=("NET_BIND_SERVICE",), memory=(0.25, 256 * MB)
+        entrypoint=RELOADING,
+        command=_behind("turnserver"),
+        health=_stun,
+        add=("NET_BIND_SERVICE",),
+        memory=(0.25, 256 * MB),
     ),
     "element-web": Container(
         command=_all,

@@ -53,7 +53,8 @@ class Docker:
         """Arguments of `docker` for a command on this project."""
         path = self.folder / "compose.yaml"
         file = ["--file", str(path), "--project-directory", str(self.folder)] if path.exists() else []
-        return ["compose", "--project-name", self.project, *file, *args]
+        # The home's .env is ours to read: what Compose cannot make out of it would keep even `down` from working.
+        return ["compose", "--env-file", os.devnull, "--project-name", self.project, *file, *args]
 
     @cached_property
     def version(self) -> tuple[int, ...]:
@@ -135,6 +136,13 @@ class Docker:
             ).code
             == 0
         )
+
+    def remove_volumes(self) -> None:
+        """Every one of this project, also of services that it no longer has."""
+        label = f"label=com.docker.compose.project={self.project}"
+        found = self.run("volume", "ls", "--quiet", "--filter", label, what="asking Docker").out.split()
+        if found:
+            self.run("volume", "rm", *(one.decode() for one in found), what="deleting the volumes")
 
     def has_volume(self, name: str) -> bool:
         found = self.run("volume", "inspect", f"{self.project}_{name}", what="asking Docker", ok=(0, 1))

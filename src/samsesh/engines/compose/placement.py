@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from samsesh.engines.compose import images
+from samsesh.errors import SamseshError
 from samsesh.facts import Facts
+from samsesh.home import LONGEST_SOCKET_DIR, Home
 from samsesh.model import Endpoint
 from samsesh.operator_files import OperatorFiles
 from samsesh.settings import Settings
@@ -53,6 +55,16 @@ def service(unit: str) -> str:
 def data_of(unit: str) -> Path:
     """A unit's data folder, where its volume is mounted."""
     return DATA.get(unit, Path("/var/lib/samsesh") / unit)
+
+
+def check_path(home: Home) -> None:
+    """Sockets are in the home: in /tmp they would be gone when Docker starts the containers after a reboot, and anybody
+    could make their folder first."""
+    if not home.runtime_dir().is_relative_to(home.path):
+        raise SamseshError(
+            f"{home.path} is too long for the sockets of containers",
+            f"choose a folder whose path has at most {LONGEST_SOCKET_DIR - len('/run')} bytes: --home DIR",
+        )
 
 
 def file_in_container(path: str) -> Path:

@@ -15,6 +15,7 @@ from samsesh.engines.compose.containers import CONTAINERS, MB, Container
 from samsesh.engines.compose.placement import CONFIG, FILES, RUN, SECRETS, data_of, file_in_container, service
 from samsesh.home import Home
 from samsesh.model import File, Plan, Unit
+from samsesh.operator_files import named_files
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
 
@@ -105,15 +106,6 @@ def more_files(unit: Unit, home: Home, settings: Settings) -> list[File]:
     return found
 
 
-def named_files(settings: Settings) -> list[str]:
-    """Paths of files that programs read themselves, as the settings have them."""
-    tls, turn = settings.tls, settings.turn
-    one = (tls.certificate, tls.certificate_key, tls.directory_ca, settings.federation.ca)
-    return [
-        path for path in (*one, turn.certificate, turn.certificate_key, *settings.synapse.appservices) if path
-    ]
-
-
 def secrets_of(unit: Unit) -> tuple[str, ...]:
     return (*unit.secrets, *(("database_admin_password",) if unit.image == "postgres" else ()))
 
@@ -155,7 +147,6 @@ def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Set
         "networks": network,
         "depends_on": _after(plan, unit),
         "healthcheck": _health(project, unit, container),
-        **({"pid": "service:agent"} if unit.name == "coturn" and "agent" in unit.needs else {}),
         "restart": "unless-stopped",
         "stop_signal": f"SIG{unit.stop_signal}",
         "stop_grace_period": f"{unit.stop_seconds}s",
@@ -259,10 +250,15 @@ def _mounts(project: Project, plan: Plan, unit: Unit, home: Home, settings: Sett
     mounts += [f"{project.mount(folder)}:{folder}" for folder in sockets]
     for other in plan.units:
         data = data_of(other.name)
-        shared = any(folder.is_relative_to(data) for folder in unit.shared)
-        if volumes(other) and (other == unit or shared):
-            mounts.append(f"{service(other.name)}:{data}:nocopy")  # nothing of the image's
+        written = other == unit or _below(unit.shared, data)
+        if volumes(other) and (written or _below(unit.reads, data)):
+            how = "nocopy" if written else "ro,nocopy"  # nothing of the image's
+            mounts.append(f"{service(other.name)}:{data}:{how}")
     return mounts
+
+
+def _below(folders: tuple[Path, ...], data: Path) -> bool:
+    return any(folder.is_relative_to(data) for folder in folders)
 
 
 def _ports(unit: Unit, settings: Settings) -> Iterator[str]:
