@@ -22,6 +22,7 @@ from samsesh.settings import Settings
 PRIVATE, PUBLIC = "matrix-network", "matrix-public"
 PREPARE = "volumes"  # the service that prepares them, and ends
 FINGERPRINT = "net.samsesh.fingerprint"  # label: changes when a container must be made anew
+IN_ORDER_ONLY = {("livekit", "coturn")}  # no need to wait until the relay answers
 # The document's order of starts, beside what units need by themselves.
 AFTER = {
     "livekit": ("coturn",),
@@ -282,8 +283,9 @@ def _after(plan: Plan, unit: Unit) -> dict[str, dict[str, Any]]:
         found[PREPARE] = {"condition": "service_completed_successfully"}
     for name in dict.fromkeys((*AFTER.get(unit.name, ()), *unit.needs)):
         if name in there:
+            state = "started" if (unit.name, name) in IN_ORDER_ONLY else "healthy"
             spare = {"required": False} if there[name].spare and name not in unit.needs else {}
-            found[service(name)] = {"condition": "service_healthy", **spare}
+            found[service(name)] = {"condition": f"service_{state}", **spare}
     return found
 
 
@@ -299,7 +301,8 @@ def _health(project: Project, unit: Unit, container: Container) -> dict[str, Any
             "start_period": f"{allowed}s",
             "start_interval": "1s",
         }
-    return {"test": test, "interval": "5s", "timeout": "5s", "retries": 3, "start_period": f"{allowed}s"}
+    # Docker asks for the first time after an interval, and each link of depends_on waits for that.
+    return {"test": test, "interval": "3s", "timeout": "5s", "retries": 5, "start_period": f"{allowed}s"}
 
 
 def _memory(project: Project, container: Container) -> int:
