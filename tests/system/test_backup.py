@@ -211,6 +211,21 @@ def test_files_that_the_settings_name(saved: Saved, homes: Path) -> None:
     assert stack.cli("config", "unset", "brand.logo").returncode == 0
 
 
+def test_certificates_of_the_operators(saved: Saved) -> None:
+    """Without them a restored server could not even be planned; two settings that name one file have it once."""
+    stack = saved.stack
+    (stack.path / "both.pem").write_text("certificate and key")
+    give_to_service_user(stack.path)
+    for name in ("tls.certificate", "tls.certificate_key"):
+        assert stack.cli("config", "set", name, "both.pem").returncode == 0
+    done = stack.cli("backup", "create", "--json")
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(json.loads(done.stdout)["path"]) as tar:
+        assert tar.getnames().count("files/both.pem") == 1
+    for name in ("tls.certificate", "tls.certificate_key"):
+        assert stack.cli("config", "unset", name).returncode == 0
+
+
 def test_a_backup_waits_for_its_turn(saved: Saved) -> None:
     """While another command holds the home, a backup says whom it waits for, and is then made."""
     stack = saved.stack

@@ -8,9 +8,9 @@ from samsesh.engine import Say
 from samsesh.errors import SamseshError
 from samsesh.home import Home
 from samsesh.load import save
-from samsesh.ops import archive, backup, deploy, service
+from samsesh.ops import archive, backup, deploy, programs, service
 from samsesh.ops.restore import load_database
-from samsesh.ops.server import Server, open_server
+from samsesh.ops.server import Server, again, open_server
 from samsesh.run import undisturbed
 from samsesh.write import make_dir, replacing
 
@@ -44,6 +44,10 @@ def switch(home: Home, environ: Mapping[str, str], to: str, say: Say) -> backup.
             )
         new = open_server(home, environ, flags={"server.engine": to})
         new.engine.usable()
+        programs.settle(
+            home, new.settings, programs.at_hand(home, new.settings)
+        )  # else calls would wait for `up`
+        new = again(new)
         ran = old.engine.running()
         say("stopping the server, so that nothing is lost on the way")
         old.engine.stop(say)
