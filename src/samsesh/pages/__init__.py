@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from samsesh.errors import SettingsError
-from samsesh.pages.colours import mixed, readable
+from samsesh.pages.colours import SEEN, mixed, readable, words_on
 from samsesh.pages.links import APPS, CLIENTS, element_x_link, invite_link, ssh_line
 from samsesh.pages.qr import qr_svg, qr_terminal
 
@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 HERE = Path(__file__).parent
+CARDS = {"dark": "#131626", "light": "#ffffff"}  # as in style.css
 LOGO_ENDINGS = {"image/svg+xml": "svg", "image/png": "png"}
 PICTURE_ENDINGS = {**LOGO_ENDINGS, "image/jpeg": "jpg", "image/webp": "webp"}
 SHARED = ("style.css", "theme.js", "page.js")  # loaded by every page; page.js is imported by the others
@@ -114,13 +115,11 @@ def brand(facts: PageFacts) -> dict[str, bytes]:
     made: dict[str, bytes] = {}
     lines = []
     if facts.accent:
-        dark, light = readable(facts.accent, "#131626"), readable(facts.accent, "#ffffff")
-        button = (
-            f"--button: {light}; --button-over: {mixed(light, '#000000', 0.15)};"  # white words are on it
-        )
+        dark, light = readable(facts.accent, CARDS["dark"]), readable(facts.accent, CARDS["light"])
+        shown = readable(facts.accent, CARDS["dark"], SEEN)  # bright ones stay, with dark words on them
         lines += [
-            f":root {{ --link: {dark}; --glow: {mixed(facts.accent, '#0a0c16', 0.7)}; {button} }}",
-            f'[data-theme="light"] {{ --link: {light}; --glow: {mixed(facts.accent, "#ffffff", 0.75)}; {button} }}',
+            f":root {{ --link: {dark}; --glow: {mixed(facts.accent, '#0a0c16', 0.7)}; {_button(shown)} }}",
+            f'[data-theme="light"] {{ --link: {light}; --glow: {mixed(facts.accent, "#ffffff", 0.75)}; {_button(light)} }}',
         ]
     if facts.background:
         content, kind = facts.background
@@ -130,6 +129,12 @@ def brand(facts: PageFacts) -> dict[str, bytes]:
         picture = f'url("./{name}") center / cover fixed'
         lines.append(f"body {{ background: linear-gradient({veil} 0 0), {picture}, var(--ground); }}")
     return {**made, **({"brand.css": "\n".join(lines).encode()} if lines else {})}
+
+
+def _button(colour: str) -> str:
+    words = words_on(colour)
+    over = mixed(colour, "#ffffff" if words == "#000000" else "#000000", 0.15)
+    return f"--button: {colour}; --button-over: {over}; --on-button: {words};"
 
 
 def web_headers(facts: PageFacts) -> dict[str, str]:

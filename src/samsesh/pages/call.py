@@ -13,6 +13,7 @@ from typing import Any
 from samsesh import pages
 from samsesh.errors import SettingsError
 from samsesh.pages import upstream
+from samsesh.pages.colours import GROUNDS, compound
 
 _TITLE = re.compile(r"<title>.*?</title>", re.DOTALL)
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -33,6 +34,7 @@ class CallFacts:
     registration: str  # "closed", "token" or "open"
     logo: bytes | None = None  # None: our own
     logo_type: str = "image/svg+xml"
+    accent: str = ""  # "#rrggbb"; empty: upstream's own colours
 
     @property
     def register_url(self) -> str:
@@ -72,10 +74,12 @@ def _head(facts: CallFacts) -> str:
         "register": facts.register_url,
     }
     data = " ".join(f'data-{name}="{html.escape(value)}"' for name, value in told.items())
+    styles = [urls[name] for name in ("call.css", "accent.css") if name in urls]
+    links = "".join(f'<link rel="stylesheet" href="{url}">' for url in styles)
     return (
         f"<title>{html.escape(facts.brand)}</title>"
         f'<link rel="icon" href="{urls["logo"]}">'
-        f'<link rel="stylesheet" href="{urls["call.css"]}">'
+        f"{links}"
         f'<script src="{urls["call.js"]}" {data}></script>'
     )
 
@@ -98,7 +102,19 @@ def assets(facts: CallFacts) -> dict[str, bytes]:
 
 
 def _assets(facts: CallFacts) -> tuple[dict[str, str], dict[str, bytes]]:
-    return pages.assets(("call.css", "call.js"), facts.logo, facts.logo_type, folder="samsesh/assets")
+    colours = {"accent.css": _accent(facts.accent)} if facts.accent else {}
+    return pages.assets(
+        ("call.css", "call.js"), facts.logo, facts.logo_type, colours, folder="samsesh/assets"
+    )
+
+
+def _accent(colour: str) -> bytes:
+    """Upstream's own rules name the class of a theme twice."""
+    themes = []
+    for theme in GROUNDS:
+        tokens = "; ".join(f"{name}: {value}" for name, value in compound(colour, theme).items())
+        themes.append(f"{3 * f'.cpd-theme-{theme}'} {{ {tokens} }}")
+    return "\n".join(themes).encode()
 
 
 def headers(facts: CallFacts, scripts: tuple[str, ...]) -> dict[str, str]:

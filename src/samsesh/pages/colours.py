@@ -1,18 +1,25 @@
 """The operator's colour, made lighter or darker where words in it, or on it, could not be read (WCAG 2.2, 1.4.3)."""
 
 LEAST = 4.5  # contrast of words of usual size
+GROUNDS = {"dark": "#101317", "light": "#ffffff"}  # of Element's own themes
+SEEN = 3.0  # of a button and what it is on (1.4.11)
 STEP = 0.04
 
 
-def readable(colour: str, ground: str) -> str:
+def readable(colour: str, ground: str, least: float = LEAST) -> str:
     """The nearest to `colour` that can be read on `ground`, or `ground` on it. Both are `#rrggbb`."""
     away = "#ffffff" if _luminance(ground) < 0.18 else "#000000"
     share = 0.0
     found = colour
-    while contrast(found, ground) < LEAST and share < 1:
+    while contrast(found, ground) < least and share < 1:
         share = min(1.0, share + STEP)
         found = mixed(colour, away, share)
     return found
+
+
+def words_on(colour: str) -> str:
+    """White, or black where white could not be read."""
+    return "#ffffff" if contrast("#ffffff", colour) >= LEAST else "#000000"
 
 
 def mixed(colour: str, other: str, share: float) -> str:
@@ -25,6 +32,26 @@ def contrast(one: str, other: str) -> float:
     """From 1 to 21."""
     low, high = sorted((_luminance(one), _luminance(other)))
     return (high + 0.05) / (low + 0.05)
+
+
+def compound(colour: str, theme: str) -> dict[str, str]:
+    """The operator's colour as tokens of Compound, the design system of Element's pages."""
+    ground = GROUNDS[theme]
+    words = readable(colour, ground)
+    over = mixed(words, "#ffffff" if theme == "dark" else "#000000", 0.15)
+    return {
+        "--cpd-color-bg-accent-rest": words,
+        "--cpd-color-bg-accent-hovered": over,
+        "--cpd-color-bg-accent-pressed": over,
+        "--cpd-color-text-action-accent": words,
+        "--cpd-color-icon-accent-primary": words,
+        "--cpd-color-icon-accent-tertiary": words,
+        # Words on these have the ground's colour.
+        "--cpd-color-bg-action-primary-rest": words,
+        "--cpd-color-bg-action-primary-hovered": over,
+        "--cpd-color-bg-action-primary-pressed": over,
+        "--cpd-color-text-on-solid-primary": ground,
+    }
 
 
 def _channels(colour: str) -> tuple[int, ...]:

@@ -15,11 +15,10 @@ from typing import Any
 
 from samsesh import names, pages
 from samsesh.pages import upstream
-from samsesh.pages.colours import mixed, readable
+from samsesh.pages.colours import GROUNDS, compound, readable
 
 LONG = "public, max-age=31536000, immutable"  # for names that have a hash of the content
 NOWHERE = "jitsi.invalid"  # without one it takes meet.element.io; this name is nobody's (RFC 2606)
-GROUNDS = {"dark": "#101317", "light": "#ffffff"}  # of Element's own themes
 CALL = "widgets/element-call/index.html"  # the Element Call that it brings and shows in rooms
 _ICONS = re.compile(r'<link rel="(?:apple-touch-)?icon"[^>]*>\s*')
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -151,27 +150,13 @@ def _theme_name(facts: WebFacts, theme: str) -> str:
 
 
 def _theme(facts: WebFacts, theme: str) -> dict[str, Any]:
-    """One of Element's themes with the operator's colour (theming.md; tokens of Compound, its design system)."""
-    ground = GROUNDS[theme]
-    words = readable(facts.accent, ground)
-    over = mixed(words, "#ffffff" if theme == "dark" else "#000000", 0.15)
+    """One of Element's themes with the operator's colour (theming.md)."""
+    words = readable(facts.accent, GROUNDS[theme])
     return {
         "name": _theme_name(facts, theme),
         "is_dark": theme == "dark",
         "colors": {"accent-color": words, "primary-color": words},
-        "compound": {
-            "--cpd-color-bg-accent-rest": words,
-            "--cpd-color-bg-accent-hovered": over,
-            "--cpd-color-bg-accent-pressed": over,
-            "--cpd-color-text-action-accent": words,
-            "--cpd-color-icon-accent-primary": words,
-            "--cpd-color-icon-accent-tertiary": words,
-            # Words on these have the ground's colour.
-            "--cpd-color-bg-action-primary-rest": words,
-            "--cpd-color-bg-action-primary-hovered": over,
-            "--cpd-color-bg-action-primary-pressed": over,
-            "--cpd-color-text-on-solid-primary": ground,
-        },
+        "compound": compound(facts.accent, theme),
     }
 
 

@@ -113,4 +113,5 @@ def _facts(context: Context) -> call.CallFacts:
         registration=settings.registration.mode,
         logo=logo,
         logo_type=logo_type,
+        accent=settings.brand.accent,
     )
