@@ -62,6 +62,8 @@ def server_name(value: str) -> str:
 
     Stricter than the spec (appendices, "Server Name"): lower case only, so that one server has one name.
     """
+    if not value:
+        raise ValueError("a server name is wanted: a domain such as 'example.org'")
     if value != value.lower():
         raise ValueError(f"a server name is written in lower case: {value.lower()!r}")
     if "://" in value or "/" in value:
@@ -156,20 +158,24 @@ def access_problem(name: str, access: str, *, trial: bool) -> str:
     host, _ = split_name(name)
     if access == "domain" and is_address(host):
         return f"server.access is domain, and server.name {name} is an address: take a domain, or access ip"
-    if access not in ("ip", "domain") or trial:
+    if access not in ("ip", "domain") or trial or not (reason := unreachable(name)):
         return ""
+    return f"server.name {name} {reason}; if this is a trial: samsesh config set server.trial true"
+
+
+def unreachable(name: str) -> str:
+    """Why other servers can never reach one of that name, as the end of a sentence; empty where they can."""
+    host, _ = split_name(name)
     if is_address(host):
         found = _ip_address(host)
-        reason = "" if found.is_global else "is an address that only its own network knows"
+        reason = "" if found.is_global else "is no address of the internet"
     elif "." not in host:
         reason = "is no domain"
     else:
         top = host.rpartition(".")[2]
         nowhere = top in NOWHERE or host.endswith(".home.arpa")
         reason = f"ends in .{top}, which the internet's DNS does not have" if nowhere else ""
-    if not reason:
-        return ""
-    return f"server.name {name} {reason}, so other servers could never reach it; if this is a trial: server.trial"
+    return f"{reason}, so other servers could never reach it" if reason else ""
 
 
 def in_url(host: str) -> str:

@@ -75,10 +75,13 @@ def test_every_question(home: Home, terminals: list[Terminal]) -> None:
     """Wrong answers are explained and asked again, right ones written; the password is never shown."""
     terminals.append(at := Terminal(home))
     at.answer("Your choice", "3")
+    at.answer("Domain of the server", "")
+    at.expect("a server name is wanted: a domain such as 'example.org'")
     at.answer("Domain of the server", "https://Example.org")
     at.expect("lower case")
     at.answer("Domain of the server", "chat.local")
     at.expect("does not have")
+    at.answer("Is this a trial?", "n")
     at.answer("Domain of the server", "example.org")
     at.answer("which stays where it is?", "y")
     at.expect("proxy-config well-known")
@@ -151,6 +154,9 @@ def test_the_internet_without_a_domain(home: Home, terminals: list[Terminal]) ->
     terminals.append(at := Terminal(home))
     at.answer("Your choice", "4")
     at.answer("Public address", "example")
+    at.answer("Public address", "192.168.1.5")
+    at.expect("no address of the internet")
+    at.answer("Is this a trial?", "")
     at.answer("Public address", "8.8.4.4")
     at.answer("Name or address (8.8.4.4)", "")
     at.answer("E-mail address", "")
@@ -163,6 +169,29 @@ def test_the_internet_without_a_domain(home: Home, terminals: list[Terminal]) ->
     server = settings_of(home)["server"]
     assert (server["access"], server["name"], server["address"]) == ("ip", "8.8.4.4", "8.8.4.4")
     assert "trial" not in server
+
+
+@pytest.mark.parametrize(("choice", "asked"), [("3", "Domain of the server"), ("4", "Public address")])
+def test_a_trial_is_asked_for_once(home: Home, terminals: list[Terminal], choice: str, asked: str) -> None:
+    """A name or address that nobody can ever reach is taken as a trial, if it is meant so."""
+    given = {"3": "x.test", "4": "192.168.1.5"}[choice]
+    terminals.append(at := Terminal(home))
+    at.answer("Your choice", choice)
+    at.answer(asked, given)
+    at.answer("Is this a trial?", "y")
+    if choice == "4":
+        at.answer("Name or address (192.168.1.5)", "")
+    else:
+        at.answer("which stays where it is?", "n")
+    at.answer("E-mail address", "")
+    at.answer("User name of the administrator", "")
+    at.answer("Password:", "")
+    for question in ("Who may make an account", "Time zone", "Video calls", "Ports"):
+        at.answer(question, "")
+    at.answer("Write these settings?", "yes")
+    assert at.end() == 0, at.seen
+    server = settings_of(home)["server"]
+    assert (server["name"], server["trial"]) == (given, True)
 
 
 @pytest.mark.parametrize(("key", "code"), [("\x03", 130), ("\x04", 1)])

@@ -38,6 +38,8 @@ def ask(
     """Who, under which name, and what certificates and DNS need. `name`: that of a server which has one already."""
     mode = _mode(console, settings, answers)
     answers = {**answers, "server.access": mode}
+    if not settings.server.trial:
+        answers.pop("server.trial", None)  # an answer that was for another name
     if name:
         answers["server.name"] = name
     if mode == "ip":
@@ -45,10 +47,20 @@ def ask(
     if not name:
         default = _name(settings, answers, mode)
         label = {"domain": "Domain of the server", "local": "Name of the server"}.get(mode, "Name or address")
-        answers = ask_setting(console, settings, answers, "server.name", label, default, note=_PERMANENT)
-    elif reason := ops.problem(settings, answers):
-        console.print(Text(f"  {reason}", style="red"))
-        return ask(console, settings, {**answers, "server.access": "local"}, ask_setting, name)
+        passing = {**answers, "server.trial": True}
+        agreed = None
+        while agreed is None:
+            asked = ask_setting(console, settings, passing, "server.name", label, default, note=_PERMANENT)
+            agreed = _trial(console, settings, answers, asked["server.name"])
+        answers = {**answers, **agreed, "server.name": asked["server.name"]}
+    else:
+        agreed = _trial(console, settings, answers, name)
+        reason = ops.problem(settings, {**answers, **(agreed or {"server.trial": True})})
+        if reason:
+            console.print(Text(f"  {reason}", style="red"))
+        if reason or agreed is None:
+            return ask(console, settings, {**answers, "server.access": "local"}, ask_setting, name)
+        answers |= agreed
     if mode == "domain":
         answers = {**answers, **_delegation(console, settings, answers)}
     if mode in ("domain", "ip"):
@@ -68,7 +80,13 @@ def _mode(console: Console, settings: Settings, answers: dict[str, Any]) -> str:
 
 
 def _name(settings: Settings, answers: dict[str, Any], mode: str) -> str:
-    """What a server could be called, as a proposal: what was answered before, else what this machine is called."""
+    """A proposal that would be taken: what was answered before, else what this machine is called; "": there is none."""
+    proposed = _proposal(settings, answers, mode)
+    taken = {**answers, "server.trial": True, "server.name": proposed}
+    return "" if proposed and ops.problem(settings, taken) else proposed
+
+
+def _proposal(settings: Settings, answers: dict[str, Any], mode: str) -> str:
     before = str(answers.get("server.name", settings.server.name))
     if mode == "local" or before != "localhost":
         return before
@@ -77,23 +95,40 @@ def _name(settings: Settings, answers: dict[str, Any], mode: str) -> str:
     return _host_name() if mode == "lan" else ""
 
 
+def _trial(
+    console: Console, settings: Settings, answers: dict[str, Any], name: str
+) -> dict[str, Any] | None:
+    """What else is to be set so that a name or address is taken; None: it is not, since others never reach it."""
+    reason = names.unreachable(name)
+    trial = answers.get("server.trial", settings.server.trial)
+    if answers["server.access"] not in ("ip", "domain") or trial or not reason:
+        return {}
+    console.print(Text(f"  {name} {reason}", style="red"))
+    return {"server.trial": True} if Confirm.ask("Is this a trial?", console=console, default=False) else None
+
+
 def _address(
     console: Console, settings: Settings, answers: dict[str, Any], ask_setting: Ask
 ) -> dict[str, Any]:
-    known = [address for address in facts.outward_addresses() if names.is_public(address)]
     before = answers.get("server.address", settings.server.address)
+    trial = answers.get("server.trial", settings.server.trial)
+    known = [
+        address
+        for address in (before, *facts.outward_addresses())
+        if names.is_address(address) and (trial or not names.unreachable(names.in_url(address)))
+    ]
     note = "Behind a router it is the router's, which its own pages tell."
     # The name is still to be asked: until then it may be any.
-    passing, proposed = {**answers, "server.trial": True}, str(before or next(iter(known), ""))
+    passing, proposed = {**answers, "server.trial": True}, next(iter(known), "")
     while True:
         asked = ask_setting(
             console, settings, passing, "server.address", "Public address", proposed, note=note
         )
-        if names.is_address(found := str(asked["server.address"])):
-            return {**answers, "server.address": found}
-        console.print(
-            Text("  an address is wanted, such as '203.0.113.7'; a name is for a domain", style="red")
-        )
+        if not names.is_address(found := str(asked["server.address"])):
+            told = "  an address is wanted, such as '203.0.113.7'; a name is for a domain"
+            console.print(Text(told, style="red"))
+        elif (agreed := _trial(console, settings, answers, names.in_url(found))) is not None:
+            return {**answers, **agreed, "server.address": found}
 
 
 def _delegation(console: Console, settings: Settings, answers: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,9 @@ def setup(
     address: Annotated[
         str | None, typer.Option(help="Address by which people reach it: with lan and ip, and behind NAT.")
     ] = None,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="Take a name that other servers can never reach, such as chat.test.")
+    ] = False,
     single_host: Annotated[
         str | None, typer.Option(help="One host for all services, with --access domain.")
     ] = None,
@@ -68,6 +71,7 @@ def setup(
         "server.name": server_name,
         "server.access": access,
         "server.address": address,
+        "server.trial": trial or None,
         "hosts.single": single_host,
         "hosts.delegation": delegation,
         "tls.email": email,
