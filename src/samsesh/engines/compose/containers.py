@@ -20,6 +20,12 @@ ASK = (  # our image has no other client
 )
 
 
+ASK_SOCKET = (
+    "import socket,sys;s=socket.socket(socket.AF_UNIX);s.settimeout(4);s.connect(sys.argv[1]);"
+    "s.sendall(f'GET {sys.argv[2]} HTTP/1.0\\r\\n\\r\\n'.encode());sys.exit(b' 200 ' not in s.recv(99))"
+)
+
+
 @dataclass(frozen=True)
 class Container:
     """One image's ways. `tmpfs`: what it writes under a read-only root; `memory`: (share of the machine's, at least)."""
@@ -55,6 +61,8 @@ def _curl(probe: Probe) -> tuple[str, ...]:
 
 
 def _python(probe: Probe) -> tuple[str, ...]:
+    if probe.endpoint.socket is not None:
+        return ("python", "-c", ASK_SOCKET, str(probe.endpoint.socket), probe.path)
     return ("python", "-c", ASK, _url(probe))
 
 
@@ -64,7 +72,7 @@ def _pg_isready(probe: Probe) -> tuple[str, ...]:
 
 
 def _stun(probe: Probe) -> tuple[str, ...]:
-    return ("turnutils_stunclient", "-p", str(probe.endpoint.port), "127.0.0.1")
+    return ("turnutils_stunclient", "-p", str(probe.endpoint.port), probe.endpoint.host)
 
 
 def _all(unit: Unit) -> tuple[str, ...]:
