@@ -192,6 +192,10 @@ class Placement(Protocol):
     machine a unit is open where media goes to these; `public`: how it listens so that addresses of the machine reach it.
     """
 
+    @property
+    def apart(
+        self,
+    ) -> bool: ...  # whether units have addresses of their own, not the machine's; coturn never has
     def config(self, unit: str) -> Path: ...  # folder of the unit's rendered files
     def data(self, unit: str) -> Path: ...  # folder of what the unit keeps
     def secret(self, name: str) -> Path: ...  # the file of one secret
@@ -202,7 +206,7 @@ class Placement(Protocol):
     def listen(self, name: str) -> Endpoint: ...  # where a unit listens for others of this server
     def reach(self, name: str) -> Endpoint: ...  # where these others find it
     def authorities(self, path: str) -> tuple[bytes, bytes]: ...  # certificates in it (PEM), and the system's
-    def own(self, address: str) -> bool: ...  # whether a unit can listen on that address
+    def own(self, address: str) -> bool: ...  # whether this machine has that address
     def open_at(self, addresses: tuple[str, ...]) -> tuple[str, ...]: ...
     def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]: ...
     def trusted(self, networks: list[str]) -> list[str]: ...  # what a proxy before us is seen as coming from

@@ -71,12 +71,14 @@ def ask(
     return int(first.split()[1]), headers, body
 
 
-def soon(port: int, host: str, root: Path, *, other_than: str = "", seconds: float = 30) -> Shown:
+def soon(
+    port: int, host: str, root: Path, *, other_than: str = "", seconds: float = 30, at: str = "127.0.0.1"
+) -> Shown:
     """What is shown once it counts, and has another serial number than that."""
     end = time.monotonic() + seconds
     while True:
         try:
-            found = handshake(port, host, root)
+            found = handshake(port, host, root, at=at)
             if found.serial != other_than:
                 return found
         except OSError as error:

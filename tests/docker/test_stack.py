@@ -1,6 +1,8 @@
 """A whole server in containers: it comes up, is closed as it says, mends itself, and tells of what is wrong."""
 
+import asyncio
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -9,16 +11,20 @@ from typing import Any
 
 import httpx2
 import pytest
+from playwright.sync_api import sync_playwright
 
+from calls.call import Caller, chromium
+from calls.conftest import add_people, calls_of
 from conftest import Stack, free_offset
 from docker.engine import Engine
 from docker.images import commands
+from system.test_messages import begin, go_on
 
 pytestmark = pytest.mark.slow
 SERVICES = {
     *("postgres", "synapse", "gateway", "livekit", "rtc-auth", "coturn", "element", "element-call"),
 }
-OUTSIDE = {"gateway", "livekit", "coturn"}
+OUTSIDE = {"gateway", "livekit"}  # published; coturn is in the machine's network
 SECONDS = 90
 
 
@@ -84,6 +90,33 @@ def test_a_client_talks(server: Stack) -> None:
         asked = {"room": room, "openid_token": token, "device_id": "ONE"}
         joined = http.post(f"{found['addresses']['rtc']}/sfu/get", json=asked)
         assert joined.status_code == 200 and joined.json()["jwt"], joined.text
+
+
+def test_people_talk(server: Stack, tmp_path: Path) -> None:
+    """Two people with encryption: messages, an edit and a file arrive, and can be read after a restart of Synapse."""
+    made = json.loads(server.cli("invite", "create", "--uses", "2", "--json").stdout)
+    talk = asyncio.run(begin(server.url("homeserver"), made["token"], tmp_path))
+    assert server.cli("restart", "synapse").returncode == 0
+    asyncio.run(go_on(server.url("homeserver"), talk, tmp_path, "after the restart"))
+
+
+def test_a_call(server: Stack) -> None:
+    """Two browsers in a call see and hear each other through the containers, over UDP."""
+    address, path = calls_of(server), shutil.which("chromium")
+    if not path:
+        pytest.skip("Chromium is not installed")
+    add_people(server, "ada", "ben")
+    with sync_playwright() as playwright, chromium(playwright, path) as browser:
+        ada, ben = [Caller(browser, address).log_in(name) for name in ("ada", "ben")]
+        link = ada.start("Tea time")
+        ada.join()
+        ben.join(link)
+        before = ada.received()
+        for one in (ada, ben):
+            got = one.sees()
+            assert got.ways in (("host udp",), ("prflx udp",)), got  # the latter: seen as Docker's address
+            assert not one.errors
+        assert ada.received().samples > before.samples
 
 
 def test_pages(server: Stack) -> None:

@@ -45,7 +45,8 @@ def _addresses(server: Server, call: participant.Call, told: str) -> Result:
     named = set(server.access.addresses)
     if stranger.addresses(server).nat:
         named |= set(stranger.addresses(server).own)
-    other = {pair.remote_host for pair in call.pairs} - named
+    seen = [pair for pair in call.pairs if pair.remote_host]  # WebRTC hides an address that only answered
+    other = {pair.remote_host for pair in seen} - named
     if other:
         return Result(
             "warning",
@@ -53,4 +54,5 @@ def _addresses(server: Server, call: participant.Call, told: str) -> Result:
             told,
             "start it as it is planned: samsesh up; or name it in calls.media_addresses",
         )
-    return Result("ok", f"heard after {call.heard} s, at {call.pairs[0].remote}", told)
+    at = f", at {seen[0].remote}" if seen else ""
+    return Result("ok", f"heard after {call.heard} s{at}", told)

@@ -136,9 +136,6 @@ def look(server: Server) -> Found:
     """Everything that listens. A client's or relay's passing UDP socket is left out, unless the plan has that port."""
     ports = {endpoint.port for unit in server.plan.units for _, endpoint in unit.binds}
     low, high = server.settings.ports.relay()
-    published = server.engine.published()
-    if published is not None:
-        return _published(published, (low, high))
     inodes, all_seen = _sockets(server.engine.leftovers())
     passing = range(*_passing_ports())
     ours, others = set[Place](), set[Place]()
@@ -151,16 +148,9 @@ def look(server: Server) -> Found:
             continue
         mine = inode in inodes or (not all_seen and uid == os.geteuid() and place.port in ports)
         (ours if mine else others).add(place)
-    return Found(frozenset(ours), frozenset(others))
-
-
-def _published(published: list[tuple[str, str, int]], relay: tuple[int, int]) -> Found:
-    """What Docker holds open for containers, the relay's range left out, and everything else that listens."""
-    low, high = relay
-    all_ours = {Place(protocol, plain(host or "0.0.0.0"), port) for protocol, host, port in published}  # noqa: S104
-    ours = {place for place in all_ours if place.protocol == "tcp" or not low <= place.port <= high}
-    others = {place for place, _, _ in _listening() if place.protocol == "tcp"} - all_ours
-    return Found(frozenset(ours), frozenset(others))
+    for protocol, host, port in server.engine.published() or ():  # Docker holds these open for containers
+        ours.add(Place(protocol, plain(host or "0.0.0.0"), port))  # noqa: S104
+    return Found(frozenset(ours), frozenset(others - ours))
 
 
 def _sockets(pids: Iterable[int]) -> tuple[set[str], bool]:

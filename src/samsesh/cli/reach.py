@@ -95,9 +95,7 @@ def _proposal(settings: Settings, answers: dict[str, Any], mode: str) -> str:
     return _host_name() if mode == "lan" else ""
 
 
-def _trial(
-    console: Console, settings: Settings, answers: dict[str, Any], name: str
-) -> dict[str, Any] | None:
+def _trial(console: Console, settings: Settings, answers: dict[str, Any], name: str) -> dict[str, Any] | None:
     """What else is to be set so that a name or address is taken; None: it is not, since others never reach it."""
     reason = names.unreachable(name)
     trial = answers.get("server.trial", settings.server.trial)

@@ -126,7 +126,6 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
     place, settings = context.place, context.settings
     version = _version(context)
     low, high = settings.ports.relay()
-    listening = context.place.public(tuple(_listening(context)), turn.port)
     outer = [address for address in context.access.addresses if not place.own(address)]
     v4_only = version < CANONICAL_SINCE
     relays = (
@@ -134,7 +133,7 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
     )
     hardened = HARDENED_SINCE <= version < DEFAULTS_SINCE
     conf: dict[str, str | int | bool | list[str]] = {
-        "listening-ip": [endpoint.host for endpoint in listening],
+        "listening-ip": _listening(context),
         "listening-port": turn.port,
         "relay-ip": relays,
         "external-ip": [address for address in outer if ":" not in address],

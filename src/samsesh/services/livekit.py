@@ -97,9 +97,10 @@ def _rtc(context: Context, turn: Turn | None, relay_secret: File | None) -> dict
         "node_ip": ",".join(media),
         "use_external_ip": False,  # it would ask public STUN servers, and not start without their answer
     }
-    if all(context.place.own(address) for address in media):  # else we are behind NAT, and listen on all
+    apart = context.place.apart  # then it listens on the one address that it has, and offers the machine's
+    if not apart and all(map(context.place.own, media)):  # else we are behind NAT, and listen on all
         rtc["ips"] = {"includes": [f"{address}/{128 if ':' in address else 32}" for address in media]}
-    if media[0] in ("127.0.0.1", "::1"):
+    if not apart and media[0] in ("127.0.0.1", "::1"):
         rtc["enable_loopback_candidate"] = True
     if turn is not None and relay_secret is not None:
         rtc["turn_servers"] = _turn_servers(turn, str(relay_secret.path))
@@ -124,7 +125,7 @@ def _binds(context: Context) -> tuple[tuple[str, Endpoint], ...]:
     media = place.open_at(context.access.addresses)
     udp = [("livekit_udp", Endpoint(host, ports.of("livekit_udp"), protocol="udp")) for host in media]
     # LiveKit takes no address for its TCP port: it listens on all. Nobody gets past its ICE without a call's own secret.
-    if not place.own(inner.host):  # in a container, which is open where it is told to be
+    if place.apart:  # in a container, which is open where it is told to be
         return (*(("livekit_tcp", Endpoint(host, ports.of("livekit_tcp"))) for host in media), *udp)
     tcp = ("livekit_tcp", Endpoint("0.0.0.0", ports.of("livekit_tcp")))  # noqa: S104
     return (("livekit_inner", inner), tcp, *udp)

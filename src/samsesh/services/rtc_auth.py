@@ -52,7 +52,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 **_others(context),
                 **({"SAMSESH_RTC_CA": str(authorities.path)} if authorities else {}),
             },
-            binds=(("rtc_auth_inner", inner),) if place.own(inner.host) else (),
+            binds=(("rtc_auth_inner", inner),) if not place.apart else (),
             sockets=(offer.admin_api.socket,) if offer.admin_api.socket else (),
             outward=True,
             spare=True,

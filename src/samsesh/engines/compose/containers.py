@@ -60,7 +60,7 @@ def _curl(probe: Probe) -> tuple[str, ...]:
 
 
 def _python(probe: Probe) -> tuple[str, ...]:
-    if probe.endpoint.socket:
+    if probe.endpoint.socket is not None:
         return ("python", "-c", ASK_SOCKET, str(probe.endpoint.socket), probe.path)
     return ("python", "-c", ASK, _url(probe))
 
@@ -71,7 +71,7 @@ def _pg_isready(probe: Probe) -> tuple[str, ...]:
 
 
 def _stun(probe: Probe) -> tuple[str, ...]:
-    return ("turnutils_stunclient", "-p", str(probe.endpoint.port), "127.0.0.1")
+    return ("turnutils_stunclient", "-p", str(probe.endpoint.port), probe.endpoint.host)
 
 
 def _all(unit: Unit) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from samsesh.engines.compose import images
 from samsesh.errors import SamseshError
-from samsesh.facts import Facts
+from samsesh.facts import Facts, own_address
 from samsesh.home import LONGEST_SOCKET_DIR, Home
 from samsesh.model import Endpoint
 from samsesh.operator_files import OperatorFiles
@@ -102,6 +102,7 @@ def version_of(reference: str) -> str:
 @dataclass(frozen=True)
 class ComposePlacement(OperatorFiles):
     settings: Settings
+    apart: bool = True
 
     def config(self, unit: str) -> Path:
         return CONFIG / unit
@@ -128,12 +129,10 @@ class ComposePlacement(OperatorFiles):
         return self.listen(name) if name in SOCKETS else Endpoint(service(name), PORTS[name])
 
     def own(self, address: str) -> bool:
-        return False  # the machine's addresses are not the container's
+        return own_address(address)
 
     def open_at(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        if all(address in LOOPBACK for address in addresses):
-            return addresses
-        return (ANY, *(["::"] if any(":" in address for address in addresses) else []))
+        return tuple(filter(self.own, addresses)) or (ANY,)  # behind NAT
 
     def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]:
         return (Endpoint(ANY, port),)

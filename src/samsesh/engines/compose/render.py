@@ -5,7 +5,6 @@ Keys: the Compose specification. Everything in it is relative to its folder, so 
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from samsesh.engines.compose import images
 from samsesh.engines.compose.containers import CONTAINERS, MB, Container
 from samsesh.engines.compose.placement import CONFIG, FILES, RUN, SECRETS, data_of, file_in_container, service
 from samsesh.home import Home
-from samsesh.model import File, Plan, Unit
+from samsesh.model import Endpoint, File, Plan, Unit
 from samsesh.operator_files import named_files
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
@@ -33,6 +32,10 @@ AFTER = {
     "panel": ("synapse", "rtc-auth"),
 }
 NOT_KEPT = ("livekit",)  # its data folder is for the moment
+# LiveKit offers the machine's address in the place of its own: of two, it might listen on the wrong one.
+ONE_ADDRESS = ("livekit",)
+# It relays to and from the machine's address: behind a translation it would take LiveKit's media for its own.
+ON_MACHINE = ("coturn",)
 LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
 IMAGE = "image"  # folder of our image's build context
 TMP = "/tmp"  # noqa: S108 - in containers
@@ -134,7 +137,6 @@ def _names(unit: Unit, path: Path) -> bool:
 
 def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Settings) -> dict[str, Any]:
     container = CONTAINERS[unit.image]
-    network = [PRIVATE, *([PUBLIC] if unit.binds or unit.outward else [])]
     data: dict[str, Any] = {
         "image": images.reference(unit.image, settings.images),
         **(_build(settings) if unit.image == "samsesh" else {}),
@@ -144,8 +146,7 @@ def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Set
         "environment": _environment(unit, container, settings),
         "volumes": _mounts(project, plan, unit, home, settings),
         **({"secrets": list(secrets_of(unit))} if secrets_of(unit) else {}),
-        **({"ports": list(_ports(unit, settings))} if unit.binds else {}),
-        "networks": network,
+        **_network(unit),
         "depends_on": _after(plan, unit),
         "healthcheck": _health(project, unit, container),
         "restart": "unless-stopped",
@@ -157,7 +158,7 @@ def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Set
         "pids_limit": 4096,
         "logging": LOG,
     }
-    if any(endpoint.port < 1024 for _, endpoint in unit.binds):
+    if unit.name not in ON_MACHINE and any(endpoint.port < 1024 for _, endpoint in unit.binds):
         data["sysctls"] = {
             "net.ipv4.ip_unprivileged_port_start": "0"
         }  # for any user, as Docker has it by itself
@@ -262,17 +263,21 @@ def _below(folders: tuple[Path, ...], data: Path) -> bool:
     return any(folder.is_relative_to(data) for folder in folders)
 
 
-def _ports(unit: Unit, settings: Settings) -> Iterator[str]:
-    for _, endpoint in unit.binds:
-        yield _published(endpoint.host, str(endpoint.port), endpoint.protocol)
-    if unit.name == "coturn":  # only what is relayed over: IPv4, since that is what containers have
-        relay = "{}-{}".format(*settings.ports.relay())
-        for host in dict.fromkeys(endpoint.host for _, endpoint in unit.binds if ":" not in endpoint.host):
-            yield _published(host, relay, "udp")
+def _network(unit: Unit) -> dict[str, Any]:
+    """Where it is, and what of it is published."""
+    if unit.name in ON_MACHINE:
+        return {"network_mode": "host"}
+    outside = [PUBLIC] if unit.binds or unit.outward else []
+    ports = [_published(endpoint) for _, endpoint in unit.binds]
+    return {
+        **({"ports": ports} if ports else {}),
+        "networks": outside if unit.name in ONE_ADDRESS else [PRIVATE, *outside],
+    }
 
 
-def _published(host: str, ports: str, protocol: str) -> str:
-    return f"{f'[{host}]' if ':' in host else host}:{ports}:{ports}/{protocol}"
+def _published(endpoint: Endpoint) -> str:
+    host, port = endpoint.host, endpoint.port
+    return f"{f'[{host}]' if ':' in host else host}:{port}:{port}/{endpoint.protocol}"
 
 
 def _after(plan: Plan, unit: Unit) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,7 @@ SOCKETS = dict.fromkeys(("postgres", "postgres-admin"), ".s.PGSQL.5432")  # Post
 class NativePlacement(OperatorFiles):
     settings: Settings
     facts: Facts
+    apart: bool = False
 
     def config(self, unit: str) -> Path:
         return self.home.config_dir / unit
@@ -44,7 +45,7 @@ class NativePlacement(OperatorFiles):
         return own_address(address)
 
     def open_at(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(filter(own_address, addresses)) or ("0.0.0.0",)  # noqa: S104 - behind NAT
+        return tuple(filter(self.own, addresses)) or ("0.0.0.0",)  # noqa: S104 - behind NAT
 
     def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]:
         return tuple(Endpoint(address, port) for address in addresses)
