@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from samsesh import names
+from samsesh import names, networks
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 PortRange = Annotated[str, AfterValidator(lambda value: "{}-{}".format(*names.port_range(value)))]
@@ -15,7 +15,8 @@ Person = Annotated[str, AfterValidator(names.person)]
 HostName = Annotated[str, AfterValidator(names.host_name)]
 HostAddress = Annotated[str, AfterValidator(names.host_address)]
 BindAddress = Annotated[str, AfterValidator(names.bind_address)]
-Network = Annotated[str, AfterValidator(names.network)]
+Network = Annotated[str, AfterValidator(networks.network)]
+OuterNetwork = Annotated[str, AfterValidator(networks.outer_network)]
 
 
 def _size(value: str) -> str:

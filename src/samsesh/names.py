@@ -62,16 +62,7 @@ def server_name(value: str) -> str:
 
     Stricter than the spec (appendices, "Server Name"): lower case only, so that one server has one name.
     """
-    if not value:
-        raise ValueError("a server name is wanted: a domain such as 'example.org'")
-    if value != value.lower():
-        raise ValueError(f"a server name is written in lower case: {value.lower()!r}")
-    if "://" in value or "/" in value:
-        raise ValueError(
-            "a server name is a name, not a URL: 'example.org', without https:// and without a path"
-        )
-    if len(value) > 230:
-        raise ValueError("a server name has at most 230 characters, so that user IDs fit in 255")
+    _check_form(value)
     host, port = value, ""
     if value.startswith("["):
         host, bracket, rest = value[1:].partition("]")
@@ -82,7 +73,7 @@ def server_name(value: str) -> str:
     else:
         host, colon, port = value.partition(":")
         labels = host.split(".")
-        if not host or not all(_DNS_LABEL.fullmatch(label) for label in labels):
+        if not all(_DNS_LABEL.fullmatch(label) for label in labels):
             raise ValueError("a server name has letters, digits, '-' and '.', such as 'example.org'")
         if all(label.isdigit() for label in labels) and not _is_ipv4(labels):
             raise ValueError("this looks like an IPv4 address, but is not one")
@@ -91,6 +82,19 @@ def server_name(value: str) -> str:
     if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
         raise ValueError("the port in a server name is a number from 1 to 65535")
     return value
+
+
+def _check_form(value: str) -> None:
+    if not value:
+        raise ValueError("a server name is wanted: a domain such as 'example.org'")
+    if value != value.lower():
+        raise ValueError(f"a server name is written in lower case: {value.lower()!r}")
+    if "/" in value:
+        raise ValueError(
+            "a server name is a name, not a URL: 'example.org', without https:// and without a path"
+        )
+    if len(value) > 230:
+        raise ValueError("a server name has at most 230 characters, so that user IDs fit in 255")
 
 
 def _is_ipv4(labels: list[str]) -> bool:
@@ -136,14 +140,6 @@ def host_address(value: str) -> str:
 def bind_address(value: str) -> str:
     """An address to listen on; `0.0.0.0` and `::` are all there are."""
     return value if value in ("0.0.0.0", "::") else ip_address(value)  # noqa: S104 - the operator's choice
-
-
-def network(value: str) -> str:
-    """'10.1.0.0/16' or '10.1.2.3' -> the network in its usual form."""
-    try:
-        return str(ip_network(value))
-    except ValueError as error:
-        raise ValueError(f"a network is written as '10.1.0.0/16' or '2001:db8::/32': {error}") from None
 
 
 def split_name(name: str) -> tuple[str, int | None]:

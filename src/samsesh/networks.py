@@ -1,4 +1,6 @@
-"""Networks that are not the public internet: never fetched from, never relayed to, wherever a stranger says so.
+"""Networks: which are not the public internet, and how the settings write them.
+
+Those below are never fetched from and never relayed to, wherever a stranger says so.
 
 IANA's special-purpose registry for IPv4 (RFC 6890 and later). Of IPv6 each program has its own list, in its own way.
 """
@@ -36,3 +38,25 @@ def _around(
     if network.prefixlen >= hole.prefixlen:
         return []
     return sorted(network.address_exclude(hole))  # type: ignore[arg-type]
+
+
+def network(value: str) -> str:
+    """'10.1.0.0/16' or '10.1.2.3' -> the network in its usual form."""
+    try:
+        found = ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"a network is written as '10.1.0.0/16' or '2001:db8::/32': {error}") from None
+    if found.prefixlen == 0:
+        raise ValueError("that is every address there is, which is no network of anybody's")
+    return str(found)
+
+
+def outer_network(value: str) -> str:
+    """A network of other machines."""
+    found = ip_network(network(value))
+    here = ("127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10")
+    if any(one.version == found.version and found.overlaps(one) for one in map(ip_network, here)):
+        raise ValueError(
+            "this machine itself is in that network: whoever may name it could reach what is private here"
+        )
+    return str(found)

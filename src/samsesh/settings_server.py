@@ -10,6 +10,7 @@ from samsesh.fields import (
     HostAddress,
     HostName,
     Network,
+    OuterNetwork,
     Port,
     PortRange,
     ServerName,
@@ -228,5 +229,5 @@ class Federation(Section):
     ca: str = ""
     """Path of certificates (PEM) of private authorities, beside those of the system, that other servers may have;
     relative to the home folder. The homeserver takes them wherever it connects to."""
-    networks: list[Network] = []
+    networks: list[OuterNetwork] = []
     """Private networks in which other servers are, such as `10.1.0.0/16`. Without them, no private address is asked."""

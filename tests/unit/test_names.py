@@ -10,7 +10,7 @@ from synapse.config._base import Config
 from synapse.types import UserID
 from synapse.util.stringutils import parse_and_validate_server_name
 
-from samsesh import names
+from samsesh import names, networks
 
 # The examples of the specification (appendices, "Server Name"), and what lies just beside them.
 SERVER_NAMES = [
@@ -250,3 +250,13 @@ def test_plain_data_is_what_every_format_can_say() -> None:
     for bad in (deep, {"a": None}, {"a": [float("inf")]}, {"a": float("nan")}, {"a": b""}):
         with pytest.raises(ValueError, match=r"passed on|too deeply"):
             names.plain_data(bad)
+
+
+@pytest.mark.parametrize(
+    "value", ["0.0.0.0/0", "::/0", "127.0.0.0/8", "127.0.0.1", "169.254.1.0/24", "::1", "fe80::/10"]
+)
+def test_no_other_server_is_on_this_machine(value: str) -> None:
+    """federation.networks opens private networks to what strangers name: never this machine's own, never all of them."""
+    with pytest.raises(ValueError, match=r"this machine|every address"):
+        networks.outer_network(value)
+    assert networks.outer_network("10.1.2.0/24") == "10.1.2.0/24"

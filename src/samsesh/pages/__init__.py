@@ -119,7 +119,8 @@ def brand(facts: PageFacts) -> dict[str, bytes]:
         shown = readable(facts.accent, CARDS["dark"], SEEN)  # bright ones stay, with dark words on them
         lines += [
             f":root {{ --link: {dark}; --glow: {mixed(facts.accent, '#0a0c16', 0.7)}; {_button(shown)} }}",
-            f'[data-theme="light"] {{ --link: {light}; --glow: {mixed(facts.accent, "#ffffff", 0.75)}; {_button(light)} }}',
+            f'[data-theme="light"] {{ --link: {light}; '
+            f"--glow: {mixed(facts.accent, '#ffffff', 0.75)}; {_button(light)} }}",
         ]
     if facts.background:
         content, kind = facts.background
