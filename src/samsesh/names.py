@@ -62,8 +62,6 @@ def server_name(value: str) -> str:
 
     Stricter than the spec (appendices, "Server Name"): lower case only, so that one server has one name.
     """
-    if not value:
-        raise ValueError("a server name is wanted: a domain such as 'example.org'")
     if value != value.lower():
         raise ValueError(f"a server name is written in lower case: {value.lower()!r}")
     if "://" in value or "/" in value:
@@ -81,16 +79,22 @@ def server_name(value: str) -> str:
         colon, port = rest[:1], rest[1:]
     else:
         host, colon, port = value.partition(":")
-        labels = host.split(".")
-        if not host or not all(_DNS_LABEL.fullmatch(label) for label in labels):
-            raise ValueError("a server name has letters, digits, '-' and '.', such as 'example.org'")
-        if all(label.isdigit() for label in labels) and not _is_ipv4(labels):
-            raise ValueError("this looks like an IPv4 address, but is not one")
+        _check_host(host)
     if colon and not port:
         raise ValueError("a port is missing behind the colon")
     if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
         raise ValueError("the port in a server name is a number from 1 to 65535")
     return value
+
+
+def _check_host(host: str) -> None:
+    labels = host.split(".")
+    if not host:
+        raise ValueError("a server name is wanted: a domain such as 'example.org'")
+    if not all(_DNS_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("a server name has letters, digits, '-' and '.', such as 'example.org'")
+    if all(label.isdigit() for label in labels) and not _is_ipv4(labels):
+        raise ValueError("this looks like an IPv4 address, but is not one")
 
 
 def _is_ipv4(labels: list[str]) -> bool:

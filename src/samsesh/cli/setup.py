@@ -30,7 +30,8 @@ def setup(
         str | None, typer.Option(help="Address by which people reach it: with lan and ip, and behind NAT.")
     ] = None,
     trial: Annotated[
-        bool, typer.Option("--trial", help="Take a name that other servers can never reach, such as chat.test.")
+        bool,
+        typer.Option("--trial", help="Take a name that other servers can never reach, such as chat.test."),
     ] = False,
     single_host: Annotated[
         str | None, typer.Option(help="One host for all services, with --access domain.")
