@@ -129,7 +129,7 @@ def _get_programs(home: Home, report: "Report") -> "tuple[SamseshError, ...]":
         raise
     for error in failed:
         warn(error.message)
-        for line in filter(None, [*error.detail.splitlines(), error.hint]):
+        for line in filter(None, [error.hint, *error.detail.splitlines()]):
             errors.print(f"  {line}", markup=False)
     if more is not None:
         _tell_addresses(more, off=not failed)  # what could not be had was just told
