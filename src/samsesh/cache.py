@@ -94,7 +94,8 @@ def first(search: Search, steps: Sequence[Step], otherwise: SamseshError) -> Art
                 return step(search)
             except SamseshError as error:
                 reason = "; ".join(filter(None, [error.message, error.hint]))
-                if error.hint:  # else it was to be expected: not on PATH, not in the cache
+                # What has no hint was to be expected: not on PATH, not in the cache. The last is told with all.
+                if error.hint and step is not steps[-1]:
                     search.say(reason)
                 reasons += ["- " + reason, *("    " + line for line in error.detail.splitlines())]
             except OSError as error:  # a full disk, a package without what it should hold: the next may work

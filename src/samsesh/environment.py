@@ -96,7 +96,7 @@ def from_text(key: str, text: str) -> Any:
     annotation = str(keys()[key].annotation)
     value = text.strip()
     if "list[" in annotation or "dict[" in annotation:
-        return _structure(key, value, "dict[" in annotation)
+        return _structure(key, value, "dict[" in annotation or (bool(value) and "list[samsesh" in annotation))
     if value.lower() in WORDS and "bool" in annotation:
         return WORDS[value.lower()]
     if re.search(r"\b(int|float)\b", annotation):

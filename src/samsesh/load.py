@@ -119,8 +119,9 @@ def drift(settings: Settings, process: Variables, adopted: Mapping[str, Any]) ->
         now = getattr(getattr(settings, section), name)
         if key not in adopted and plain(now) != wanted:
             shown = ("***", "***") if key in SECRET_KEYS else (plain(now), wanted)
+            in_force = "not set" if shown[0] in ("", None, []) else shown[0]
             found.append(
-                f"{process.sources[key]} says {shown[1]}, but {key} is {shown[0]}: the settings count. "
+                f"{process.sources[key]} says {shown[1]}, but {key} is {in_force}: the settings count. "
                 f"To change it: samsesh config set {key} VALUE"
             )
     return found

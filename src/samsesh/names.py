@@ -62,7 +62,14 @@ def server_name(value: str) -> str:
 
     Stricter than the spec (appendices, "Server Name"): lower case only, so that one server has one name.
     """
-    _check_form(value)
+    if value != value.lower():
+        raise ValueError(f"a server name is written in lower case: {value.lower()!r}")
+    if "://" in value or "/" in value:
+        raise ValueError(
+            "a server name is a name, not a URL: 'example.org', without https:// and without a path"
+        )
+    if len(value) > 230:
+        raise ValueError("a server name has at most 230 characters, so that user IDs fit in 255")
     host, port = value, ""
     if value.startswith("["):
         host, bracket, rest = value[1:].partition("]")
@@ -72,11 +79,7 @@ def server_name(value: str) -> str:
         colon, port = rest[:1], rest[1:]
     else:
         host, colon, port = value.partition(":")
-        labels = host.split(".")
-        if not all(_DNS_LABEL.fullmatch(label) for label in labels):
-            raise ValueError("a server name has letters, digits, '-' and '.', such as 'example.org'")
-        if all(label.isdigit() for label in labels) and not _is_ipv4(labels):
-            raise ValueError("this looks like an IPv4 address, but is not one")
+        _check_host(host)
     if colon and not port:
         raise ValueError("a port is missing behind the colon")
     if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
@@ -84,17 +87,14 @@ def server_name(value: str) -> str:
     return value
 
 
-def _check_form(value: str) -> None:
-    if not value:
+def _check_host(host: str) -> None:
+    labels = host.split(".")
+    if not host:
         raise ValueError("a server name is wanted: a domain such as 'example.org'")
-    if value != value.lower():
-        raise ValueError(f"a server name is written in lower case: {value.lower()!r}")
-    if "/" in value:
-        raise ValueError(
-            "a server name is a name, not a URL: 'example.org', without https:// and without a path"
-        )
-    if len(value) > 230:
-        raise ValueError("a server name has at most 230 characters, so that user IDs fit in 255")
+    if not all(_DNS_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("a server name has letters, digits, '-' and '.', such as 'example.org'")
+    if all(label.isdigit() for label in labels) and not _is_ipv4(labels):
+        raise ValueError("this looks like an IPv4 address, but is not one")
 
 
 def _is_ipv4(labels: list[str]) -> bool:

@@ -1,6 +1,7 @@
 """The doctor as somebody from outside: what the checks of public modes learn once and share, before and after a start."""
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from samsesh import facts, names
 from samsesh.clients import dns, own
 from samsesh.diagnosis import NeedError, Patient, Result, aside
+from samsesh.errors import SamseshError
 from samsesh.ops.server import Server
 from samsesh.services.gateway import tls
 
@@ -91,8 +93,16 @@ def addresses(server: Server) -> Addresses:
 
 
 def trust(server: Server) -> ssl.SSLContext:
-    """Whose certificates a stranger's client takes: the system's authorities; in `lan`, our own, which people install."""
+    """Whose certificates those take who are to come: of the system's authorities, of `federation.ca`, and our own."""
     made = ssl.create_default_context()
+    if path := server.settings.federation.ca:
+        try:
+            made.load_verify_locations(cafile=server.home.path / Path(path).expanduser())
+        except OSError as error:  # ssl.SSLError is one, too
+            raise SamseshError(
+                f"federation.ca, {path}, cannot be used: {error.strerror or error}",
+                "name a file with certificates in PEM form: samsesh config set federation.ca PATH",
+            ) from None
     if server.access.certificates == "internal":
         root = root_certificate(server)
         if root is None:
@@ -101,19 +111,17 @@ def trust(server: Server) -> ssl.SSLContext:
     return made
 
 
-def trust_of_servers(server: Server) -> ssl.SSLContext:
-    """Whose certificates another server takes: in a private federation, those of its authority, too."""
-    made = trust(server)
-    if path := server.settings.federation.ca:
-        made.load_verify_locations(cafile=server.home.path / Path(path).expanduser())
-    return made
-
-
 def root_certificate(server: Server) -> str | None:
     """PEM of the gateway's own authority."""
     path = Path("pki", "authorities", "local", "root.crt")
     found = server.engine.read_kept("gateway", path)
     return found.decode() if found else None
+
+
+def root_fingerprint(server: Server) -> str:
+    """SHA-256 of that certificate as browsers and OpenSSL show it; "" where it is not there yet."""
+    root = root_certificate(server)
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(root)).digest().hex(":").upper() if root else ""
 
 
 def directory(server: Server) -> str:

@@ -67,7 +67,7 @@ def test_pages(site: Site) -> None:
         answer = http.get(f"{site.web}/")
         assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
         assert "text/html" in answer.headers["content-type"]
-        assert answer.headers.get_list("strict-transport-security") == ["max-age=31536000"]
+        assert "strict-transport-security" not in answer.headers  # it is a trial
         if "call" not in site.addresses:
             pytest.skip("Element Call could not be got")
         assert http.get(f"{site.addresses['call']}/room/").status_code == 200

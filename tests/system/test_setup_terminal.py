@@ -105,7 +105,7 @@ def test_every_question(home: Home, terminals: list[Terminal]) -> None:
     at.answer("Domain of the Jitsi server", "jitsi.example.org")
     at.answer("Ports", "offset")
     at.answer("Offset", "1200")
-    at.expect("web 9280")
+    at.expect("http 1280, https 1643, federation 9648")
     at.expect("matrix.example.org")
     assert not home.settings_file.exists()
     at.answer("Write these settings?", "yes")

@@ -24,3 +24,4 @@ def test_judgement(change: dict[str, Any], status: str, word: str) -> None:
     found = judged([{**job, **change}], NOW)
     assert found.status == status
     assert word in found.summary
+    assert "never" not in found.seen

@@ -113,6 +113,15 @@ def test_short_secrets_are_refused_and_good_ones_kept(home: Home) -> None:
     assert secrets.ensure(home).turn_shared_secret.reveal() == good
 
 
+def test_what_is_not_set_is_said_so(home: Home) -> None:
+    """A variable that differs from a setting which is empty is told so, not with nothing behind `is`."""
+    (told,) = load(home, {"TURN_SERVER": "turn.example.org"}).warnings
+    assert "but turn.host is not set: the settings count" in told
+    with pytest.raises(SettingsError) as error:
+        from_text("brand.footer_links", "x=https://y")
+    assert '[{"text": "Help", "url": "https://..."}]' in error.value.hint
+
+
 @pytest.mark.parametrize("key", sorted(keys()))
 def test_every_setting_has_a_variable(key: str) -> None:
     """What a variable of ours says at a setting's default is that default, as the model takes it."""

@@ -1,7 +1,11 @@
 """How the program speaks."""
 
-import pytest
+from io import StringIO
 
+import pytest
+from rich.text import Text
+
+from samsesh.cli import output
 from samsesh.cli.output import as_called
 
 
@@ -21,6 +25,16 @@ def test_commands_can_be_copied(monkeypatch: pytest.MonkeyPatch, said: str, hear
     monkeypatch.setenv("SAMSESH_COMMAND", "./samsesh")
     monkeypatch.setenv("SAMSESH_CALLED", "./samsesh --home /a")
     assert as_called(said) == heard
+
+
+def test_addresses_are_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However narrow a terminal is, an address is on one line and whole; columns stand below each other."""
+    written = StringIO()
+    seen = output.Speaker(file=written, width=30, soft_wrap=True, highlight=False)
+    monkeypatch.setattr(output, "console", seen)
+    long = "https://matrix.a-rather-long-domain.example.org:8448"
+    output.print_rows([("Chat", long), ("[b]Calls", Text("x", style="red"))], indent="  ")
+    assert written.getvalue() == f"  Chat      {long}\n  [b]Calls  x\n"
 
 
 def test_an_installed_program_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,9 @@ def test_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     assert missing.status == "warning" and V6 in missing.advice
     assert public_ipv6.judged([Resolved(HOST, (V4, V6))], BOTH).status == "ok"
     assert public_ipv6.judged([Resolved(HOST, (V4,))], OURS).status == "ok"
+    nowhere = public_ipv6.judged([Resolved(HOST, problem="there is no such name")], OURS)
+    assert nowhere.summary == "no name leads anywhere yet"
+    assert "come by an address" in public_ipv6.judged([], OURS).summary
 
 
 def test_addresses_behind_nat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +185,10 @@ def test_own_certificates(tmp_path: Path) -> None:
     assert "has expired" in problems(*written(tmp_path, root, *wanted, days=-1))
     soon = certificate_files.judge(*written(tmp_path, root, *wanted, days=5.5), wanted, more_roots=roots)
     assert [(one.grave, "ends in 5 days" in one.told) for one in soon] == [(False, True)]
+    tomorrow = certificate_files.judge(*written(tmp_path, root, *wanted, days=1.5), wanted, more_roots=roots)
+    assert "ends in 1 day" in tomorrow[0].told and "days" not in tomorrow[0].told
+    both = problems(*written(tmp_path, root, "example.com"), ())
+    assert "nobody knows" in both and f"is not for {HOST}, but for example.com" in both
     chain, _ = written(tmp_path, root, *wanted)
     root.issue_cert("a.test").private_key_pem.write_to_path(str(key))
     assert "does not belong to" in problems(chain, key)
@@ -195,6 +202,9 @@ LIMIT = (
     '"error": "HTTP 429 urn:ietf:params:acme:error:rateLimited - too many certificates (5) already issued for '
     '\\"example.org\\""}'
 )
+
+
+GET = 'performing request: Get "https://acme-v02.api.letsencrypt.org/directory":'
 
 
 def test_what_the_authority_said() -> None:
@@ -216,9 +226,13 @@ def test_what_the_authority_said() -> None:
         ("HTTP 400 urn:ietf:params:acme:error:connection - Timeout during connect", "port 80 or 443"),
         ("HTTP 403 urn:ietf:params:acme:error:caa - CAA record prevents issuance", "CAA"),
         ("x509: certificate signed by unknown authority", "tls.directory_ca"),
+        (f"{GET} dial tcp: lookup acme-v02.api.letsencrypt.org: no such host", "cannot reach"),
+        (f"{GET} dial tcp 172.65.32.248:443: connect: connection refused", "cannot reach"),
+        ("HTTP 400 urn:ietf:params:acme:error:connection - dial tcp: connection refused", "port 80 or 443"),
         ("something new", "samsesh logs gateway"),
     ):
         assert do in certificates.advice(said)
+        assert "doctor public" not in certificates.advice(said)  # which is who says it
 
 
 def test_certificates_that_end_soon() -> None:
@@ -266,6 +280,25 @@ def test_ports_through_a_router() -> None:
     other = public_ports.judged([*tried, Tried(V4, 8448, "other")], [443])
     assert other.status == "warning" and "something else" in other.summary
     assert public_ports.judged([], [443]).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        ({}, ()),
+        ({"ports": {"https": 8443}}, ("ports.https is 8443", "TCP 443 to 8443")),
+        ({"ports": {"offset": 1000}}, ("ports.http is 1080", "set ports.https 443", "8448 to 9448")),
+        ({"ports": {"http": 8080, "web": 9080}, "tls": {"mode": "internal"}}, ()),
+        ({"ports": {"https": 8443}, "tls": {"mode": "proxy"}}, ()),
+        ({"ports": {"https": 8443}, "server": {"name": "chat.test", "access": "lan"}}, ()),
+    ],
+)
+def test_ports_at_which_everybody_asks(sections: dict[str, Any], told: tuple[str, ...]) -> None:
+    """Under a domain other ports than 443, 80 and 8448 are a warning, but behind a web server of one's own."""
+    usual = {"server": {"name": "example.org", "access": "domain"}}
+    found = public_ports.unusual(Access(Settings.model_validate({**usual, **sections}), (V4,)))
+    text = f"{found.summary} {found.advice}" if found else ""
+    assert bool(text) == bool(told) and all(words in text for words in told), text
 
 
 def test_the_clock_of_others() -> None:

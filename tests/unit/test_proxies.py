@@ -8,7 +8,7 @@ import yaml
 from samsesh.access import Access
 from samsesh.errors import SettingsError
 from samsesh.formats import Block, quoted, to_blocks
-from samsesh.ops.outside import RENDER, proxy_paths
+from samsesh.ops.outside import RENDER, _certificates, proxy_paths
 from samsesh.proxies import KINDS, traefik
 from samsesh.proxies.layout import Layout, layout
 from samsesh.settings import Settings
@@ -17,8 +17,8 @@ FOUND = ("203.0.113.7",)
 
 
 def wanted(certificate: str = "", **sections: dict[str, Any]) -> Layout:
-    server = {"name": "example.org", "access": "domain"}
-    settings = Settings.model_validate({"server": server, "tls": {"mode": "proxy"}, **sections})
+    usual = {"server": {"name": "example.org", "access": "domain"}, "tls": {"mode": "proxy"}}
+    settings = Settings.model_validate({**usual, **sections})
     return layout(Access(settings, FOUND), v6=True, certificate=certificate, key=certificate)
 
 
@@ -70,6 +70,24 @@ def test_the_panel_is_published_only_if_asked(kind: str) -> None:
     assert ":8081" not in RENDER[kind](wanted())
     published = RENDER[kind](wanted(hosts={"admin": "panel.example.org"}))
     assert ":8081" in published and "panel.example.org" in published
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_https_for_a_year_is_promised_where_it_is_meant(kind: str) -> None:
+    """Browsers are told to come by https only, but by a trial, or where the settings say no."""
+    trial = {"name": "example.org", "access": "domain", "trial": True}
+    assert "31536000" in RENDER[kind](wanted())
+    assert "31536000" not in RENDER[kind](wanted(server=trial))
+    assert "31536000" not in RENDER[kind](wanted(tls={"mode": "proxy", "hsts": False}))
+
+
+def test_how_certbot_is_asked() -> None:
+    """By the folder that the configuration serves; nginx does not start with it before there are certificates."""
+    get, order = _certificates("nginx", wanted())
+    assert "certbot certonly --webroot -w /var/www/html" in get and "root /var/www/html" in RENDER["nginx"](
+        wanted()
+    )
+    assert order.index("certbot") < order.index("this configuration") < order.index("nginx -s reload")
 
 
 @pytest.mark.parametrize("kind", KINDS)

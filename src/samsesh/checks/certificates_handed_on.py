@@ -33,7 +33,9 @@ async def check(patient: Patient) -> Result:
 def judged(state: list[dict[str, Any]], now: float) -> Result:
     """What the agent says of its jobs (agent/jobs.Job.state)."""
     seen = "\n".join(
-        f"{one['name']}: {one['host']}, until {_utc(one['until'])}, handed on {_utc(one['handed_on'])}"
+        f"{one['name']}: {one['host']}, "
+        + (f"until {_utc(one['until'])}, " if one["until"] else "")
+        + (f"handed on {_utc(one['handed_on'])}" if one["handed_on"] else "not handed on yet")
         for one in state
     )
     if problems := [one["problem"] for one in state if one["problem"]]:
@@ -52,4 +54,4 @@ def judged(state: list[dict[str, Any]], now: float) -> Result:
 
 
 def _utc(moment: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment)) if moment else "never"
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))

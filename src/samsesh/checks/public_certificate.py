@@ -27,7 +27,9 @@ async def check(patient: Patient) -> Result:
     if kind == "acme":
         return await acme(server)
     if kind == "internal":
-        return Result("ok", "this server has an authority of its own")
+        root = await aside(lambda: stranger.root_fingerprint(server))
+        known = f"; SHA-256 of its root: {root}" if root else ""
+        return Result("ok", f"this server has an authority of its own{known}")
     return Result("skipped", "tls.mode is proxy: the web server before this one has them")
 
 
@@ -40,9 +42,10 @@ def files(server: Server) -> Result:
     if not problems:
         return Result("ok", f"{chain} is for every host")
     grave = any(one.grave for one in problems) and server.settings.server.access != "lan"
+    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
     return Result(
         "failed" if grave else "warning",
-        problems[0].told,
+        problems[0].told + more,
         seen="\n".join(one.told for one in problems[1:]),
         advice="\n".join(dict.fromkeys(one.advice for one in problems)),
     )

@@ -22,7 +22,7 @@ async def check(patient: Patient) -> Result:
     if not server.access.proxied:
         await patient.need("gateway", "synapse")
     way = await stranger.way(patient)
-    trust = stranger.trust_of_servers(server)
+    trust = stranger.trust(server)
     host = names.split_name(target)[0]
     base = f"https://{target}"
     try:

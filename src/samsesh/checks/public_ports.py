@@ -16,6 +16,7 @@ from itertools import product
 from pathlib import Path
 
 from samsesh import facts, names, ports, stranger
+from samsesh.access import Access
 from samsesh.diagnosis import Patient, Result, aside
 from samsesh.model import Endpoint
 from samsesh.ops.server import Server
@@ -58,8 +59,28 @@ async def check(patient: Patient) -> Result:
     states = {service["name"]: service["state"] for service in (await patient.status())["services"]}
     if states.get("gateway") == "stopped" and (found := await aside(lambda: taken(server))):
         return found
+    if server.access.proxied:
+        return Result("ok", "the web server before this one has them: tls.mode is proxy")
     tried = await aside(lambda: try_all(server))
-    return judged(tried, [endpoint.port for _, endpoint in binds(server)])
+    found = judged(tried, [endpoint.port for _, endpoint in binds(server)])
+    return (unusual(server.access) if found.status == "ok" else None) or found
+
+
+def unusual(access: Access) -> Result | None:
+    """Ports of a domain at which nobody asks of himself."""
+    asked = {"https": (443, "browsers, apps and other servers ask")}
+    if access.certificates == "acme":
+        asked["http"] = (80, "certificate authorities ask")
+    if access.federates:
+        asked["federation"] = (8448, "servers that were told no other port ask")
+    ours = {name: access.settings.ports.of(name) for name in asked}
+    moved = [name for name in asked if ours[name] != asked[name][0]]
+    if access.mode != "domain" or access.proxied or not moved:
+        return None
+    told = [f"ports.{name} is {ours[name]}, and {asked[name][1]} at {asked[name][0]}" for name in moved]
+    back = ", ".join(f"samsesh config set ports.{name} {asked[name][0]}" for name in moved)
+    led = ", ".join(f"{asked[name][0]} to {ours[name]}" for name in moved)
+    return Result("warning", "; ".join(told), advice=f"{back}; or let a router or firewall lead TCP {led}")
 
 
 def binds(server: Server) -> list[tuple[str, Endpoint]]:

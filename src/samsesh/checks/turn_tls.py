@@ -5,6 +5,7 @@ import time
 from samsesh import caller, stranger
 from samsesh.clients import turn
 from samsesh.diagnosis import Patient, Result
+from samsesh.ops import certificate_files
 from samsesh.ops.server import Server
 
 TITLE = "the relay over TLS"
@@ -40,11 +41,11 @@ def _soon(server: Server) -> float:
 
 
 def judged(tls: turn.Tls, now: float, soon: float = SOON) -> Result:
-    days = int((tls.expires - now) // DAY)
-    seen = f"{tls.version}, {tls.cipher}, certificate by {tls.issuer}, good for {days} days"
+    days = certificate_files.days(tls.expires - now)
+    seen = f"{tls.version}, {tls.cipher}, certificate by {tls.issuer}, good for {days}"
     if tls.expires - now < soon:
         advice = ADVICE if soon == SOON else "see: samsesh doctor --only public-https, samsesh logs agent"
-        return Result("warning", f"its certificate ends in {days} days", seen, advice)
+        return Result("warning", f"its certificate ends in {days}", seen, advice)
     if "let's encrypt" in tls.issuer.lower():
         return Result(
             "warning",
@@ -52,4 +53,4 @@ def judged(tls: turn.Tls, now: float, soon: float = SOON) -> Result:
             seen,
             "TURN over UDP and TCP work; for TLS take a certificate of another authority",
         )
-    return Result("ok", f"{tls.version}, and its certificate counts for {days} days", seen)
+    return Result("ok", f"{tls.version}, and its certificate counts for {days}", seen)

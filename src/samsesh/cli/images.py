@@ -1,6 +1,7 @@
 """`samsesh images`: what the containers run."""
 
 import os
+from typing import Any
 
 import typer
 
@@ -12,7 +13,7 @@ def images(ctx: typer.Context, json: JsonFlag = False) -> None:
 
     Examples: `samsesh images`, `samsesh images --json`.
     """
-    from samsesh.cli.output import console, print_json
+    from samsesh.cli.output import print_json, print_rows
     from samsesh.engines.compose.images import rows
     from samsesh.load import load
 
@@ -20,11 +21,9 @@ def images(ctx: typer.Context, json: JsonFlag = False) -> None:
     if json:
         print_json(found)
         return
-    from rich.table import Table
+    head = ("name", "image", "in place of", "service")
+    print_rows([head, *(_row(one) for one in found)])
 
-    table = Table("name", "image", "in place of", "service", box=None, padding=(0, 2, 0, 0))
-    for row in found:
-        table.add_row(row["name"], row["image"], row["default"] if row["overridden"] else "", row["service"])
-    for column in table.columns:
-        column.overflow = "fold"
-    console.print(table)
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    return one["name"], one["image"], one["default"] if one["overridden"] else "", one["service"]

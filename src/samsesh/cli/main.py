@@ -1,6 +1,7 @@
 """The program: global options, commands, and the one place where errors are caught and become exit codes."""
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -33,9 +34,10 @@ from samsesh.cli import (
     users,
 )
 from samsesh.cli import destroy as destroy_
-from samsesh.errors import FAILED, SamseshError
+from samsesh.errors import FAILED, SamseshError, SettingsError
 from samsesh.home import Home, default_home, named_home
 
+_HOME = re.compile("--home(=|$)")
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 AS_ROOT = frozenset(
     {"install-service", "rtc-auth", "version"}
@@ -124,12 +126,21 @@ def _end(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)  # as an exception, so that what was begun is tidied up
 
 
+def _home_first(words: list[str]) -> None:
+    """Told before a command makes the usual home in place of the one that is meant."""
+    command, *more = words or [""]
+    values = command.startswith("-") or command == "config"  # whose values may be anything
+    if not values and any(_HOME.match(word) for word in more):
+        raise SettingsError("--home stands before the command", f"write: samsesh --home DIR {command}")
+
+
 def main() -> None:
     """The entry point; exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one of them
             signal.signal(number, _end)
     try:
+        _home_first(sys.argv[1:])
         app(prog_name="samsesh", standalone_mode=True)
     except SamseshError as error:
         from samsesh.cli.output import print_error

@@ -6,10 +6,14 @@ if TYPE_CHECKING:
     from samsesh.ops.server import Server
 
 
-def after_up(server: "Server") -> list[str]:
-    """Notes, the most important first."""
+def after_up(server: "Server", uncertified: tuple[str, ...] = ()) -> list[str]:
+    """Notes, the most important first. `uncertified`: hosts that have no certificate yet."""
     settings = server.settings
     notes = {"local": _local, "lan": _lan, "ip": _public, "domain": _public}[settings.server.access](server)
+    if server.access.certificates == "acme" and not uncertified:
+        notes.append(
+            "Certificates are renewed by themselves as long as port 80 or 443 is open to the internet"
+        )
     notes.append("Invite people: samsesh invite create")
     if settings.registration.mode == "open":
         notes.append(
@@ -32,13 +36,7 @@ def _local(server: "Server") -> list[str]:
 
 def _lan(server: "Server") -> list[str]:
     web = server.plan.offer.addresses["web"]
-    notes = [f"People in this network open {web}", _firewall(server)]
-    if server.access.certificates == "internal":
-        notes.insert(
-            1,
-            "Browsers and phones do not know this server's own certificate authority: each device takes it in once, "
-            f"as this page tells: {web}/trust",
-        )
+    notes = [f"People in this network open {web}", *_own_authority(server), _firewall(server)]
     if not server.settings.server.address:
         notes.append(
             f"{server.access.address} should stay this machine's address: have the router always give it the same; "
@@ -49,26 +47,37 @@ def _lan(server: "Server") -> list[str]:
 
 def _public(server: "Server") -> list[str]:
     settings, access = server.settings, server.access
-    notes = [f"Its name, {settings.server.name}, cannot change later", _firewall(server)]
+    notes = [
+        f"Its name, {settings.server.name}, cannot change later",
+        *_own_authority(server),
+        _firewall(server),
+    ]
     if access.proxied:
         notes.append(
             "Your web server stands before it: give it what this prints: samsesh proxy-config nginx "
             "(or caddy, traefik, haproxy)"
         )
-    if access.certificates == "acme":
-        notes.append(
-            "Certificates are renewed by themselves as long as port 80 or 443 is open to the internet"
-        )
-        if settings.tls.staging:
-            notes.append(
-                "Its certificates are for trying only: samsesh config set tls.staging false, samsesh up"
-            )
+    if access.certificates == "acme" and settings.tls.staging:
+        notes.append("Its certificates are for trying only: samsesh config set tls.staging false, samsesh up")
     if access.mode == "domain" and settings.hosts.delegation == "elsewhere":
         notes.append(
             f"The web site at {access.host('domain')} has to serve two small files: samsesh proxy-config well-known"
         )
     notes.append("Whether all of it works from outside: samsesh doctor public")
     return notes
+
+
+def _own_authority(server: "Server") -> list[str]:
+    from samsesh import stranger
+
+    if server.access.certificates != "internal":
+        return []
+    fingerprint = stranger.root_fingerprint(server)
+    return [
+        "Browsers and phones do not know this server's own certificate authority: each device takes it in once, "
+        f"as this page tells: {server.plan.offer.addresses['web']}/trust",
+        *([f"The SHA-256 fingerprint of its root, to compare: {fingerprint}"] if fingerprint else []),
+    ]
 
 
 def _firewall(server: "Server") -> str:

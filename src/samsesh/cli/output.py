@@ -4,9 +4,11 @@ import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from samsesh.errors import SamseshError
 
@@ -44,6 +46,18 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     errors.print(f"! {text}", style="yellow", markup=False)
+
+
+def print_rows(rows: Sequence[Sequence[str | Text]], indent: str = "") -> None:
+    """Columns as wide as they have to be, however narrow the terminal is: addresses are to be copied whole."""
+    cells = [[Text.assemble(cell) for cell in row] for row in rows]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*cells, strict=True)]
+    for row in cells:
+        line = Text(indent)
+        for cell, width in zip(row, widths, strict=True):
+            line.append_text(cell).append(" " * (width - cell.cell_len + 2))
+        line.rstrip()
+        console.print(line)
 
 
 def print_json(data: Any) -> None:

@@ -159,7 +159,6 @@ def _summary(
     console: Console, home: Home, settings: Settings, answers: dict[str, Any], password: str
 ) -> None:
     chosen = ops.with_answers(settings, answers)
-    ports = chosen.ports
     jitsi = f", on {chosen.calls.jitsi_domain}" if chosen.calls.provider == "jitsi" else ""
     rows = {
         "Server name": chosen.server.name,
@@ -168,7 +167,7 @@ def _summary(
         "Accounts": _ACCOUNTS[chosen.registration.mode],
         "Time zone": chosen.server.timezone,
         "Video calls": chosen.calls.provider + jitsi,
-        "Ports": ", ".join(f"{name} {ports.of(name)}" for name in ("web", "api", "admin", "call")),
+        "Ports": ", ".join(f"{name} {chosen.ports.of(name)}" for name in _ports_that_count(chosen)),
         "Settings file": str(home.settings_file),
     }
     if ops.may_make_admin(home):
@@ -179,6 +178,13 @@ def _summary(
     console.print()
     console.print(table)
     reach.show_records(console, chosen)
+
+
+def _ports_that_count(settings: Settings) -> tuple[str, ...]:
+    """Those by which people come; behind a web server, those that it asks."""
+    if settings.server.access == "domain" and settings.tls.mode != "proxy":
+        return ("http", "https", "federation")
+    return ("web", "api", "admin", "call")
 
 
 def start_now(console: Console) -> bool:

@@ -6,11 +6,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.prompt import Confirm, Prompt
-from rich.table import Table
 from rich.text import Text
 
 from samsesh import facts, names
 from samsesh.access import Access
+from samsesh.cli.output import print_rows
 from samsesh.ops import addresses
 from samsesh.ops import setup as ops
 from samsesh.settings import Settings
@@ -150,14 +150,7 @@ def show_records(console: Console, settings: Settings) -> None:
     console.print(
         "\nThese records have to be in the DNS, where the domain is kept, before the server starts:"
     )
-    console.print(records_table(found))
-
-
-def records_table(found: list[tuple[str, str, str]]) -> Table:
-    table = Table("name", "type", "address")
-    for row in found:
-        table.add_row(*map(Text, row))
-    return table
+    print_rows(found, indent="  ")
 
 
 def _host_name() -> str:

@@ -26,24 +26,26 @@ def status(ctx: typer.Context, json: JsonFlag = False) -> None:
 
 
 def _print_status(found: dict[str, Any]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    from samsesh.cli.output import console
+    from samsesh.cli.output import console, print_rows
 
     console.print(found["verdict"], style="bold green" if found["ok"] else "bold red", markup=False)
-    table = Table("service", "state", "up", "memory", "address", box=None, padding=(0, 2, 0, 0))
-    table.columns[-1].overflow = "fold"
+    rows: list[tuple[str | Text, ...]] = [
+        tuple(Text(title, style="bold") for title in ("service", "state", "up", "memory", "address"))
+    ]
     for service in found["services"]:
         memory = service["memory_bytes"]
-        table.add_row(
-            Text(service["title"]),
-            Text(service["state"], style=COLORS[service["state"]]),
-            Text(span(service["uptime_seconds"])),
-            Text(f"{memory / 1024 / 1024:.0f} MB" if memory else ""),
-            Text(service["address"]),
+        rows.append(
+            (
+                service["title"],
+                Text(service["state"], style=COLORS[service["state"]]),
+                span(service["uptime_seconds"]),
+                f"{memory / 1024 / 1024:.0f} MB" if memory else "",
+                service["address"],
+            )
         )
-    console.print(table)
+    print_rows(rows)
     for service in found["services"]:
         if service["state"] != "running":
             console.print(f"{service['name']}: {service['reason']}", markup=False)

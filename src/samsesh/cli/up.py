@@ -125,7 +125,8 @@ def _get_programs(home: Home, report: "Report") -> "tuple[SamseshError, ...]":
     from samsesh.cli.programs import shown
     from samsesh.ops import deploy
 
-    console.print(f"\nThe chat is ready. Getting the rest: {', '.join(report.to_get)}", markup=False)
+    how = "runs" if report.uncertified else "is ready"
+    console.print(f"\nThe chat {how}. Getting the rest: {', '.join(report.to_get)}", markup=False)
     try:
         with shown() as progress:
             more, failed = deploy.get_programs(home, os.environ, report.to_get, say=say, progress=progress)
@@ -134,13 +135,14 @@ def _get_programs(home: Home, report: "Report") -> "tuple[SamseshError, ...]":
             say("the chat goes on; to get the rest: samsesh up")
         raise
     for error in failed:
-        warn(f"{error.message}; {error.hint}")
-        if error.detail:
-            errors.print(error.detail, style="dim", markup=False)
-    if more is None:
-        return report.failed
-    _tell_addresses(more)
-    return more.failed
+        warn(error.message)
+        for line in filter(None, [error.hint, *error.detail.splitlines()]):
+            errors.print(f"  {line}", markup=False)
+    if more is not None:
+        _tell_addresses(more, off=not failed)  # what could not be had was just told
+    if report.first_admin and report.first_admin[1]:
+        console.print("The administrator's password stands above: it is shown only there.", markup=False)
+    return report.failed if more is None else more.failed
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
@@ -194,11 +196,11 @@ def _tell(report: "Report") -> None:
         warn(warning)
     if report.backup:
         console.print(f"A backup from before the change of version is in {report.backup}", markup=False)
-    if not report.changed:
+    if not report.changed and not report.uncertified:
         console.print("Nothing to do: the server runs as the settings say.")
         return
-    console.print(f"\n{report.server.settings.brand.name} is ready.\n", style="bold", markup=False)
-    _tell_addresses(report)
+    console.print(f"\n{verdict(report)}\n", style="bold", markup=False)
+    _tell_addresses(report, off=not report.to_get)  # what is still to get is told behind it
     if report.first_admin:
         name, password = report.first_admin
         console.print(f"\nAdministrator: {name}", markup=False)
@@ -207,24 +209,31 @@ def _tell(report: "Report") -> None:
     _tell_safety(report, reboot_warning(report.server.home))
 
 
-def _tell_addresses(report: "Report") -> None:
-    from rich.table import Table
+def verdict(report: "Report") -> str:
+    """Whether people can come, in one sentence."""
+    name, missing = report.server.settings.brand.name, report.uncertified
+    if not missing:
+        return f"{name} is ready."
+    which = "" if set(missing) >= set(report.server.access.names()) else f" for {', '.join(missing)}"
+    return (
+        f"{name} runs, but has no certificate{which} yet: nobody reaches it by https{' there' * bool(which)}."
+    )
 
-    from samsesh.cli.output import console
+
+def _tell_addresses(report: "Report", *, off: bool) -> None:
+    from samsesh.cli.output import console, print_rows
 
     offer = report.server.plan.offer
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    for title, name in (
-        ("Chat and sign-up, in a browser", "web"),
-        ("Homeserver, for apps", "homeserver"),
-        ("Video calls", "call"),
-        ("Administration", "admin"),
-    ):
-        if name in offer.addresses:
-            table.add_row(title, offer.addresses[name])
-    console.print(table)
-    for off in () if report.to_get else offer.off:  # what is still to get is told behind it
-        console.print(f"  {off.name}: off, since {off.reason}. {off.advice}", markup=False)
+    titles = {
+        "web": "Chat and sign-up, in a browser",
+        "homeserver": "Homeserver, for apps",
+        "call": "Video calls",
+        "admin": "Administration",
+    }
+    found = [(title, offer.addresses[name]) for name, title in titles.items() if name in offer.addresses]
+    print_rows(found, indent="  ")
+    for off_ in offer.off if off else ():
+        console.print(f"  {off_.name}: off, since {off_.reason}. {off_.advice}", markup=False)
 
 
 def _tell_safety(report: "Report", reboot: str) -> None:
@@ -232,7 +241,7 @@ def _tell_safety(report: "Report", reboot: str) -> None:
     from samsesh.cli.output import console
 
     console.print()
-    for note in [*after_up(report.server), *([reboot] if reboot else [])]:
+    for note in [*after_up(report.server, report.uncertified), *([reboot] if reboot else [])]:
         console.print(f"- {note}", markup=False)
 
 

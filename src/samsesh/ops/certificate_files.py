@@ -37,15 +37,20 @@ def judge(
         return [_unreadable(certificate, key, error)]
     found: dict[tuple[str, str], Problem] = {}
     for host in hosts:
-        if problem := _stranger(server, host, certificate, more_roots):
+        for problem in _stranger(server, host, certificate, more_roots):
             found[problem.told, problem.advice] = problem
     problems = list(found.values())
     if not problems and (left := ends(certificate) - (now or time.time())) < SOON:
-        told = f"the certificate in {certificate} ends in {max(0, int(left // DAY))} days"
+        told = f"the certificate in {certificate} ends in {days(left)}"
         problems.append(
             Problem(told, "renew it; the gateway reads it anew when the file changes", grave=False)
         )
     return problems
+
+
+def days(seconds: float) -> str:
+    number = max(0, int(seconds // DAY))
+    return f"{number} day{'' if number == 1 else 's'}"
 
 
 def ends(certificate: Path) -> float:
@@ -91,18 +96,27 @@ def _unreadable(certificate: Path, key: Path, error: Exception) -> Problem:
 
 def _stranger(
     server: ssl.SSLContext, host: str, certificate: Path, more_roots: tuple[Path, ...]
-) -> Problem | None:
-    """What a client that knows nothing of us finds wrong; None where nothing is."""
+) -> list[Problem]:
+    """What a client that knows nothing of us finds wrong: the authority, and whatever is wrong beside it."""
     client = ssl.create_default_context()
     for path in more_roots:
         client.load_verify_locations(path)
-    try:
-        shake_hands(client, server, host)
-    except ssl.SSLCertVerificationError as error:
-        return _said(error, host, certificate)
-    except ssl.SSLError as error:
-        return Problem(f"the certificate in {certificate} cannot be used: {error.reason}", "take another one")
-    return None
+    found: list[Problem] = []
+    for _ in range(2):
+        try:
+            shake_hands(client, server, host)
+        except ssl.SSLCertVerificationError as error:
+            found.append(_said(error, host, certificate))
+            if error.verify_code not in (*SELF_SIGNED, *NO_ISSUER):
+                break
+            client.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+            client.load_verify_locations(certificate)  # and now as if it were known
+        except ssl.SSLError as error:
+            told = f"the certificate in {certificate} cannot be used: {error.reason}"
+            return [Problem(told, "take another one")]
+        else:
+            break
+    return found
 
 
 def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext, host: str) -> None:

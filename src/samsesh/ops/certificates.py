@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 WAIT_SECONDS = {"acme": 90.0, "internal": 15.0, "files": 5.0}
 LOOKED_AT = 400  # last lines of the gateway's log
 STARTED = "\tadmin endpoint on"  # the first that Caddy writes
+# What Go says of a host that it asks and that does not answer; what an authority says of ours has a type (RFC 8555, 6.7).
+UNREACHED = ("dial tcp", "proxyconnect tcp", "deadline exceeded", "Client.Timeout")
 _FIELD = re.compile(r'"(\w+)":\s*"((?:[^"\\]|\\.)*)"')
 STAGING = "try with its generous twin until all is well: samsesh config set tls.staging true, samsesh up"
 
@@ -96,8 +98,13 @@ def advice(reason: str) -> str:
     """What to do about what a certificate authority said (RFC 8555, 6.7; RFC 8738)."""
     if "rateLimited" in reason or " 429 " in f" {reason} ":
         return f"the authority gives no more for now: wait until it says (often an hour, at most a week), and {STAGING}"
+    if "ietf:params:acme" not in reason and any(word in reason for word in UNREACHED):
+        return (
+            "this machine cannot reach the certificate authority's directory, and must, over https; "
+            "without the internet: tls.mode internal or files"
+        )
     if any(word in reason for word in ("acme:error:dns", "NXDOMAIN", "no such host")):
-        return "its name must lead to this machine, for everybody: samsesh doctor public"
+        return "its name must lead to this machine, for everybody: samsesh doctor --only public-names"
     if any(word in reason for word in ("acme:error:connection", "acme:error:unauthorized", "acme:error:tls")):
         return "port 80 or 443 of this machine must be open for the whole internet: samsesh ports"
     if "acme:error:caa" in reason:

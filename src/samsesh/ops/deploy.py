@@ -28,6 +28,7 @@ class Report:
     first_admin: tuple[str, str | None] | None = None
     backup: str = ""
     failed: tuple[SamseshError, ...] = ()  # what could be spared and does not run
+    uncertified: tuple[str, ...] = ()  # hosts that have no certificate yet
     manager: Process | None = None  # the process manager, where it runs in the foreground
     to_get: list[str] = field(default_factory=list)  # programs that are not at hand: see `get_programs`
 
@@ -97,6 +98,7 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
         way, problem = certificates.wait(server, say, since)
         if problem:  # the gateway goes on trying, and who may come in is told all the same
             report.failed += (problem,)
+            report.uncertified = way.missing
         if server.access.host("api") not in way.missing:
             say("logging in as a client would")
             service_account.prove_login(server, *service_account.entry(server), way)

@@ -108,8 +108,12 @@ def _certificates(kind: str, wanted: Layout) -> list[str]:
         return [f"the certificate and its key, for {names}, are expected in one file: {file}"]
     if kind == "nginx":
         domains = " ".join(f"-d {host}" for host in wanted.hosts)
-        get = f"certbot certonly --standalone --cert-name {wanted.name} {domains}"
-        return [f"certificates are expected where certbot puts them; to have them there: {get}"]
+        get = f"certbot certonly --webroot -w /var/www/html --cert-name {wanted.name} {domains}"
+        return [
+            f"certificates are expected where certbot puts them; to have them there: {get}",
+            "the first time in this order, since nginx does not start without them: certbot, while nginx serves "
+            "/var/www/html at port 80 as it is installed; then this configuration; then: nginx -s reload",
+        ]
     return []
 
 

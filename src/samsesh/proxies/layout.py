@@ -83,7 +83,7 @@ def layout(access: Access, *, v6: bool, certificate: str = "", key: str = "") ->
         http=ports.of("http"),
         https=ports.of("https"),
         size=largest_body(settings),
-        hsts=YEAR if settings.tls.hsts else 0,
+        hsts=YEAR if settings.tls.hsts and not settings.server.trial else 0,
         v6=v6,
         certificate=certificate,
         key=key,
