@@ -3,8 +3,8 @@
 
     python scripts/bench_compose.py [--times 3]
 
-python is that of the tests' environment. The engine is a real one, upstream's images are the tests' stand-ins. Prints JSON;
-where there is no Docker it says so (to standard error) and prints {}.
+python is that of the tests' environment. The engine is a real one, upstream's images are the tests' stand-ins. Prints
+JSON; where there is no Docker it says so (to standard error) and prints {}.
 """
 
 import argparse
