@@ -1,6 +1,5 @@
 """A network of its own for a server under a domain: addresses, a way out that leads nowhere, a name server."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -8,11 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+import nameserver
 
 
 @dataclass
@@ -31,10 +31,13 @@ class Network:
 
     def publish(self, **names: str) -> None:
         """host (dots as `__`) = addresses, separated by blanks; others are no longer there."""
-        found = {host.replace("__", "."): addresses.split() for host, addresses in names.items()}
-        new = self.names.with_suffix(".new")
-        new.write_text(json.dumps(found))
-        new.replace(self.names)
+        found: nameserver.Records = {}
+        for host, addresses in names.items():
+            records = found.setdefault(host.replace("__", "."), {})
+            for address in addresses.split():
+                kind = {4: "A", 6: "AAAA"}[ip_address(address).version]
+                records.setdefault(kind, []).append(address)
+        nameserver.publish(self.names, found)
 
     @contextmanager
     def program(self, *argv: str) -> Iterator[int]:
@@ -72,7 +75,7 @@ def network(folder: Path, *addresses: str) -> Iterator[Network]:
             made.run("ip", "link", "set", end, "up")
         made.run("ip", "route", "add", "default", "dev", "out")
         made.publish()
-        with made.program(str(HERE / "nameserver.py"), str(made.names)):
+        with nameserver.running(made.prefix, "127.0.0.1", made.names):
             yield made
     finally:
         subprocess.run(["ip", "netns", "delete", made.name], check=True, timeout=20)

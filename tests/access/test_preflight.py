@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trustme
 
-from access.network import HERE, Network, network
+from access.network import Network, network
 from conftest import Stack, give_to_service_user
 from system.trouble import Done, fine, processes, refused
 
@@ -196,7 +196,9 @@ def test_an_authority_that_refuses(server: Stack, net: Network, ca: trustme.CA, 
     made.private_key_pem.write_to_path(str(folder / "acme.key"))
     configure(server, **{"tls.directory": "https://127.0.0.1:14000/directory", "tls.mode": "acme"})
     fine(server.cli("config", "set", "tls.directory_ca", str(folder / "root.pem")))
-    with net.program(str(HERE / "authority.py"), str(folder / "acme.pem"), str(folder / "acme.key")):
+    with net.program(
+        str(Path(__file__).with_name("authority.py")), str(folder / "acme.pem"), str(folder / "acme.key")
+    ):
         done = up(server)
         refused(done, 1, "there is no certificate for", "rateLimited", "tls.staging true", "the server runs")
         assert "is ready" in done.stdout

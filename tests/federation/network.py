@@ -1,12 +1,11 @@
 """A small internet: machines with addresses of both families on one wire, and a name server. Each a network namespace."""
 
 import ctypes
-import json
 import os
 import shutil
 import socket
 import subprocess
-import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from unittest.mock import patch
 
 import pytest
 
+import nameserver
+from nameserver import Records
 from rtc.running import wait_for
 
 RESOLV = Path("/etc/netns")  # what `ip netns exec` lays over /etc
 CLONE_NEWNET = 0x40000000
-Records = dict[str, dict[str, list[str]]]
 
 
 def root(*command: str) -> None:
@@ -106,17 +106,11 @@ def _addresses(machine: Machine, device: str) -> None:
 
 @contextmanager
 def _name_server(hub: Machine, records: Records) -> Iterator[None]:
-    command = [*hub.prefix, sys.executable, str(Path(__file__).with_name("names.py"))]
-    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    with subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
-        assert server.stdin and server.stdout
-        server.stdin.write(json.dumps([hub.v4, records]).encode())
-        server.stdin.close()
-        try:
-            assert server.stdout.readline() == b"ready\n"
+    with tempfile.TemporaryDirectory(prefix="samsesh-names-") as folder:
+        path = Path(folder) / "names.json"
+        nameserver.publish(path, records)
+        with nameserver.running(hub.prefix, hub.v4, path):
             yield
-        finally:
-            server.terminate()
 
 
 @contextmanager

@@ -168,40 +168,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: hits are kept."""
 
 
-def name_server(records: dict[str, dict[str, list[str]]]) -> None:
-    """Answers on 127.0.0.1:53 from `records`: name -> type -> values."""
-    link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    link.bind(("127.0.0.1", 53))
-    threading.Thread(target=_answer_names, args=(link, records), daemon=True).start()
-
-
-def _answer_names(link: socket.socket, records: dict[str, dict[str, list[str]]]) -> None:
-    while True:
-        data, peer = link.recvfrom(4096)
-        link.sendto(answer_name(data, records), peer)
-
-
-def answer_name(data: bytes, records: dict[str, dict[str, list[str]]]) -> bytes:
-    """The answer to one question of DNS, as it goes over the wire."""
-    import dns.message
-    import dns.rcode
-    import dns.rdatatype
-    import dns.rrset
-
-    asked = dns.message.from_wire(data)
-    question = asked.question[0]
-    answer = dns.message.make_response(asked)
-    known = records.get(question.name.to_text(omit_final_dot=True).lower())
-    kind = dns.rdatatype.to_text(question.rdtype)
-    if known is None:
-        answer.set_rcode(dns.rcode.NXDOMAIN)
-    for found in (kind, "CNAME"):
-        if known and known.get(found):
-            answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", found, *known[found]))
-    return answer.to_wire()
-
-
 def main() -> None:
+    sys.path.append(str(Path(__file__).parents[1]))  # as a program it is only beside its neighbours
+    import nameserver
+
     spec = json.loads(Path(sys.argv[1]).read_text())
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for address in spec["addresses"]:
@@ -214,7 +184,7 @@ def main() -> None:
     stub.log = Path(spec["hits"])
     for address, port in spec["listen"]:
         stub.listen(address, port)
-    name_server(spec["records"])
+    nameserver.serve("127.0.0.1", lambda: spec["records"])
     service = subprocess.Popen(spec["command"], env={**os.environ, **spec["environ"]})
     signal.signal(signal.SIGTERM, lambda *_: service.terminate())
     sys.exit(service.wait())

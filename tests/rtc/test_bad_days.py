@@ -14,7 +14,7 @@ import pytest
 
 from programs import free_port
 from rtc.homeservers import USERINFO, Homeservers
-from rtc.running import Authority, Local, Rtc, Run, clean_environ, current, wait_for
+from rtc.running import KEY, SECRET, Authority, Local, Rtc, Run, clean_environ, current, wait_for
 
 UNAUTHORIZED = {"errcode": "M_UNAUTHORIZED", "error": "The request could not be authorised."}
 NOT_JSON = {"errcode": "M_NOT_JSON", "error": "Error reading request"}
@@ -223,6 +223,25 @@ def test_every_address_by_default(run: Run) -> None:
     for address in ("127.0.0.1", "::1"):
         socket.create_connection((address, port), 5).close()
     assert rtc.stop() == 0
+
+
+def test_nobody_reads_its_log_any_more() -> None:
+    """Without its process manager, which read what it writes, it answers and ends as always."""
+    rtc = [sys.executable, "-m", "samsesh", "rtc-auth"]
+    port = free_port()
+    environ = {"LIVEKIT_URL": "ws://127.0.0.1:9", "LIVEKIT_KEY": KEY, "LIVEKIT_SECRET": SECRET}
+    environ |= {"LIVEKIT_JWT_BIND": f"127.0.0.1:{port}", "LIVEKIT_FULL_ACCESS_HOMESERVERS": "example.org"}
+    with subprocess.Popen(
+        rtc, env={**clean_environ(), **environ}, stderr=subprocess.PIPE, cwd="/"
+    ) as service:
+        assert service.stderr
+        try:
+            assert b"listening" in service.stderr.readline()
+            service.stderr.close()
+            service.terminate()
+            assert service.wait(20) == 0
+        finally:
+            service.kill()
 
 
 def test_the_end(run: Run, homeserver: Local) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +34,8 @@ class Log:
         when = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = {"time": when, "level": logging.getLevelName(level).lower(), "event": event}
         line.update({name: _short(value) for name, value in fields.items()})
-        sys.stderr.write(json.dumps(line) + "\n")  # ASCII: no stranger's control characters
+        with suppress(OSError):  # who read it may be gone: nobody's request, and no end, fails for that
+            sys.stderr.write(json.dumps(line) + "\n")  # ASCII: no stranger's control characters
 
 
 def _short(value: Any) -> Any:
