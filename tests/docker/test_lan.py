@@ -15,7 +15,6 @@ from samsesh.settings_server import Ports
 from system.trouble import fine
 
 pytestmark = pytest.mark.slow
-HOST = "chat.test"
 KEPT = "/var/lib/samsesh/gateway"  # in the gateway's container
 
 
@@ -30,15 +29,9 @@ def address() -> str:
 
 @pytest.fixture(scope="module")
 def lan(engine: Engine, images: dict[str, str], homes: Path, address: str) -> Iterator[Stack]:
-    """People know it by a name, and send media to this machine's own address."""
+    """People know it, and send media to it, by this machine's own address."""
     made = Stack(homes / "lan", free_offset(), commands(engine), options=("--engine", "compose"))
-    wanted = {
-        "server.name": HOST,
-        "server.access": "lan",
-        "server.address": HOST,
-        "calls.media_addresses": json.dumps([address]),
-        "turn.host": address,
-    }
+    wanted = {"server.name": "chat.test", "server.access": "lan", "server.address": address}
     for key, value in wanted.items():
         fine(made.cli("config", "set", key, value))
     made.up("--skip-preflight")
@@ -64,23 +57,16 @@ def root(engine: Engine, lan: Stack, tmp_path_factory: pytest.TempPathFactory) -
 def test_its_own_authority(lan: Stack, root: Path, address: str) -> None:
     """Every port shows a certificate of it, the relay's too; its root is offered for download."""
     ports = Ports(offset=lan.offset)
-    for listener in ("web", "api", "federation", "call", "rtc_auth", "livekit"):
-        assert soon(ports.of(listener), HOST, root).names == (HOST,)
-    assert soon(ports.of("turns"), HOST, root, at=address).names == (HOST,)
-    status, _, body = ask(ports.of("web"), HOST, "/samsesh-ca.crt", root)
+    for listener in ("web", "api", "call", "rtc_auth", "livekit", "turns"):
+        assert soon(ports.of(listener), address, root, at=address).names == (address,)
+    status, _, body = ask(ports.of("web"), address, "/samsesh-ca.crt", root)
     assert (status, body) == (200, root.read_bytes())
 
 
 def test_media_and_relay(lan: Stack) -> None:
     """Sound is heard over UDP, over TCP, and through coturn alone; the relay answers over TLS, too."""
-    found = {
-        one["id"]: one for one in json.loads(lan.cli("doctor", "calls", "turn", "--json").stdout)["checks"]
-    }
-    bad = [
-        (id_, one["status"], one["summary"], one["seen"])
-        for id_, one in found.items()
-        if one["status"] != "ok"
-    ]
+    found = {one["id"]: one for one in json.loads(lan.cli("doctor", "calls", "turn", "--json").stdout)["checks"]}
+    bad = [(id_, one["status"], one["summary"], one["seen"]) for id_, one in found.items() if one["status"] != "ok"]
     assert not bad, bad
     assert {"calls-media-udp", "calls-media-tcp", "calls-media-relay", "turn-tls"} <= found.keys()
 
@@ -88,10 +74,10 @@ def test_media_and_relay(lan: Stack) -> None:
 def test_a_new_certificate_reaches_the_relay(lan: Stack, root: Path, engine: Engine, address: str) -> None:
     """The agent hands it on and signals coturn across containers; coturn shows it without a restart."""
     port = Ports(offset=lan.offset).of("turns")
-    before, relay = soon(port, HOST, root, at=address), container(engine, lan, "coturn")
+    before, relay = soon(port, address, root, at=address), container(engine, lan, "coturn")
     gateway = container(engine, lan, "gateway")
     engine.run("exec", gateway, "rm", "-r", f"{KEPT}/certificates")
     fine(lan.cli("restart", "gateway"))
-    assert soon(port, HOST, root, at=address, other_than=before.serial, seconds=60).names == (HOST,)
+    assert soon(port, address, root, at=address, other_than=before.serial, seconds=60).names == (address,)
     assert container(engine, lan, "coturn") == relay
     assert "was told to read its certificate again" in lan.cli("logs", "agent").stdout
