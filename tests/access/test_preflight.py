@@ -201,7 +201,8 @@ def test_an_authority_that_refuses(server: Stack, net: Network, ca: trustme.CA, 
     ):
         done = up(server)
         refused(done, 1, "there is no certificate for", "rateLimited", "tls.staging true", "the server runs")
-        assert "is ready" in done.stdout
+        assert "runs, but has no certificate yet" in done.stdout and "is ready" not in done.stdout
+        assert "renewed by themselves" not in done.stdout
         assert server.status()["ok"] is True
         found = checks(server, "public")["public-https"]
         assert found["status"] == "failed" and "rateLimited" in found["seen"], found
