@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from federation.network import Network, Records, inside, network
+from federation.network import Network, inside, network
 from federation.servers import NETWORKS, Account, Authorities, Server, Tables, hosts_of, server
+from nameserver import Records
 
 FILES = {"mode": "files", "certificate": "chain.pem", "certificate_key": "key.pem"}
 LIFTED = {"message_per_second": 1000.0, "message_burst": 10_000}
