@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,12 @@ class Stack:
         assert done.returncode == 0, done.stderr
         return done
 
+    def set(self, settings: Mapping[str, str]) -> None:
+        """`samsesh config set` for each."""
+        for key, value in settings.items():
+            done = self.cli("config", "set", key, value)
+            assert done.returncode == 0, done.stderr
+
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.cli("status", "--json").stdout)
         return found
@@ -92,6 +98,12 @@ def give_to_service_user(path: Path) -> None:
         service_user()
         for part in (path, *path.rglob("*")):
             shutil.chown(part, SERVICE_USER, SERVICE_USER)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: so two workers end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -160,7 +172,7 @@ def session_home(homes: Path, containers: dict[str, str], _made: list[Stack]) ->
 
 
 @pytest.fixture
-def new_home(session_home: Callable[[str], Stack]) -> Iterator[Callable[[str], Stack]]:
+def new_home(session_home: Callable[[str], Stack], _made: list[Stack]) -> Iterator[Callable[[str], Stack]]:
     """Makes homes with ports of their own; whatever runs in them is stopped after the test."""
     made: list[Stack] = []
 
@@ -170,7 +182,8 @@ def new_home(session_home: Callable[[str], Stack]) -> Iterator[Callable[[str], S
 
     yield make
     for stack in made:
-        stack.cli("down")
+        if stack.cli("down").returncode == 0:  # else it is tried again at the end, and told of
+            _made.remove(stack)
 
 
 @pytest.fixture(scope="session")
@@ -191,8 +204,6 @@ def stack(session_home: Callable[[str], Stack]) -> Stack:
             }
         ),
     }
-    for key, value in lifted.items():
-        done = made.cli("config", "set", key, value)
-        assert done.returncode == 0, done.stderr
+    made.set(lifted)
     made.up()
     return made

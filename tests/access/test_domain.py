@@ -27,9 +27,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def server(session_home: Callable[[str], Stack]) -> Stack:
     made = session_home("one-host")
-    for key, value in SETTINGS.items():
-        done = made.cli("config", "set", key, value)
-        assert done.returncode == 0, done.stderr
+    made.set(SETTINGS)
     made.up()
     return made
 

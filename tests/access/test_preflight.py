@@ -53,15 +53,10 @@ def server(homes: Path, net: Network, folder: Path, ca: trustme.CA) -> Iterator[
     stack = Stack(homes / "domain", 0, {"SSL_CERT_FILE": str(folder / "root.pem")}, net.prefix)
     fine(stack.cli("setup", "--yes", "--access", "domain", "--server-name", "example.org", "--calls", "off"))
     files = {"tls.certificate": "chain.pem", "tls.certificate_key": "key.pem"}
-    configure(stack, **{"artifacts.offline": "true", "turn.enabled": "false", **files, "tls.mode": "files"})
+    stack.set({"artifacts.offline": "true", "turn.enabled": "false", **files, "tls.mode": "files"})
     yield stack
     fine(stack.cli("down"))
     assert processes(stack) == []
-
-
-def configure(stack: Stack, **settings: str) -> None:
-    for key, value in settings.items():
-        fine(stack.cli("config", "set", key, value))
 
 
 def certificate(stack: Stack, ca: trustme.CA, *hosts: str, days: float = 90) -> None:
@@ -178,7 +173,7 @@ def test_behind_nat_without_hairpin(server: Stack, net: Network) -> None:
     net.run("ip", "route", "add", "default", "dev", "out")
     lead(net, ROUTER)
     fine(server.cli("down"))
-    configure(server, **{"federation.port": "federation"})  # other settings: preflight is due
+    server.set({"federation.port": "federation"})  # other settings: preflight is due
     done = fine(up(server))
     assert f"behind NAT: others reach it at {ROUTER}" in done.stderr
     assert "does not reach itself" in done.stderr and "hairpin" in done.stderr
@@ -194,7 +189,7 @@ def test_an_authority_that_refuses(server: Stack, net: Network, ca: trustme.CA, 
     made = ca.issue_cert("127.0.0.1")
     made.cert_chain_pems[0].write_to_path(str(folder / "acme.pem"))
     made.private_key_pem.write_to_path(str(folder / "acme.key"))
-    configure(server, **{"tls.directory": "https://127.0.0.1:14000/directory", "tls.mode": "acme"})
+    server.set({"tls.directory": "https://127.0.0.1:14000/directory", "tls.mode": "acme"})
     fine(server.cli("config", "set", "tls.directory_ca", str(folder / "root.pem")))
     with net.program(
         str(Path(__file__).with_name("authority.py")), str(folder / "acme.pem"), str(folder / "acme.key")

@@ -28,9 +28,7 @@ Visit = Callable[..., Caller]
 def entry(session_home: Callable[[str], Stack]) -> Stack:
     """A server of its own with an odd name and the light theme; tests change who may register."""
     made = session_home("entry")
-    for key, value in {"brand.name": BRAND, "brand.theme": "light"}.items():
-        done = made.cli("config", "set", key, value)
-        assert done.returncode == 0, done.stderr
+    made.set({"brand.name": BRAND, "brand.theme": "light"})
     made.up()
     calls_of(made)
     add_people(made, "ada")

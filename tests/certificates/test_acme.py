@@ -26,11 +26,6 @@ def acme(homes: Path) -> Iterator[Pebble]:
         yield made
 
 
-def configure(stack: Stack, wanted: dict[str, str]) -> None:
-    for key, value in wanted.items():
-        fine(stack.cli("config", "set", key, value))
-
-
 def ports(stack: Stack) -> Ports:
     return Ports(offset=stack.offset)
 
@@ -69,8 +64,7 @@ def pids(stack: Stack) -> dict[str, int]:
 def domain(session_home: Callable[[str], Stack], acme: Pebble) -> Iterator[tuple[Stack, Pebble]]:
     """A server under a domain, whose certificates last a day."""
     stack = session_home("acme-domain")
-    configure(
-        stack,
+    stack.set(
         {
             "server.trial": "true",
             "server.name": "example.test",
@@ -161,8 +155,7 @@ def test_an_address_gets_a_certificate(session_home: Callable[[str], Stack], acm
     """Without a domain. And the bad day before it: the authority refuses, and `up` says so in its words and what to do,
     while all that needs no certificate works; later the same server gets one."""
     stack = session_home("acme-ip")
-    configure(
-        stack,
+    stack.set(
         {
             "server.trial": "true",
             "server.name": "127.0.0.1",

@@ -39,8 +39,7 @@ def lan(session_home: Callable[[str], Stack]) -> Iterator[Stack]:
         "server.address": HOST,
         "calls.media_addresses": json.dumps(["127.0.0.1"]),
     }
-    for key, value in wanted.items():
-        fine(stack.cli("config", "set", key, value))
+    stack.set(wanted)
     stack.up("--skip-preflight")
     yield stack
     stack.cli("down")

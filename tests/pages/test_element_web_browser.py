@@ -39,13 +39,14 @@ def set_up(own: Stack, folder: Path) -> None:
     (folder / FILE).write_bytes(release())
     own.web = ""
     own.environ = {"SAMSESH_CACHE": str(own.path / "cache")}
-    for key, value in {
-        "artifacts.element_web": str(folder / FILE),
-        "artifacts.livekit": str(livekit_server()),
-        "artifacts.element_call": str(element_call_pages()),
-        "brand.footer_links": '[{"text": "Donate", "url": "https://donate.samsesh.net"}]',
-    }.items():
-        fine(own.cli("config", "set", key, value))
+    own.set(
+        {
+            "artifacts.element_web": str(folder / FILE),
+            "artifacts.livekit": str(livekit_server()),
+            "artifacts.element_call": str(element_call_pages()),
+            "brand.footer_links": '[{"text": "Donate", "url": "https://donate.samsesh.net"}]',
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -219,8 +220,7 @@ def test_where_it_cannot_be_had(new_home: Callable[[str], Stack]) -> None:
     own = new_home("webless")
     own.web = ""
     own.environ = {"SAMSESH_CACHE": str(own.path / "cache")}
-    for key, value in {"artifacts.offline": "yes", "calls.provider": "off", "turn.enabled": "no"}.items():
-        fine(own.cli("config", "set", key, value))
+    own.set({"artifacts.offline": "yes", "calls.provider": "off", "turn.enabled": "no"})
     done = own.up()
     assert "is ready" in done.stdout and "Element Web" in done.stderr
     off = own.status()["off"]

@@ -68,9 +68,7 @@ class Site:
 @pytest.fixture(scope="session")
 def home(session_home: Callable[[str], Stack]) -> Stack:
     made = session_home("proxied")
-    for key, value in SETTINGS.items():
-        done = made.cli("config", "set", key, value)
-        assert done.returncode == 0, done.stderr
+    made.set(SETTINGS)
     made.up()
     add_people(made, "ada")
     return made

@@ -1,5 +1,6 @@
 """Bad input and bad days: floods, slow and huge bodies, servers that are down, wrong settings, the end of the service."""
 
+import http.client
 import json
 import signal
 import socket
@@ -238,6 +239,10 @@ def test_nobody_reads_its_log_any_more() -> None:
         try:
             assert b"listening" in service.stderr.readline()
             service.stderr.close()
+            link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            link.request("GET", "/healthz")
+            assert link.getresponse().status == 200  # it listens to signals, too
+            link.close()
             service.terminate()
             assert service.wait(20) == 0
         finally:
