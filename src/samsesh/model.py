@@ -192,7 +192,9 @@ class Placement(Protocol):
     """
 
     @property
-    def apart(self) -> bool: ...  # whether units have addresses of their own, not the machine's; coturn never has
+    def apart(
+        self,
+    ) -> bool: ...  # whether units have addresses of their own, not the machine's; coturn never has
     def config(self, unit: str) -> Path: ...  # folder of the unit's rendered files
     def data(self, unit: str) -> Path: ...  # folder of what the unit keeps
     def secret(self, name: str) -> Path: ...  # the file of one secret

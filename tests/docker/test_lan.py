@@ -65,8 +65,14 @@ def test_its_own_authority(lan: Stack, root: Path, address: str) -> None:
 
 def test_media_and_relay(lan: Stack) -> None:
     """Sound is heard over UDP, over TCP, and through coturn alone; the relay answers over TLS, too."""
-    found = {one["id"]: one for one in json.loads(lan.cli("doctor", "calls", "turn", "--json").stdout)["checks"]}
-    bad = [(id_, one["status"], one["summary"], one["seen"]) for id_, one in found.items() if one["status"] != "ok"]
+    found = {
+        one["id"]: one for one in json.loads(lan.cli("doctor", "calls", "turn", "--json").stdout)["checks"]
+    }
+    bad = [
+        (id_, one["status"], one["summary"], one["seen"])
+        for id_, one in found.items()
+        if one["status"] != "ok"
+    ]
     assert not bad, bad
     assert {"calls-media-udp", "calls-media-tcp", "calls-media-relay", "turn-tls"} <= found.keys()
 

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from samsesh.cli.notes import another_user
 from samsesh.engines.compose.docker import Docker, size
 from samsesh.engines.compose.placement import file_in_container, version_of
 from samsesh.engines.compose.see import health_of, seen
 from samsesh.errors import SamseshError
+from samsesh.home import Home
+from samsesh.load import validate
 from samsesh.ops.render import project_name
 
 SERVER = '{"Client": {"Version": "28.2.2"}, "Server": {"Version": "%s", "Components": [{"Name": "%s"}]}}'
@@ -96,3 +99,10 @@ def test_words_of_docker() -> None:
     assert project_name("chat.example.org:8448") == "samsesh-chat-example-org-8448"
     assert project_name("[2001:db8::7]") == "samsesh-2001-db8-7"
     assert file_in_container("a/key.pem") != file_in_container("b/key.pem")
+
+
+def test_another_user_without_root_is_told(tmp_path: Path) -> None:
+    """`server.uid` that cannot be followed is one sentence; one that nobody set, or one's own, is nothing to tell."""
+    settings = validate({"server": {"uid": 4321}}, Home(tmp_path))
+    assert "server.uid (UID), 4321, is followed where root runs" in another_user(settings, 1000)
+    assert another_user(settings, 4321) == another_user(validate({}, Home(tmp_path)), 1000) == ""

@@ -8,7 +8,9 @@ from samsesh.agent.serve import serve
 from samsesh.errors import SamseshError
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # process 1 of a container ends on no signal by itself
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit()
+    )  # process 1 of a container ends on no signal by itself
     try:
         serve(Path(sys.argv[1]))
     except SamseshError as error:
