@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from samsesh.cli.notes import another_user
 from samsesh.engines.compose import ComposeEngine
 from samsesh.engines.compose.containers import CONTAINERS
 from samsesh.engines.compose.docker import Docker, size
@@ -15,6 +16,7 @@ from samsesh.engines.compose.see import health_of, seen
 from samsesh.errors import SamseshError
 from samsesh.facts import gather
 from samsesh.home import Home
+from samsesh.load import validate
 from samsesh.model import Endpoint, Probe
 from samsesh.ops.render import project_name
 
@@ -135,3 +137,10 @@ def test_a_long_path(says: Path) -> None:
     with pytest.raises(SamseshError) as raised:
         ComposeEngine(Home(Path("/srv") / ("long" * 20)), gather()).usable()
     assert "too long" in raised.value.message and "--home" in raised.value.hint
+
+
+def test_another_user_without_root_is_told(tmp_path: Path) -> None:
+    """`server.uid` that cannot be followed is one sentence; one that nobody set, or one's own, is nothing to tell."""
+    settings = validate({"server": {"uid": 4321}}, Home(tmp_path))
+    assert "server.uid (UID), 4321, is followed where root runs" in another_user(settings, 1000)
+    assert another_user(settings, 4321) == another_user(validate({}, Home(tmp_path)), 1000) == ""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from samsesh.ops.server import Server
+    from samsesh.settings import Settings
 
 
 def after_up(server: "Server", uncertified: tuple[str, ...] = ()) -> list[str]:
@@ -19,7 +20,17 @@ def after_up(server: "Server", uncertified: tuple[str, ...] = ()) -> list[str]:
         notes.append(
             "Registration is open to everybody who reaches the server: samsesh config set registration.mode token"
         )
+    if server.engine.name == "compose" and (told := another_user(settings, server.facts.uid)):
+        notes.append(told)
     return notes
+
+
+def another_user(settings: "Settings", uid: int) -> str:
+    """Where containers are to run as somebody else than who runs this, and cannot. Root has become that user by now."""
+    wanted = settings.server
+    if "uid" not in wanted.model_fields_set or wanted.uid == uid:
+        return ""
+    return f"Containers run as you, the user {uid}: server.uid (UID), {wanted.uid}, is followed where root runs samsesh"
 
 
 def _local(server: "Server") -> list[str]:
