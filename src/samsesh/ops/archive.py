@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO
 
 from samsesh.errors import SamseshError
-from samsesh.facts import files_below
+from samsesh.facts import files_below, opened
 from samsesh.write import explained
 
 FORMAT = 1
@@ -30,12 +30,8 @@ class Writer:
 
     def add_file(self, name: str, path: Path) -> None:
         """A file as it is now: one that grows is cut at the size it had, one that vanished is left out."""
-        try:
-            source = path.open("rb")
-        except FileNotFoundError:
+        if not (source := opened(path)):
             return
-        except OSError as error:
-            raise SamseshError(f"cannot read {path}: {error.strerror}", "check its owner and mode") from None
         with source:
             self.add(name, source, os.fstat(source.fileno()).st_size)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from samsesh.errors import SamseshError
-from samsesh.facts import Facts, files_below, size_of
+from samsesh.facts import Facts, files_below, opened, size_of
 from samsesh.home import Home
 from samsesh.model import Plan
 from samsesh.write import make_dir
@@ -16,12 +16,8 @@ from samsesh.write import make_dir
 def files(folder: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
     """(path, size, content) of every file below; one that vanished meanwhile is left out."""
     for path in sorted(files_below(folder)):
-        try:
-            source = path.open("rb")
-        except FileNotFoundError:
+        if not (source := opened(path)):
             continue
-        except OSError as error:
-            raise SamseshError(f"cannot read {path}: {error.strerror}", "check its owner and mode") from None
         with source:
             yield str(path.relative_to(folder)), os.fstat(source.fileno()).st_size, source
 
