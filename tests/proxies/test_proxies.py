@@ -62,7 +62,7 @@ def test_discovery(site: Site) -> None:
 
 
 def test_pages(site: Site) -> None:
-    """The web client, Element Call and its way to this server's calls; secured for a year, over HTTP/2."""
+    """The web client, Element Call and its way to this server's calls, over HTTP/2; a trial is not secured for a year."""
     with site.client() as http:
         answer = http.get(f"{site.web}/")
         assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
