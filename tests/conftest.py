@@ -30,7 +30,7 @@ NOT_PASSED = (
     "UID",
     "GID",
 )
-ENGINE = os.environ.get("SAMSESH_TEST_ENGINE", "native")  # "compose": every server of the tests is in containers
+ENGINE = os.environ.get("SAMSESH_TEST_ENGINE", "native")  # or "compose": all servers are in containers
 SERVICES = {"postgres", "synapse", "gateway", "livekit", "rtc-auth", "coturn"}
 SERVICES |= {"element-call"} if ENGINE == "compose" else set()
 PORTS = [Ports().of(name) for name in Ports.numbers() if name not in ("http", "https", "federation")]
