@@ -99,7 +99,10 @@ trap 'kill -TERM $server; wait $server; exit' TERM INT
 while kill -0 $server 2>/dev/null; do
     sleep 5 &
     wait $!
-    if [ "$(look)" != "$seen" ]; then seen=$(look); kill -USR2 $server; fi
+    if [ "$(look)" = "$seen" ]; then continue; fi
+    # It begins to speak TLS only where it starts with a certificate: Docker starts it again.
+    if [ -z "$seen" ]; then kill -TERM $server; else kill -USR2 $server; fi
+    seen=$(look)
 done
 wait $server""",
     "turnserver",
