@@ -30,7 +30,7 @@ def address() -> str:
 @pytest.fixture(scope="module")
 def lan(engine: Engine, images: dict[str, str], homes: Path, address: str) -> Iterator[Stack]:
     """People know it, and send media to it, by this machine's own address."""
-    made = Stack(homes / "lan", free_offset(), commands(engine), options=("--engine", "compose"))
+    made = Stack(homes / "containers-lan", free_offset(), commands(engine), options=("--engine", "compose"))
     wanted = {"server.name": "chat.test", "server.access": "lan", "server.address": address}
     for key, value in wanted.items():
         fine(made.cli("config", "set", key, value))

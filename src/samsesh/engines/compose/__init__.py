@@ -15,7 +15,7 @@ from samsesh.engines.compose import image, images, kept, render
 from samsesh.engines.compose.docker import QUICK_SINCE, Docker
 from samsesh.engines.compose.logs import UNITS, follow, read
 from samsesh.engines.compose.placement import check_path, data_of, service
-from samsesh.engines.compose.see import health_of, memory_of, seen
+from samsesh.engines.compose.see import family, health_of, memory_of, seen
 from samsesh.errors import SamseshError
 from samsesh.facts import Facts
 from samsesh.formats import to_yaml
@@ -255,7 +255,7 @@ class ComposeEngine:
         return any(one["State"]["Running"] for one in self._containers().values())
 
     def leftovers(self) -> list[int]:
-        return [one["State"]["Pid"] for one in self._containers().values() if one["State"]["Pid"]]
+        return family(one["State"]["Pid"] for one in self._containers().values() if one["State"]["Pid"])
 
     def published(self) -> list[tuple[str, str, int]] | None:
         """What Docker holds open for our containers."""
