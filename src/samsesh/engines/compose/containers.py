@@ -92,6 +92,13 @@ RELOADING = (
     """\
 look() { cksum <"$certificate" 2>/dev/null; }
 certificate=/var/lib/coturn/turns.pem
+trap exit TERM INT
+tries=25
+while grep -q "^cert=$certificate" /etc/samsesh/coturn/turnserver.conf && [ ! -s $certificate ] && [ $tries -gt 0 ]; do
+    tries=$((tries - 1))
+    sleep 1 &
+    wait $!
+done
 seen=$(look)
 turnserver "$@" &
 server=$!
