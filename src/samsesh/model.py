@@ -95,6 +95,15 @@ class Unit:
     spare: bool = False  # the chat goes on without it: its failure is told, and stops nothing
 
 
+LIBPQ = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+}
+
+
 @dataclass(frozen=True)
 class Database:
     """A PostgreSQL for Synapse: libpq parameters without the password, and the file (libpq passfile) that holds it."""
@@ -102,6 +111,11 @@ class Database:
     parameters: Mapping[str, str | int]
     passfile: File
     unit: str | None  # the unit to wait for; None: somebody else's server
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same as variables (PostgreSQL's manual, 32.15), for its programs."""
+        return {LIBPQ[name]: str(value) for name, value in self.parameters.items() if name in LIBPQ}
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,6 @@ from samsesh.run import piped
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
 
-LIBPQ = {
-    "host": "PGHOST",
-    "port": "PGPORT",
-    "user": "PGUSER",
-    "dbname": "PGDATABASE",
-    "sslmode": "PGSSLMODE",
-}
 COPY_SECONDS = 6 * 3600.0
 
 
@@ -48,8 +41,7 @@ def postgres_tool(
         where = [images.reference("postgres", settings.images)]
     if url := settings.database.url:
         password = str(names.postgresql_url(url.get_secret_value())["password"])
-    given = {**database.parameters, "host": host}
-    env = [f"--env={variable}={given[name]}" for name, variable in LIBPQ.items() if name in given]
+    env = [f"--env={name}={value}" for name, value in {**database.environment, "PGHOST": host}.items()]
     command = ["docker", *run, "--interactive", "--env=PGPASSWORD", *env, *where]
     return command, {**docker.env, "PGPASSWORD": password}
 

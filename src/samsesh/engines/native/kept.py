@@ -63,12 +63,4 @@ def postgres_tool(facts: Facts, plan: Plan, tool: str) -> tuple[list[str], dict[
     """A program of PostgreSQL with libpq's environment for the Synapse role; the password stays in its file."""
     database = plan.offer.database
     assert database is not None  # postgres.py always offers one
-    variables = {
-        "host": "PGHOST",
-        "port": "PGPORT",
-        "user": "PGUSER",
-        "dbname": "PGDATABASE",
-        "sslmode": "PGSSLMODE",
-    }
-    given = {variables[name]: str(value) for name, value in database.parameters.items() if name in variables}
-    return [facts.programs[tool]], {**given, "PGPASSFILE": str(database.passfile.path)}
+    return [facts.programs[tool]], {**database.environment, "PGPASSFILE": str(database.passfile.path)}
