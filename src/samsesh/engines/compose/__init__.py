@@ -15,9 +15,9 @@ from samsesh.engines.compose import image, images, kept, render
 from samsesh.engines.compose.docker import QUICK_SINCE, Docker
 from samsesh.engines.compose.logs import UNITS, follow, read
 from samsesh.engines.compose.placement import check_path, data_of, service
-from samsesh.engines.compose.see import family, health_of, memory_of, seen
+from samsesh.engines.compose.see import health_of, memory_of, seen
 from samsesh.errors import SamseshError
-from samsesh.facts import Facts
+from samsesh.facts import Facts, family
 from samsesh.formats import to_yaml
 from samsesh.home import Home
 from samsesh.model import File, Plan, Unit

@@ -1,10 +1,8 @@
 """What `docker inspect` says of a container, in our words."""
 
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from samsesh.engine import Seen
@@ -45,12 +43,3 @@ def memory_of(docker: Docker, containers: Mapping[str, Mapping[str, Any]]) -> di
     ids = {one["Id"]: name for name, one in containers.items() if one["State"]["Running"]}
     found = docker.memory(list(ids))
     return {name: found[id_] for id_, name in ids.items() if id_ in found}
-
-
-def family(pids: Iterable[int]) -> list[int]:
-    """These processes and all below them."""
-    found = list(pids)
-    for pid in found:  # it grows on the way
-        with suppress(OSError):
-            found += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-    return found
