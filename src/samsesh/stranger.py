@@ -13,7 +13,6 @@ from samsesh.clients import dns, own
 from samsesh.diagnosis import NeedError, Patient, Result, aside
 from samsesh.errors import SamseshError
 from samsesh.ops.server import Server
-from samsesh.services.gateway import tls
 
 SECONDS = 8.0  # one answer
 
@@ -122,12 +121,6 @@ def root_fingerprint(server: Server) -> str:
     """SHA-256 of that certificate as browsers and OpenSSL show it; "" where it is not there yet."""
     root = root_certificate(server)
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(root)).digest().hex(":").upper() if root else ""
-
-
-def directory(server: Server) -> str:
-    """The ACME directory that the gateway asks."""
-    wanted = server.settings.tls
-    return wanted.directory or (tls.STAGING if wanted.staging else tls.LETS_ENCRYPT)
 
 
 async def ask(client: Any, url: str, **options: Any) -> tuple[int, Mapping[str, Any]]:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import httpx2
 
-from samsesh import stranger
 from samsesh.diagnosis import Patient, Result
+from samsesh.services.gateway import tls
 
 TITLE = "clock"
 GROUPS = ("basics", "preflight")
@@ -50,7 +50,7 @@ async def check(patient: Patient) -> Result:
     home = patient.server.home
     written = [path.stat().st_mtime for path in (home.state_file, home.path / "audit.log") if path.exists()]
     asked = patient.server.access.certificates == "acme"
-    others = await date_of(stranger.directory(patient.server)) if asked else None
+    others = await date_of(tls.directory(patient.server.settings.tls)) if asked else None
     return judged(Clock(time.time(), max(written, default=0.0), synchronized(), hardware(), others))
 
 

@@ -11,6 +11,7 @@ from samsesh import stranger
 from samsesh.diagnosis import Patient, Result, aside
 from samsesh.ops import certificate_files
 from samsesh.ops.server import Server
+from samsesh.services.gateway import tls
 
 TITLE = "certificates to be had"
 GROUPS = ("public", "preflight")
@@ -53,7 +54,10 @@ def files(server: Server) -> Result:
 
 async def acme(server: Server) -> Result:
     """Whether the directory answers. That it does not stops no start: the gateway tries again by itself."""
-    url, profile = stranger.directory(server), "shortlived" if server.settings.server.access == "ip" else ""
+    url, profile = (
+        tls.directory(server.settings.tls),
+        "shortlived" if server.settings.server.access == "ip" else "",
+    )
     trust = ssl.create_default_context()
     if given := server.settings.tls.directory_ca:
         trust.load_verify_locations(server.home.path / Path(given).expanduser())

@@ -127,9 +127,7 @@ def get_programs(
     waiting = [module for name, module in programs.wanted(settings).items() if name in wanted]
     failed = [error for module in waiting if (error := programs.get(home, looking, module))]
     with home.lock("up", say):  # pages say why something is not there, so they are written anew in any case
-        server = open_server(home, environ)
-        report = preview(server)
-        _apply(server, report, say, foreground=False)
+        report = start(open_server(home, environ), say)
     return (report if len(failed) < len(waiting) else None), failed
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from samsesh.access import Access
 from samsesh.model import Context, Route
+from samsesh.settings_server import Tls
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
@@ -52,9 +53,8 @@ def policies(access: Access, listener: str) -> list[dict[str, Any]]:
     ]
 
 
-def directory(context: Context) -> str:
+def directory(wanted: Tls) -> str:
     """The ACME directory in force."""
-    wanted = context.settings.tls
     return wanted.directory or (STAGING if wanted.staging else LETS_ENCRYPT)
 
 
@@ -65,7 +65,7 @@ def _acme(context: Context) -> dict[str, Any]:
         "http": {"alternate_port": ports.of("http")},
         "tls-alpn": {"alternate_port": ports.of("https")},
     }
-    issuer: dict[str, Any] = {"module": "acme", "ca": directory(context), "challenges": challenges}
+    issuer: dict[str, Any] = {"module": "acme", "ca": directory(wanted), "challenges": challenges}
     if wanted.email:
         issuer["email"] = wanted.email
     if wanted.directory_ca:
