@@ -40,6 +40,7 @@ class Facts:
     uid: int
     loopback: tuple[str, ...]  # addresses of this machine's loopback interface
     addresses: tuple[str, ...]  # by which others reach this machine: one of a family, IPv4 first
+    outward: tuple[str, ...]  # its own on the way to the internet: behind NAT others than those
     lowest_port: int  # the lowest port this user may bind
     jemalloc: str  # path of the library, "" where there is none
     programs: Mapping[str, str] = field(default_factory=dict)  # name -> path
@@ -77,6 +78,7 @@ def machine() -> str:
 
 def gather() -> Facts:
     """Look at this machine; takes a few milliseconds."""
+    outward = outward_addresses()
     return Facts(
         system=platform.system(),
         machine=machine(),
@@ -87,7 +89,8 @@ def gather() -> Facts:
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1),
         uid=os.geteuid(),
         loopback=_loopback(),
-        addresses=outward_addresses(),
+        addresses=outward,
+        outward=outward,
         lowest_port=_lowest_port(),
         jemalloc=_jemalloc(),
         programs=_programs(),

@@ -92,7 +92,7 @@ def lines(kind: str, name: str, all_of_them: Iterable[Opening]) -> list[str]:
 def _ufw(name: str, public: list[Opening]) -> list[str]:
     return [
         f"# ufw: what people reach of {name}. Run as root. Before `ufw enable`, let yourself in: ufw allow OpenSSH",
-        "# Ports that Docker publishes never pass ufw: for those see `samsesh ports --firewall docker-user`.",
+        "# By IPv4, ports that Docker publishes never pass ufw: see `samsesh ports --firewall docker-user`.",
         *(f"ufw allow {one.ports(':')}/{one.protocol} comment 'samsesh: {one.service}'" for one in public),
     ]
 
@@ -107,7 +107,7 @@ def _nftables(name: str, public: list[Opening]) -> list[str]:
     return [
         f"# nftables: what people reach of {name}. Load it with `nft -f FILE`; to have it after a reboot, too,",
         "# put it at the end of /etc/nftables.conf. Another firewall's table has to let the same through.",
-        "# Ports that Docker publishes do not pass here: for those see `samsesh ports --firewall docker-user`.",
+        "# By IPv4, ports that Docker publishes do not pass here: see `samsesh ports --firewall docker-user`.",
         "add table inet filter",
         "add chain inet filter input { type filter hook input priority 0; }",
         *rules,
@@ -125,8 +125,9 @@ def _docker_user(name: str, public: list[Opening]) -> list[str]:
         f"# Docker: what people reach of {name}. What Docker publishes is led past ufw and the input chain to all;",
         "# its chain DOCKER-USER is asked first. These lines let ours pass and refuse every other published port of this",
         "# machine, also those of other containers: give them a RETURN line of their own. Run as root, and again after a",
-        "# reboot, once Docker runs.",
-        *(f"{program} -I {rule}" for program in ("iptables", "ip6tables") for rule in inserted),
+        "# reboot, once Docker runs. By IPv6 people come through a program of Docker's on this machine, where ufw and",
+        "# the input chain do decide: for that, and for coturn, see `samsesh ports --firewall ufw` or nftables.",
+        *(f"iptables -I {rule}" for rule in inserted),
     ]
 
 

@@ -297,6 +297,14 @@ class Settings(Section):
     extra: Extra = Extra()
 
     @model_validator(mode="after")
+    def _proxied(self) -> "Settings":
+        if self.tls.mode == "proxy" and self.server.access in ("lan", "ip"):
+            raise ValueError(
+                f"a web server in front (tls.mode proxy) is for server.access domain, and it is {self.server.access}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _reachable(self) -> "Settings":
         port = names.split_name(self.server.name)[1]
         here = (

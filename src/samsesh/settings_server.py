@@ -107,7 +107,7 @@ class Tls(Section):
     certificate_key: str = ""
     """With `files`: path of its private key (PEM)."""
     hsts: bool = True
-    """With `domain`: tell browsers to come by https only, for a year."""
+    """With `domain` and certificates by ACME or a proxy's: tell browsers to come by https only, for a year."""
 
     @model_validator(mode="after")
     def _named(self) -> "Tls":

@@ -26,7 +26,9 @@ from programs import free_port, pebble
 
 
 class _Names(socketserver.StreamRequestHandler):
-    """DNS over TCP (RFC 1035, 4.2.2), as pebble asks: 127.0.0.1 for every name."""
+    """DNS over TCP (RFC 1035, 4.2.2), as pebble asks: one address for every name."""
+
+    server: "_NameServer"
 
     def handle(self) -> None:
         while len(head := self.rfile.read(2)) == 2:
@@ -35,19 +37,24 @@ class _Names(socketserver.StreamRequestHandler):
             answer.flags |= dns.flags.RA
             question = query.question[0]
             if question.rdtype == dns.rdatatype.A:
-                answer.answer.append(dns.rrset.from_text(question.name, 1, "IN", "A", "127.0.0.1"))
+                answer.answer.append(dns.rrset.from_text(question.name, 1, "IN", "A", self.server.address))
             wire = answer.to_wire()
             self.wfile.write(len(wire).to_bytes(2) + wire)
+
+
+class _NameServer(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    address: str
 
 
 TOO_MANY = "too many certificates (5) already issued for this exact set of identifiers in the last 168h"
 
 
 @contextmanager
-def names_on_loopback() -> Iterator[int]:
+def names_at(address: str) -> Iterator[int]:
     """The port of a DNS server that knows one address for every name."""
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Names) as server:
-        server.daemon_threads = True
+    with _NameServer(("127.0.0.1", 0), _Names) as server:
+        server.address = address
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
         yield server.server_address[1]
         server.shutdown()
@@ -61,11 +68,12 @@ class Pebble:
     port: int
     management: int
     dns: int
+    host: str = "127.0.0.1"
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def directory(self) -> str:
-        return f"https://127.0.0.1:{self.port}/dir"
+        return f"https://{self.host}:{self.port}/dir"
 
     @property
     def ca(self) -> Path:
@@ -84,7 +92,7 @@ class Pebble:
         }
         config = {
             "pebble": {
-                "listenAddress": f"127.0.0.1:{self.port}",
+                "listenAddress": f"{self.host}:{self.port}",
                 "managementListenAddress": f"127.0.0.1:{self.management}",
                 "certificate": str(self.folder / "cert.pem"),
                 "privateKey": str(self.folder / "key.pem"),
@@ -103,7 +111,7 @@ class Pebble:
             self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
         end = time.monotonic() + 20
         while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            with suppress(OSError), socket.create_connection((self.host, self.port), 1):
                 return
             assert time.monotonic() < end, self.log
             time.sleep(0.05)
@@ -185,17 +193,19 @@ def refusing(instead: Pebble) -> Iterator[list[float]]:
 
 
 @contextmanager
-def authority(folder: Path) -> Iterator[Pebble]:
-    """Not yet started. `folder` must be readable for the server's user."""
+def authority(folder: Path, host: str = "127.0.0.1") -> Iterator[Pebble]:
+    """Not yet started; it is at that address, and takes every name for it. `folder` must be readable for the server's
+    user.
+    """
     folder.mkdir(mode=0o755)
     own = trustme.CA()
-    certificate = own.issue_cert("127.0.0.1", "localhost")
+    certificate = own.issue_cert("127.0.0.1", "localhost", host)
     own.cert_pem.write_to_path(str(folder / "directory_ca.pem"))
     (folder / "directory_ca.pem").chmod(0o644)
     certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
     certificate.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
-    with names_on_loopback() as port:
-        made = Pebble(folder, free_port(), free_port(), port)
+    with names_at(host) as port:
+        made = Pebble(folder, free_port(), free_port(), port, host)
         try:
             yield made
         finally:

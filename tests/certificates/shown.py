@@ -43,10 +43,10 @@ def handshake(port: int, host: str, root: Path, alpn: tuple[str, ...] = (), at: 
         )
 
 
-def refused(port: int, host: str, root: Path) -> bool:
+def refused(port: int, host: str, root: Path, at: str = "127.0.0.1") -> bool:
     """Whether no certificate that counts is shown for that name."""
     try:
-        handshake(port, host, root)
+        handshake(port, host, root, at=at)
     except (ssl.SSLError, ConnectionError):
         return True
     return False

@@ -115,6 +115,18 @@ def test_only_todays_tls(lan: Stack, listener: str) -> None:
     assert taken.ciphers and not taken.weak
 
 
+def test_a_backup_keeps_the_authority(lan: Stack, new_home: Callable[[str], Stack]) -> None:
+    """Devices that trust this server trust it after a restore. Once, a backup had no certificates."""
+    fine(lan.cli("backup", "create"))
+    (archive,) = lan.home.backups_dir.glob("*.tar")
+    other = new_home("lan-restored")
+    fine(other.cli("restore", str(archive), "--port-offset", str(other.offset)))
+    assert root(other).read_bytes() == root(lan).read_bytes()
+    assert handshake(ports(other).of("web"), HOST, root(lan)).names == (HOST,)
+    for file in (other.path / "data/gateway").rglob("*"):
+        assert file.stat().st_mode & 0o077 == 0, file
+
+
 def intermediate(stack: Stack) -> bytes:
     return (stack.path / "data/gateway/pki/authorities/local/intermediate.crt").read_bytes()
 

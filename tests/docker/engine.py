@@ -142,6 +142,7 @@ def start(engine: Engine) -> None:
     PLACE.chmod(0o711)  # the commands under test become the service user, who may use the socket by its group
     folders = {"--data-root": CACHE / "data", "--exec-root": PLACE / "exec", "--pidfile": PLACE / "pid"}
     options = [word for name, path in folders.items() for word in (name, str(path))]
+    options += ["--max-download-attempts", "1"]  # it would try a registry of a test's for a minute
     quiet = ["--bridge", "none", "--ip-forward=false", "--default-address-pool", "base=10.213.0.0/16,size=24"]
     log = PLACE / "log"
     for left in (log, PLACE / "pid"):  # of one that was killed

@@ -11,6 +11,7 @@ import pytest
 from conftest import Stack, free_offset, give_to_service_user
 from docker.engine import Engine
 from docker.images import commands
+from docker.registry import breaking_off
 
 pytestmark = pytest.mark.slow
 
@@ -45,16 +46,13 @@ def refused(stack: Stack, *words: str) -> str:
     return done.stderr
 
 
-def test_an_image_cannot_be_pulled(made: Callable[..., Stack]) -> None:
-    """It is named, with the way to a mirror; with the image there, the same command works."""
-    stack = made("pull", ("images.postgres", "localhost:1/nowhere/postgres:18.6"))
-    refused(
-        stack,
-        "localhost:1/nowhere/postgres:18.6 could not be pulled",
-        "what was pulled is kept",
-        "images.registry",
-    )
-    stack.cli("config", "set", "images.postgres", "")
+def test_a_pull_that_breaks_off(made: Callable[..., Stack]) -> None:
+    """In the middle of a layer: the image is named, with the way to a mirror; with the image, the same command works."""
+    with breaking_off() as registry:
+        image = f"localhost:{registry.server_port}/postgres:18.6"
+        stack = made("pull", ("images.postgres", image))
+        refused(stack, f"{image} could not be pulled", "what was pulled is kept", "images.registry")
+        assert registry.broken_off
     stack.cli("config", "unset", "images.postgres")
     stack.up()
     assert stack.status()["ok"]
@@ -68,29 +66,21 @@ def test_nothing_may_be_fetched(made: Callable[..., Stack]) -> None:
     refused(stack, "nothing is to be fetched", "docker load")
 
 
+def in_volume(engine: Engine, stack: Stack, images: dict[str, str], script: str) -> str:
+    """What a shell says that has the database's volume at /v, as root."""
+    volume = f"samsesh-{stack.home.id}_postgres:/v"
+    options = ("--rm", "--network=none", "--user=0", "--entrypoint=", "--volume", volume)
+    return engine.run("run", *options, images["samsesh"], "sh", "-c", script).stdout.strip()
+
+
 def test_a_volume_of_somebody_else(
     made: Callable[..., Stack], engine: Engine, images: dict[str, str]
 ) -> None:
     """A volume that is there before this server was made is somebody's data: it is left alone, and told."""
     stack = made("volume")
-    volume = f"samsesh-{stack.home.id}_postgres"
-    command = ("sh", "-c", "echo theirs > /v/file && chown -R 4321 /v")
-    engine.run(
-        *("run", "--rm", "--network=none", "--user=0", "--entrypoint=", "-v", f"{volume}:/v"),
-        *(images["samsesh"], *command),
-    )
+    in_volume(engine, stack, images, "echo theirs > /v/file && chown -R 4321 /v")
     refused(stack, "Docker still has the data of a server that was in", "docker volume ls")
-    look = (
-        "run",
-        "--rm",
-        "--network=none",
-        "--user=0",
-        "--entrypoint=",
-        "-v",
-        f"{volume}:/v",
-        images["samsesh"],
-    )
-    assert engine.run(*look, "stat", "-c", "%u", "/v/file").stdout.strip() == "4321"
+    assert in_volume(engine, stack, images, "stat -c %u /v/file") == "4321"
 
 
 def test_a_port_is_taken(made: Callable[..., Stack]) -> None:
@@ -113,8 +103,10 @@ def test_a_container_that_ends(made: Callable[..., Stack]) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who can be another user")
-def test_a_user_by_number(made: Callable[..., Stack], engine: Engine) -> None:
-    """As root the document's UID and GID are followed, in containers and for the home."""
+def test_a_user_by_number(made: Callable[..., Stack], engine: Engine, images: dict[str, str]) -> None:
+    """As root the document's UID and GID are followed, in containers and for the home. A volume that somebody else has
+    in the meantime is left alone, and told.
+    """
     stack = made("numbered", ("server.uid", "991"), ("server.gid", "991"))
     for path in (stack.path, *stack.path.rglob("*")):
         os.chown(path, 991, 991)
@@ -123,6 +115,12 @@ def test_a_user_by_number(made: Callable[..., Stack], engine: Engine) -> None:
     ids = engine.run("ps", "--quiet", "--filter", label).stdout.split()
     users = {one["Config"]["User"] for one in json.loads(engine.run("inspect", *ids).stdout)}
     assert users == {"991:991"} and stack.path.stat().st_uid == 991
+    assert stack.cli("down").returncode == 0
+    in_volume(engine, stack, images, "chown -R 4321 /v")
+    refused(stack, "the volume postgres belongs to the user 4321, and the services run as 991")
+    assert in_volume(engine, stack, images, "stat -c %u /v") == "4321"
+    in_volume(engine, stack, images, "chown -R 991 /v")
+    stack.up()
 
 
 def test_a_rendered_folder(made: Callable[..., Stack], engine: Engine, homes: Path) -> None:

@@ -10,21 +10,11 @@ from certificates.shown import ask, soon
 from conftest import Stack, free_offset
 from docker.engine import Engine
 from docker.images import commands
-from samsesh.facts import outward_addresses
 from samsesh.settings_server import Ports
 from system.trouble import fine
 
 pytestmark = pytest.mark.slow
 KEPT = "/var/lib/samsesh/gateway"  # in the gateway's container
-
-
-@pytest.fixture(scope="module")
-def address() -> str:
-    """One of this machine's that is not loopback."""
-    for found in outward_addresses():
-        if ":" not in found:
-            return found
-    pytest.skip("this machine has no IPv4 address but loopback")
 
 
 @pytest.fixture(scope="module")

@@ -69,15 +69,24 @@ def log_in(server: Stack, name: str, password: str) -> httpx2.Client:
     return httpx2.Client(base_url=url, headers=token, trust_env=False, timeout=30)
 
 
-def test_a_client_talks(server: Stack) -> None:
+@pytest.fixture(scope="module")
+def ann(server: Stack) -> str:
+    """The password of somebody with an account, made by a command, and a room."""
+    password = "long enough for all"
+    made = server.cli("user", "add", "ann", "--password-stdin", stdin=f"{password}\n")
+    assert made.returncode == 0, made.stderr
+    with log_in(server, "ann", password) as http:
+        assert http.post("/_matrix/client/v3/createRoom", json={}).status_code == 200
+    return password
+
+
+def test_a_client_talks(server: Stack, ann: str) -> None:
     """All services run; an account made by a command logs in, sends a message and a file, and may join a call."""
     found = server.status()
     assert found["ok"] and found["engine"] == "compose", found
     assert {one["name"] for one in found["services"]} == SERVICES
     assert all(one["memory_bytes"] and one["uptime_seconds"] is not None for one in found["services"])
-    made = server.cli("user", "add", "ann", "--password-stdin", stdin="long enough for all\n")
-    assert made.returncode == 0, made.stderr
-    with log_in(server, "ann", "long enough for all") as http:
+    with log_in(server, "ann", ann) as http:
         room = http.post("/_matrix/client/v3/createRoom", json={}).json()["room_id"]
         sent = http.put(
             f"/_matrix/client/v3/rooms/{room}/send/m.room.message/1",
@@ -180,7 +189,10 @@ def test_a_change_restarts_only_what_it_concerns(server: Stack) -> None:
     assert {name for name in before if before[name] != after[name]} == {"synapse", "gateway"}
 
 
-@pytest.mark.parametrize("name", ["postgres", "synapse", "gateway", "livekit", "lk-jwt-service", "coturn"])
+@pytest.mark.parametrize(
+    "name",
+    ["postgres", "synapse", "gateway", "livekit", "lk-jwt-service", "coturn", "element", "element-call"],
+)
 def test_killed(server: Stack, engine: Engine, name: str) -> None:
     """Whatever is killed comes back by itself, and all is well again."""
     pid = containers(engine, server)[name]["State"]["Pid"]
@@ -208,24 +220,27 @@ def test_unhealthy(server: Stack, engine: Engine) -> None:
     engine.run("pause", container)
     try:
         until(lambda: not server.status()["ok"], "it is noticed")
-        assert "rtc-auth" in server.status()["verdict"]
+        told = server.status()
+        assert "rtc-auth" in told["verdict"]
+        (ill,) = [one for one in told["services"] if one["name"] == "rtc-auth"]
+        assert ill["reason"], ill
     finally:
         engine.run("unpause", container)
     assert server.cli("restart", "rtc-auth").returncode == 0
     assert server.status()["ok"]
 
 
-def test_down_behind_our_back(server: Stack, engine: Engine) -> None:
+def test_down_behind_our_back(server: Stack, engine: Engine, ann: str) -> None:
     """`docker compose down` by somebody else is told of, and `up` brings everything back with what people wrote."""
     engine.compose(server.path, "--project-name", f"samsesh-{server.home.id}", "down", timeout=300)
     told = server.cli("status")
     assert told.returncode == 1 and "The server is stopped. Start it: " in told.stdout
     server.up()
-    with log_in(server, "ann", "long enough for all") as http:
+    with log_in(server, "ann", ann) as http:
         assert http.get("/_matrix/client/v3/joined_rooms").json()["joined_rooms"]
 
 
-def test_backup_and_restore(server: Stack, engine: Engine, homes: Path) -> None:
+def test_backup_and_restore(server: Stack, engine: Engine, homes: Path, ann: str) -> None:
     """A backup of containers is restored into other containers: accounts and rooms are there, under other ports."""
     made = server.cli("backup", "create", timeout=300)
     assert made.returncode == 0, made.stderr
@@ -234,7 +249,7 @@ def test_backup_and_restore(server: Stack, engine: Engine, homes: Path) -> None:
     try:
         done = other.cli("restore", str(path), "--port-offset", str(other.offset), timeout=600)
         assert done.returncode == 0, done.stderr
-        with log_in(other, "ann", "long enough for all") as http:
+        with log_in(other, "ann", ann) as http:
             assert http.get("/_matrix/client/v3/joined_rooms").json()["joined_rooms"]
     finally:
         other.cli("down")

@@ -18,7 +18,7 @@ import trustme
 from calls.call import PASSWORD
 from conftest import Stack, give_to_service_user
 from federation.network import Machine
-from samsesh.clients.participant import Call, Pair
+from samsesh.clients.participant import Call, Pair, Transport
 from system.clients import Device
 
 SERVICES = ("matrix", "chat", "call", "rtc")
@@ -172,9 +172,15 @@ def toml(settings: Tables) -> str:
     )
 
 
-def in_a_call(machine: Machine, authorities: Authorities, url: str, tokens: tuple[str, str]) -> Call:
+def in_a_call(
+    machine: Machine,
+    authorities: Authorities,
+    url: str,
+    tokens: tuple[str, str],
+    transport: Transport = "udp",
+) -> Call:
     """Two participants on that machine, in a process of their own that trusts everybody."""
-    asked = {"url": url, "tokens": tokens, "transport": "udp", "seconds": 20}
+    asked = {"url": url, "tokens": tokens, "transport": transport, "seconds": 20}
     done = subprocess.run(
         [*machine.prefix, sys.executable, "-I", "-m", "samsesh.clients.participant"],
         input=json.dumps(asked),

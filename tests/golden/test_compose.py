@@ -59,11 +59,9 @@ def rendered(home: Home, folder: Path) -> tuple[dict[str, Any], dict[str, bytes]
     facts = facts_in_containers(TOLD, settings)
     plan = make_plan(Context(settings, SECRETS, facts, ComposePlacement(home, settings)))
     project = render.Project("samsesh-test", folder, folder / "run", (1000, 1001), TOLD.memory)
-    found = {
-        str(file.path.relative_to(folder)): file.content
-        for file in render.files(project, plan, home, settings, SECRETS)
-    }
-    return render.compose(project, plan, home, settings), found, plan
+    given = render.given(plan, home, settings, SECRETS)
+    found = {str(file.path.relative_to(folder)): file.content for file in render.files(project, given)}
+    return render.compose(project, plan, given, settings), found, plan
 
 
 def told(compose: dict[str, Any]) -> bytes:

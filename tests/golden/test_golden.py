@@ -42,6 +42,7 @@ TOLD = Facts(
     uid=1000,
     loopback=("127.0.0.1", "::1"),
     addresses=("203.0.113.7", "2001:db8::7"),
+    outward=("192.168.7.5",),
     lowest_port=1024,
     jemalloc="/usr/lib/libjemalloc.so.2",
     programs={

@@ -57,6 +57,10 @@ def settings(quiet: Stack) -> Callable[..., Stack]:
         ('[database]\nurl = "postgresql://host"', ("line 2: database.url", "user, host and database")),
         ('[media]\nupload_size = "lots"', ("line 2: media.upload_size ('lots')", "'100M'")),
         ('[brand]\nname = ""', ("line 2: brand.name",)),
+        (
+            '[server]\nname = "chat.lan"\naccess = "lan"\n[tls]\nmode = "proxy"',
+            ("a web server in front (tls.mode proxy) is for server.access domain, and it is lan",),
+        ),
         (b'[brand]\nname = "caf\xe9"', ("samsesh.toml is not UTF-8 text", "save it as UTF-8")),
     ],
 )

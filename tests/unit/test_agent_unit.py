@@ -15,6 +15,7 @@ from samsesh.secrets import preview
 from samsesh.services import agent, coturn
 
 LAN = {"server": {"name": "chat.test", "access": "lan", "address": "chat.test"}}
+BEHIND = {"server": {"name": "example.org", "access": "domain"}, "tls": {"mode": "proxy"}}
 FILES = {"mode": "files", "certificate": "chain.pem", "certificate_key": "key.pem"}
 TURN = {"certificate": "chain.pem", "certificate_key": "key.pem"}
 
@@ -28,6 +29,7 @@ def jobs(tmp_path: Path, settings: dict[str, Any], *, relay: bool = True) -> lis
         programs={"turnserver": "/usr/bin/turnserver"} if relay else {},
         versions={"turnserver": "4.6.1"},
         addresses=("192.0.2.7",),
+        outward=("192.0.2.7",),
     )
     made = validate(settings, home)
     context = Context(made, preview(home), facts, NativePlacement(home, made, facts))
@@ -43,7 +45,7 @@ def test_none_in_a_trial_on_this_machine(tmp_path: Path, settings: dict[str, Any
 def test_none_where_nobody_waits_for_one(tmp_path: Path) -> None:
     """Without a relay the gateway alone has them; behind a proxy not even it."""
     assert jobs(tmp_path, LAN, relay=False) == []
-    assert jobs(tmp_path, {**LAN, "tls": {"mode": "proxy"}}) == []
+    assert jobs(tmp_path, BEHIND) == []
 
 
 def test_the_relay_gets_the_gateways(tmp_path: Path) -> None:
@@ -66,10 +68,10 @@ def test_own_files_are_watched_for_both(tmp_path: Path) -> None:
     assert "copy" not in gateway
 
 
-@pytest.mark.parametrize("tls", [{}, {"mode": "proxy"}])
-def test_a_relays_own_is_left_alone_and_watched(tmp_path: Path, tls: dict[str, Any]) -> None:
+@pytest.mark.parametrize("settings", [LAN, BEHIND])
+def test_a_relays_own_is_left_alone_and_watched(tmp_path: Path, settings: dict[str, Any]) -> None:
     """`turn.certificate` counts over the gateway's; coturn reads it itself, and is told of a new one."""
-    (job,) = jobs(tmp_path, {**LAN, "tls": tls, "turn": TURN})
+    (job,) = jobs(tmp_path, {**settings, "turn": TURN})
     assert job["certificate"] == str(tmp_path / "chain.pem")
     assert job["pidfile"] == str(tmp_path / "data/coturn/turnserver.pid")
     assert "copy" not in job

@@ -87,13 +87,22 @@ def test_ipv6_is_written_as_urls_have_it(tmp_path: Path) -> None:
 
 
 def test_ipv4_behind_a_router_beside_ipv6_of_ones_own(tmp_path: Path) -> None:
-    """As at home: relays are told by the router's IPv4 address, though an IPv6 one is this machine's."""
+    """As at home: relays are told by the router's IPv4 address, though an IPv6 one is this machine's. What is sent to the
+    router's stays on this machine, to which it may be relayed.
+    """
     at = context(tmp_path, "4.18.0", ["203.0.113.7", "2001:db8::7"], ("2001:db8::7",))
-    _, conf = configured(at)
+    _, conf = configured(replace(at, facts=replace(at.facts, outward=("192.168.7.5", "2001:db8::7"))))
     assert conf["listening-ip"] == ["0.0.0.0"]
-    assert conf["external-ip"] == ["203.0.113.7"]
-    assert "relay-ip" not in conf  # all that it listens on
-    assert "allowed-peer-ip" not in conf
+    assert conf["external-ip"] == ["203.0.113.7/192.168.7.5"]
+    assert conf["relay-ip"] == conf["allowed-peer-ip"] == ["192.168.7.5", "2001:db8::7"]
+
+
+def test_a_folder_for_another_machine(tmp_path: Path) -> None:
+    """Rendered where it will not run, it names no address that is not known there."""
+    at = context(tmp_path, "4.18.0", ["203.0.113.7"], ())
+    _, conf = configured(replace(at, facts=replace(at.facts, outward=())))
+    assert (conf["listening-ip"], conf["external-ip"]) == (["0.0.0.0"], ["203.0.113.7"])
+    assert not conf.keys() & {"relay-ip", "allowed-peer-ip"}
 
 
 def test_an_old_version_relays_no_ipv6(tmp_path: Path) -> None:

@@ -102,7 +102,8 @@ def test_words_of_docker() -> None:
         *(47_710_208, 1_288_490_188, 512, 12_000, 0),
     ]
     assert version_of("ghcr.io/element-hq/synapse:v1.163.2") == "1.163.2"
-    assert version_of("registry:5000/caddy@sha256:abc") == ""
+    for silent in ("registry:5000/coturn@sha256:abc", "coturn/coturn:latest", "coturn/coturn"):
+        assert version_of(silent, "coturn/coturn:4.18.0-r0") == "4.18.0-r0"
     assert project_name("chat.example.org:8448") == "samsesh-chat-example-org-8448"
     assert project_name("[2001:db8::7]") == "samsesh-2001-db8-7"
     assert file_in_container("a/key.pem") != file_in_container("b/key.pem")

@@ -85,6 +85,15 @@ def test_names(
         assert public_names.judged([found], ours, mild=True).status == "warning"
 
 
+def test_a_web_site_at_the_server_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has one there is first told how it stays, and not only to lead the name here."""
+    monkeypatch.setattr(machine, "own_address", lambda address: address in OURS.own)
+    advice = public_names.judged([Resolved(HOST, (ELSEWHERE,))], OURS, site=HOST).advice
+    assert advice.index("hosts.delegation elsewhere") < advice.index(f"{HOST}. A ")
+    for found in (Resolved(HOST, problem="there is no such name"), Resolved(f"chat.{HOST}", (ELSEWHERE,))):
+        assert "delegation" not in public_names.judged([found], OURS, site=HOST).advice
+
+
 def test_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     """An AAAA record without IPv6 here, and the reverse, are told; both or neither is fine."""
     monkeypatch.setattr(machine, "own_address", lambda address: address in (V4, V6))

@@ -10,6 +10,10 @@ from samsesh.stranger import Addresses
 TITLE = "names lead here"
 GROUPS = ("public", "preflight")
 SECONDS = 20  # for a DNS that does not answer
+STAYS = (
+    "if a web site is at {site} and stays there: samsesh config set hosts.delegation elsewhere, and have it serve what "
+    "this prints: samsesh proxy-config well-known"
+)
 
 
 async def check(patient: Patient) -> Result:
@@ -22,14 +26,21 @@ async def check(patient: Patient) -> Result:
     mode = server.settings.server.access
     # Of a network of one's own nobody knows what it makes of names; a proxy may be elsewhere.
     mild = mode == "lan" or server.access.proxied or server.settings.server.trial
-    return judged(found, stranger.addresses(server), mild=mild, lan=mode == "lan")
+    site = server.access.host("domain") if "domain" in server.access.sites() else ""
+    return judged(found, stranger.addresses(server), mild=mild, lan=mode == "lan", site=site)
 
 
-def judged(found: Iterable[Resolved], ours: Addresses, *, mild: bool = False, lan: bool = False) -> Result:
+def judged(
+    found: Iterable[Resolved], ours: Addresses, *, mild: bool = False, lan: bool = False, site: str = ""
+) -> Result:
+    """`site`: the server name, where it is no host of a service: it may be somebody's web site, and stay so."""
     problems, well = list[tuple[str, str]](), list[str]()
     for one in found:
         if problem := problem_of(one, ours, lan=lan):
-            problems.append(problem)
+            told, advice = problem
+            if one.host == site and one.published:
+                advice = f"{STAYS.format(site=site)}\nelse {advice}"
+            problems.append((told, advice))
         else:
             well.append(f"{one.host} leads to {', '.join(one.published or one.here)}")
     if not problems:

@@ -98,7 +98,7 @@ def taken(server: Server) -> Result | None:
         program = web_server(endpoint.port, who)
         named = f" by {program}" if program and program not in who else ""
         move = f"stop that program, or move: samsesh config set ports.{setting} NUMBER"
-        if setting in ("http", "https"):
+        if setting in ("http", "https") and server.access.mode == "domain":
             kind = program if program in OFFERED else OFFERED[0]
             move = (
                 f"let it stand before this server: samsesh config set tls.mode proxy, samsesh proxy-config {kind} "

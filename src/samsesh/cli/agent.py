@@ -13,4 +13,4 @@ def agent(
 ) -> None:
     """Hand certificates on to other services, and have them read them again."""
     # It does little, for years: in a process of its own kind it takes half the memory.
-    os.execv(sys.executable, [sys.executable, "-I", "-m", "samsesh.agent", str(config)])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-I", "-m", "samsesh.agent", str(config)])  # noqa: S606 - no shell is wanted

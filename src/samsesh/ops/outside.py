@@ -89,7 +89,7 @@ def proxy_paths(kind: str, certificate: str, key: str) -> tuple[str, str]:
         raise SettingsError(
             "a certificate and its key belong together", "give both: --certificate FILE --key FILE"
         )
-    return (os.path.abspath(certificate) if certificate else "", os.path.abspath(key) if key else "")  # noqa: PTH100
+    return (os.path.abspath(certificate) if certificate else "", os.path.abspath(key) if key else "")  # noqa: PTH100 - absolute, links kept
 
 
 def _not_yet(settings: Settings) -> list[str]:

@@ -2,12 +2,17 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from samsesh.engines.compose import image, render
 from samsesh.errors import SamseshError
+from samsesh.facts import gather
 from samsesh.formats import to_yaml
-from samsesh.ops.server import Server
+from samsesh.model import Context
+from samsesh.ops.addresses import find
+from samsesh.ops.server import Server, placement
+from samsesh.plan import make_plan
 from samsesh.write import make_dir, write_file
 
 OURS = "compose.yaml"
@@ -39,18 +44,22 @@ def render_to(server: Server, folder: Path) -> list[Path]:
         user=(os.geteuid(), os.getegid()),
         memory=server.facts.memory,
     )
-    plan, home, settings = server.plan, server.home, server.settings
+    settings = server.settings
+    # As `up` would find them; without what only this machine has, since the folder may be started on another.
+    facts = replace(server.facts, addresses=find(settings, gather()).addresses, outward=())
+    plan = make_plan(Context(settings, server.secrets, facts, placement(server.home, settings, facts)))
     for unit in plan.units:
         for socket in unit.sockets:
             make_dir(project.on_host(socket.parent))
-    files = render.files(project, plan, home, settings, server.secrets)
+    given = render.given(plan, server.home, settings, server.secrets)
+    files = render.files(project, given)
     changed = [file.path for file in files if write_file(file.path, file.content, file.mode)]
     for path in set(_below(folder / "config")) - {file.path for file in files}:
         path.unlink()
         changed.append(path)
     if not settings.images.samsesh:
         image.write_context(folder / render.IMAGE)
-    compose = to_yaml(render.compose(project, plan, home, settings))
+    compose = to_yaml(render.compose(project, plan, given, settings))
     readme = README.format(uid=project.user[0], gid=project.user[1], name=project.name)
     for name, content in (
         ("README", readme.encode()),

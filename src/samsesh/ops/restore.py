@@ -18,7 +18,7 @@ from samsesh.run import run, undisturbed
 from samsesh.write import explained, make_dir
 
 Say = Callable[[str], None]
-MEDIA = "restored-media"  # until the engine takes it
+MEDIA, GATEWAY = "restored-media", "restored-gateway"  # until the engine takes them
 KEPT = frozenset({"backups", "lock", "audit.log", "run"})
 
 
@@ -76,6 +76,7 @@ def _restore(home: Home, opened: BinaryIO, port_offset: int | None, say: Say) ->
     )  # from here on its data there is ours to delete
     _check_key(server)
     server.engine.take_files(server.plan, "synapse", "media", home.data_dir / MEDIA)
+    server.engine.take_files(server.plan, "gateway", "", home.data_dir / GATEWAY)
     load_database(server, say, restored=True)
     return server
 
@@ -90,6 +91,7 @@ def _unpack(home: Home, opened: BinaryIO, say: Say) -> None:
             (new / "samsesh.toml", home.settings_file),
             (new / "env", home.env_file),
             (new / "media", home.data_dir / MEDIA),
+            (new / "gateway", home.data_dir / GATEWAY),
             (new / backup.DUMP, home.data_dir / backup.DUMP),
         ):
             if source.exists():

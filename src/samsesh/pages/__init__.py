@@ -229,7 +229,7 @@ def assets(
     files: dict[str, bytes] = {}
     for name, content in contents.items():
         for known, url in urls.items():
-            content = content.replace(f'"./{known}"'.encode(), f'"{url}"'.encode())  # noqa: PLW2901
+            content = content.replace(f'"./{known}"'.encode(), f'"{url}"'.encode())  # noqa: PLW2901 - each name in turn
         stem, _, suffix = name.partition(".")
         path = f"{folder}/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{suffix or ending}"
         urls[name], files[path] = f"/{path}", content

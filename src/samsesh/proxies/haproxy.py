@@ -10,7 +10,8 @@ Section = tuple[str, list[str]]
 
 def render(layout: Layout) -> str:
     sections = [_defaults(), _http(layout), *_https(layout), *_backends(layout)]
-    lines = [f"# {layout.about('haproxy')}\n"]
+    note = "# If front ends of yours have these ports, move the rules of these into them: two would take turns.\n"
+    lines = [f"# {layout.about('haproxy')}\n{note}"]
     for head, body in sections:
         lines += [f"\n{head}\n", *(f"    {line}\n" for line in body)]
     return "".join(lines)

@@ -28,7 +28,7 @@ def render(layout: Layout) -> str:
     }
     if layout.certificate:
         data["tls"]["certificates"] = [{"certFile": layout.certificate, "keyFile": layout.key}]
-    note = "# Traefik's own file needs the entry points of `samsesh proxy-config traefik --static`.\n"
+    note = "# Traefik's own file needs what `samsesh proxy-config traefik --static` prints.\n"
     return f"# {layout.about('traefik')}\n{note}" + _body(data)
 
 
@@ -51,7 +51,11 @@ def static(layout: Layout) -> str:
         account = {"email": layout.email} if layout.email else {}
         acme = {**account, "storage": STORE, "httpChallenge": {"entryPoint": _point(layout.http)}}
         data["certificatesResolvers"] = {RESOLVER: {"acme": acme}}
-    return f"# {layout.about('traefik')}\n" + _body(data)
+    note = (
+        "# Traefik 3.6.4 or later. If entry points of yours have these ports, give them these options, and write their\n"
+        "# names in the other file.\n"
+    )
+    return f"# {layout.about('traefik')}\n{note}" + _body(data)
 
 
 def _body(data: dict[str, Any]) -> str:

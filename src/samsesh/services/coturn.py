@@ -117,8 +117,15 @@ def _listening(context: Context) -> list[str]:
     return list(media)
 
 
+def _behind_nat(context: Context) -> dict[str, str]:
+    """The router's IPv4 address, where people come by that -> this machine's own behind it; "" where none is known."""
+    own = next((address for address in context.facts.outward if ":" not in address), "")
+    media = context.access.addresses
+    return {address: own for address in media if ":" not in address and not context.place.own(address)}
+
+
 def _probed(listening: list[str]) -> str:
-    return "127.0.0.1" if listening[0] == "0.0.0.0" else listening[0]  # noqa: S104
+    return "127.0.0.1" if listening[0] == "0.0.0.0" else listening[0]  # noqa: S104 - a probe goes to one address
 
 
 def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool | list[str]]:
@@ -126,17 +133,17 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
     place, settings = context.place, context.settings
     version = _version(context)
     low, high = settings.ports.relay()
-    outer = [address for address in context.access.addresses if not place.own(address)]
-    v4_only = version < CANONICAL_SINCE
-    relays = (
-        [] if outer else [address for address in context.access.addresses if not (v4_only and ":" in address)]
-    )
+    mapped = _behind_nat(context)
+    relays = [address for address in context.access.addresses if place.own(address)]
+    relays = [*mapped.values(), *relays] if all(mapped.values()) else []
+    if version < CANONICAL_SINCE:
+        relays = [address for address in relays if ":" not in address]
     hardened = HARDENED_SINCE <= version < DEFAULTS_SINCE
     conf: dict[str, str | int | bool | list[str]] = {
         "listening-ip": _listening(context),
         "listening-port": turn.port,
         "relay-ip": relays,
-        "external-ip": [address for address in outer if ":" not in address],
+        "external-ip": [f"{public}/{own}" if own else public for public, own in mapped.items()],
         "min-port": low,
         "max-port": high,
         "realm": settings.server.name,
@@ -163,6 +170,8 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
         "pidfile": str(turn.pidfile),
         "userdb": str(place.data("coturn") / "turndb"),
         "denied-peer-ip": [*map(_range, SPECIAL_V4), *DENIED_V6],
+        # To ourselves: LiveKit, and the relays of two who both need one. What is sent to the router's address it sends to
+        # ours, so that no router has to lead it back.
         "allowed-peer-ip": [address for address in relays if address not in LOOPBACK],
         **_tls_conf(context, turn, version),
     }

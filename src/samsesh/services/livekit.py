@@ -127,5 +127,5 @@ def _binds(context: Context) -> tuple[tuple[str, Endpoint], ...]:
     # LiveKit takes no address for its TCP port: it listens on all. Nobody gets past its ICE without a call's own secret.
     if place.apart:  # in a container, which is open where it is told to be
         return (*(("livekit_tcp", Endpoint(host, ports.of("livekit_tcp"))) for host in media), *udp)
-    tcp = ("livekit_tcp", Endpoint("0.0.0.0", ports.of("livekit_tcp")))  # noqa: S104
+    tcp = ("livekit_tcp", Endpoint("0.0.0.0", ports.of("livekit_tcp")))  # noqa: S104 - said above
     return (("livekit_inner", inner), tcp, *udp)

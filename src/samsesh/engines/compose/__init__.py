@@ -61,19 +61,21 @@ class ComposeEngine:
             quick=self.docker.version >= QUICK_SINCE,
         )
 
-    def _files(self, plan: Plan) -> list[File]:
-        project = self.project()
+    def _given(self, plan: Plan) -> render.Given:
         assert self._secrets is not None  # whoever has a plan has them
-        rendered = render.files(project, plan, self.home, self.settings, self._secrets)
-        data = render.compose(project, plan, self.home, self.settings)
-        return [*rendered, File(self.home.path / "compose.yaml", to_yaml(data))]
+        return render.given(plan, self.home, self.settings, self._secrets)
+
+    def _files(self, plan: Plan) -> list[File]:
+        project, given = self.project(), self._given(plan)
+        data = render.compose(project, plan, given, self.settings)
+        return [*render.files(project, given), File(self.home.path / "compose.yaml", to_yaml(data))]
 
     def usable(self) -> None:
         self.docker.check()
         check_path(self.home)
 
     def changes(self, plan: Plan) -> list[Change]:
-        wanted = render.compose(self.project(), plan, self.home, self.settings)["services"]
+        wanted = render.compose(self.project(), plan, self._given(plan), self.settings)["services"]
         there = self._containers()
         found = []
         for unit in plan.units:
@@ -234,8 +236,7 @@ class ComposeEngine:
         self._down("--volumes")
         self.docker.remove_volumes()
 
-    def discard(self, say: Say) -> None:
-        self.erase(say)
+    discard = erase
 
     def restart(self, plan: Plan, names: list[str], say: Say) -> None:
         say("restarting " + ", ".join(names))

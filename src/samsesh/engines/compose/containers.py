@@ -125,7 +125,7 @@ CONTAINERS = {
     "postgres": Container(
         command=_all,
         health=_pg_isready,
-        tmpfs=("/tmp", "/var/run/postgresql"),  # noqa: S108
+        tmpfs=("/tmp", "/var/run/postgresql"),  # noqa: S108 - in a container
         env={"POSTGRES_INITDB_ARGS": "--encoding=UTF8 --locale=C"},
         memory=(0.5, 512 * MB),
     ),
@@ -147,7 +147,7 @@ CONTAINERS = {
     "element-web": Container(
         command=_all,
         health=_wget,
-        tmpfs=("/tmp", "/var/cache/nginx", "/etc/nginx/conf.d"),  # noqa: S108
+        tmpfs=("/tmp", "/var/cache/nginx", "/etc/nginx/conf.d"),  # noqa: S108 - in a container
         env={"ELEMENT_WEB_PORT": str(WEB_PORT)},
         memory=(0.0, 128 * MB),
     ),

@@ -10,7 +10,7 @@ from samsesh.facts import Facts, own_address
 from samsesh.home import LONGEST_SOCKET_DIR, Home
 from samsesh.model import Endpoint
 from samsesh.operator_files import OperatorFiles
-from samsesh.settings import Settings
+from samsesh.settings import Images, Settings
 
 CONFIG = Path("/etc/samsesh")
 FILES = CONFIG / "files"  # what the settings name
@@ -75,7 +75,7 @@ def file_in_container(path: str) -> Path:
 def facts_in_containers(facts: Facts, settings: Settings) -> Facts:
     """What is true inside: the programs of the images, in their versions; any port may be had."""
     versions = {
-        package: version_of(images.reference(name, settings.images))
+        package: version_of(images.reference(name, settings.images), images.reference(name, Images()))
         for name, (_, package) in PROGRAMS.items()
     }
     programs = {program: program for program, _ in PROGRAMS.values() if program}
@@ -93,10 +93,12 @@ def facts_in_containers(facts: Facts, settings: Settings) -> Facts:
     )
 
 
-def version_of(reference: str) -> str:
-    """`ghcr.io/element-hq/synapse:v1.163.2` -> `1.163.2`; empty for what is named by digest alone."""
-    name = reference.partition("@")[0].rpartition("/")[2]
-    return name.partition(":")[2].removeprefix("v")
+def version_of(reference: str, default: str = "") -> str:
+    """`ghcr.io/element-hq/synapse:v1.163.2` -> `1.163.2`. A name that has only a digest, or a word such as `latest`,
+    says none: then it is supposed to be that of `default`.
+    """
+    tag = reference.partition("@")[0].rpartition("/")[2].partition(":")[2].removeprefix("v")
+    return tag if tag[:1].isdigit() or not default else version_of(default)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,15 @@ ON_MACHINE = ("coturn",)
 LOG = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
 IMAGE = "image"  # folder of our image's build context
 TMP = "/tmp"  # noqa: S108 - in containers
+BUILD_ARGS = (
+    "PIP_INDEX_URL",
+    "PIP_NO_INDEX",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+)  # the caller's, where set
+SHARED_MEMORY = 256 * MB  # PostgreSQL's parallel workers share what Docker's 64 MB do not hold
+Given = dict[str, list[File]]  # unit -> files
 INIT_SQL = CONFIG / "postgres" / "init.sql"
 
 
@@ -71,10 +80,12 @@ class Project:
         return text.replace("$", "$$")  # else Compose would put variables in
 
 
-def compose(project: Project, plan: Plan, home: Home, settings: Settings) -> dict[str, Any]:
+def compose(project: Project, plan: Plan, given: Given, settings: Settings) -> dict[str, Any]:
     """The whole of compose.yaml."""
     kept = {unit.name: volumes(unit) for unit in plan.units if volumes(unit)}
-    services = {service(unit.name): _service(project, plan, unit, home, settings) for unit in plan.units}
+    services = {
+        service(unit.name): _service(project, plan, unit, given[unit.name], settings) for unit in plan.units
+    }
     used = sorted({name for unit in plan.units for name in secrets_of(unit)})
     return {
         "name": project.name,
@@ -85,23 +96,26 @@ def compose(project: Project, plan: Plan, home: Home, settings: Settings) -> dic
     }
 
 
-def files(project: Project, plan: Plan, home: Home, settings: Settings, secrets: Secrets) -> list[File]:
+def files(project: Project, given: Given) -> list[File]:
     """Every file that containers are given, where it is on this machine."""
-    found = {file.path: file for unit in plan.units for file in unit.files}
-    found |= {file.path: file for unit in plan.units for file in more_files(unit, home, settings)}
-    for unit in plan.units:
-        for name in secrets_of(unit):
-            content = getattr(secrets, name).reveal().encode()
-            found[SECRETS / name] = File(SECRETS / name, content, secret=True)
+    found = {file.path: file for each in given.values() for file in each}
     return [File(project.on_host(path), file.content, file.mode, file.secret) for path, file in found.items()]
 
 
-def more_files(unit: Unit, home: Home, settings: Settings) -> list[File]:
-    """What a unit is given beside its own files: what the settings name, and what only containers lack."""
+def given(plan: Plan, home: Home, settings: Settings, secrets: Secrets) -> Given:
+    """What each unit is given: its own files, what the settings name, secrets, and what only containers lack."""
+    return {unit.name: [*unit.files, *_more(unit, home, settings, secrets)] for unit in plan.units}
+
+
+def _more(unit: Unit, home: Home, settings: Settings, secrets: Secrets) -> list[File]:
     found = [
         File(file_in_container(path), home.operator_file(path).read_bytes(), secret=True)
         for path in named_files(settings)
         if _names(unit, file_in_container(path))
+    ]
+    found += [
+        File(SECRETS / name, getattr(secrets, name).reveal().encode(), secret=True)
+        for name in secrets_of(unit)
     ]
     if unit.prepare and (sql := unit.prepare.steps[-1].stdin):
         found.append(File(INIT_SQL, sql.reveal().encode(), secret=True))
@@ -135,7 +149,9 @@ def _names(unit: Unit, path: Path) -> bool:
     return any(text in file.content for file in unit.files)
 
 
-def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Settings) -> dict[str, Any]:
+def _service(
+    project: Project, plan: Plan, unit: Unit, given: list[File], settings: Settings
+) -> dict[str, Any]:
     container = CONTAINERS[unit.image]
     data: dict[str, Any] = {
         "image": images.reference(unit.image, settings.images),
@@ -144,7 +160,7 @@ def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Set
         **({"command": _words(container.command(unit))} if unit.command else {}),
         "user": "{}:{}".format(*project.user),
         "environment": _environment(unit, container, settings),
-        "volumes": _mounts(project, plan, unit, home, settings),
+        "volumes": _mounts(project, plan, unit, given),
         **({"secrets": list(secrets_of(unit))} if secrets_of(unit) else {}),
         **_network(unit),
         "depends_on": _after(plan, unit),
@@ -154,6 +170,7 @@ def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Set
         "stop_grace_period": f"{unit.stop_seconds}s",
         **_closed(container),
         "tmpfs": _writable(project, unit, container),
+        **({"shm_size": SHARED_MEMORY} if unit.image == "postgres" else {}),
         "mem_limit": _memory(project, container),
         "pids_limit": 4096,
         "logging": LOG,
@@ -163,7 +180,7 @@ def _service(project: Project, plan: Plan, unit: Unit, home: Home, settings: Set
             "net.ipv4.ip_unprivileged_port_start": "0"
         }  # for any user, as Docker has it by itself
     data = {key: value for key, value in data.items() if value not in ([], {})}
-    return {**data, "labels": {FINGERPRINT: _fingerprint(data, unit, home, settings)}}
+    return {**data, "labels": {FINGERPRINT: _fingerprint(data, given)}}
 
 
 def _writable(project: Project, unit: Unit, container: Container) -> list[str]:
@@ -208,11 +225,11 @@ def _prepare(project: Project, kept: dict[str, list[Path]], settings: Settings) 
 
 
 def _build(settings: Settings) -> dict[str, Any]:
-    """How our own image is made, where none is named. Arguments without a value are the caller's, where set."""
+    """How our own image is made, where none is named."""
     if settings.images.samsesh:
         return {}
     python = f"PYTHON={images.reference('python', settings.images)}"
-    build = {"context": f"./{IMAGE}", "args": [python, "PIP_INDEX_URL", "PIP_NO_INDEX"]}
+    build = {"context": f"./{IMAGE}", "args": [python, *BUILD_ARGS]}
     return {
         "build": build,
         "pull_policy": "never",
@@ -232,13 +249,14 @@ def _environment(unit: Unit, container: Container, settings: Settings) -> dict[s
     return {name: value.replace("$", "$$") for name, value in env.items()}
 
 
-def _mounts(project: Project, plan: Plan, unit: Unit, home: Home, settings: Settings) -> list[str]:
+def _mounts(project: Project, plan: Plan, unit: Unit, given: list[File]) -> list[str]:
     """Its configuration, read-only; the folders of its sockets; its volumes, and those of others that it works in."""
     others = {other.name for other in plan.units} - {unit.name}
-    given = [*unit.files, *more_files(unit, home, settings)]
-    tops = {file.path.relative_to(CONFIG).parts[0] for file in given if not file.path.is_relative_to(FILES)}
+    ours = [file.path.relative_to(CONFIG) for file in given if file.path.is_relative_to(CONFIG)]
+    named = FILES.relative_to(CONFIG)
+    tops = {path.parts[0] for path in ours if not path.is_relative_to(named)}
     configs = [CONFIG / top for top in sorted(tops - others)]
-    single = [file.path for file in given if file.path.is_relative_to(FILES)]
+    single = [CONFIG / path for path in ours if path.is_relative_to(named)]
     mounts = [f"{project.mount(path)}:{path}:ro" for path in (*configs, *single)]
     if any(file.path == INIT_SQL for file in given):
         mounts.append(f"{project.mount(INIT_SQL)}:/docker-entrypoint-initdb.d/samsesh.sql:ro")
@@ -315,9 +333,9 @@ def _memory(project: Project, container: Container) -> int:
     return min(max(int(project.memory * share), least), project.memory) // MB * MB
 
 
-def _fingerprint(data: dict[str, Any], unit: Unit, home: Home, settings: Settings) -> str:
+def _fingerprint(data: dict[str, Any], given: list[File]) -> str:
     told = hashlib.sha256(json.dumps(data, sort_keys=True).encode())
-    for file in (*unit.files, *more_files(unit, home, settings)):
+    for file in given:
         if not file.live:
             told.update(f"{file.path}\0".encode() + file.content)
     return told.hexdigest()

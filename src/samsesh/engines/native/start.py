@@ -157,7 +157,7 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.umask(0o077)
     os.chdir(spec["folder"])
-    os.execve(spec["command"][0], spec["command"], spec["env"])  # noqa: S606
+    os.execve(spec["command"][0], spec["command"], spec["env"])  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

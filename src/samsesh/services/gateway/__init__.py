@@ -57,4 +57,7 @@ def binds(context: Context, offer: Offer) -> tuple[tuple[str, Endpoint], ...]:
     if redirects(context):
         for address in access.bound("web", loopback):
             found[Endpoint(address, ports.of("http"))] = "http"
+            if access.mode == "ip":  # leads to the web client's own port
+                for protocol in ("tcp", "udp"):
+                    found[Endpoint(address, ports.of("https"), protocol=protocol)] = "https"
     return tuple((setting, endpoint) for endpoint, setting in found.items())

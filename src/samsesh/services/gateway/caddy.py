@@ -144,8 +144,10 @@ def _open(context: Context, listener: str, number: int) -> dict[str, Any]:
 
 def _strict_transport(context: Context, number: int) -> list[dict[str, Any]]:
     access = context.access
-    wanted = access.mode == "domain" and access.certificates == "acme" and context.settings.tls.hsts
-    if not wanted or context.settings.tls.staging or number != context.settings.ports.of("https"):
+    settings = context.settings
+    wanted = access.mode == "domain" and access.certificates == "acme" and settings.tls.hsts
+    trial = settings.tls.staging or settings.server.trial
+    if not wanted or trial or number != settings.ports.of("https"):
         return []
     header = {"Strict-Transport-Security": [f"max-age={YEAR}"]}
     return [{"handle": [{"handler": "headers", "response": {"set": header, "deferred": True}}]}]

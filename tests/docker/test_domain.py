@@ -1,0 +1,84 @@
+"""A server in containers under a domain: certificates by ACME for every host, handed on to the relay, and renewed."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from certificates.authority import Pebble, authority
+from certificates.browser import chromium
+from certificates.shown import handshake, refused, soon
+from conftest import Stack, free_offset
+from docker.engine import Engine
+from docker.images import commands
+from samsesh.settings_server import Ports
+from system.trouble import fine
+
+pytestmark = pytest.mark.slow
+HOSTS = ("example.test", "chat.example.test", "matrix.example.test", "call.example.test", "rtc.example.test")
+
+
+@pytest.fixture(scope="module")
+def acme(homes: Path, address: str) -> Iterator[Pebble]:
+    with authority(homes / "acme-containers", address) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def domain(
+    engine: Engine, images: dict[str, str], homes: Path, acme: Pebble, address: str
+) -> Iterator[Stack]:
+    """It is reached at this machine's own address, and asks the authority there."""
+    made = Stack(
+        homes / "containers-domain", free_offset(), commands(engine), options=("--engine", "compose")
+    )
+    made.set(
+        {
+            "server.trial": "true",
+            "server.name": "example.test",
+            "server.access": "domain",
+            "server.address": address,
+            "federation.networks": json.dumps([f"{address}/32"]),
+            **acme.settings(),
+        }
+    )
+    ports = Ports(offset=made.offset)
+    acme.start(http=ports.of("http"), https=ports.of("https"))
+    made.up("--skip-preflight")
+    yield made
+    fine(made.cli("down"))
+
+
+def test_every_host_has_its_certificate(domain: Stack, acme: Pebble, address: str) -> None:
+    """After the first `up` each host shows a certificate of the authority, and so does the relay a little later."""
+    root, ports = acme.root(), Ports(offset=domain.offset)
+    for host in HOSTS:
+        assert handshake(ports.of("https"), host, root, at=address).names == (host,)
+    assert (
+        handshake(ports.of("https"), "chat.example.test", root, ("h2", "http/1.1"), at=address).protocol
+        == "h2"
+    )
+    assert handshake(ports.of("federation"), HOSTS[2], root, at=address).names == (HOSTS[2],)
+    assert refused(ports.of("https"), "other.example.test", root, at=address)
+    assert soon(ports.of("turns"), HOSTS[2], root, at=address, seconds=60).names == (HOSTS[2],)
+
+
+def test_http3_is_spoken(domain: Stack, acme: Pebble, tmp_path: Path) -> None:
+    """A browser that is told to use HTTP/3 gets through Docker's UDP port."""
+    host = f"{HOSTS[1]}:{Ports(offset=domain.offset).of('https')}"
+    forced = ("--enable-quic", f"--origin-to-force-quic-on={host}")
+    with chromium(tmp_path, acme.root(), *forced) as browser:
+        page = browser.new_page()
+        answer = page.goto(f"https://{host}/")
+        assert answer and answer.status == 200
+        assert page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol") == "h3"
+
+
+def test_the_doctor_is_content(domain: Stack) -> None:
+    """It goes by the names, as a stranger does, and joins a call through the containers."""
+    found = json.loads(domain.cli("doctor", "calls", "turn", "--json", timeout=300).stdout)["checks"]
+    bad = [(one["id"], one["summary"], one["seen"]) for one in found if one["status"] == "failed"]
+    assert not bad, bad
+    well = {one["id"] for one in found if one["status"] == "ok"}
+    assert {"calls-media-udp", "calls-media-relay", "turn-tls"} <= well, found
