@@ -30,6 +30,7 @@ PASSED_ON = (
 
 # What a service gets of it: the same, whoever starts it from wherever, so that nothing is restarted over it.
 FOR_SERVICES = ("HOME", "USER", "LOGNAME", "SSL_CERT_FILE")
+SILENCE = 2.0  # seconds without a line, after which `follow` looks elsewhere
 SERVICE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -135,8 +136,12 @@ def follow(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     heard: Callable[[str], None] = lambda line: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run a program that takes long, giving each line it writes to `heard`. Whatever it started ends when we do."""
+    """Run a program that takes long, giving each line it writes to `heard`. Whatever it started ends when we do.
+
+    `meanwhile` is called every few seconds in which it says nothing, and may raise to end it.
+    """
     try:
         process = subprocess.Popen(
             [str(part) for part in argv],
@@ -153,7 +158,7 @@ def follow(
     end = time.monotonic() + timeout
     last: deque[str] = deque(maxlen=12)
     try:
-        for line in _lines(process, end):
+        for line in _lines(process, end, meanwhile):
             last.append(line)
             heard(line)
         code = process.wait(max(1.0, end - time.monotonic()))
@@ -172,14 +177,18 @@ def follow(
         raise SamseshError(f"{what} failed (exit code {code})", detail="\n".join(last))
 
 
-def _lines(process: Process, end: float) -> Iterator[str]:
+def _lines(process: Process, end: float, meanwhile: Callable[[], None]) -> Iterator[str]:
     """What a process writes, line by line, until it closes its output; TimeoutError at `end`."""
     assert process.stdout is not None
     out = process.stdout.fileno()
     rest = b""
     while True:
-        if not select.select([out], [], [], max(0.0, end - time.monotonic()))[0]:
-            raise TimeoutError
+        left = end - time.monotonic()
+        if not select.select([out], [], [], max(0.0, min(left, SILENCE)))[0]:
+            if left <= SILENCE:
+                raise TimeoutError
+            meanwhile()
+            continue
         data = os.read(out, 65_536)
         *whole, rest = (rest + data).split(b"\n")
         yield from (line.decode(errors="replace").rstrip() for line in whole)

@@ -47,6 +47,15 @@ async def way(patient: Patient) -> own.Own:
     return found
 
 
+async def way_to_relay(patient: Patient, host: str) -> str:
+    """The address of this machine at which the relay is asked, where its host does not lead here; else ""."""
+    if host not in (await way(patient)).route:
+        return ""
+    binds = patient.server.plan.unit("coturn").binds  # not all that the gateway listens at
+    port = binds[0][1].port
+    return await aside(lambda: own.inside([endpoint.host for _, endpoint in binds], port))
+
+
 @dataclass(frozen=True)
 class Addresses:
     """This machine's own outward addresses now, and those by which others reach the server, as it is planned."""

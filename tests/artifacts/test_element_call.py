@@ -139,6 +139,7 @@ def test_a_package_with_another_checksum_is_refused(search: MakeSearch, releases
     releases.files["/evil.tgz"] = package
     looking = search()
     environ = {**os.environ, "HOME": looking.environ["HOME"], "npm_config_registry": releases.url}
+    environ["npm_config_fetch_retries"] = "0"  # else it tries for a minute
     reasons = detail(Search(looking.want, looking.cache, "x86_64", environ))
     assert releases.asked_for("/evil.tgz")
     assert "EINTEGRITY" in reasons

@@ -42,7 +42,7 @@ def refused(stack: Stack, *words: str) -> str:
     done = stack.cli("up", "--yes", "--port-offset", str(stack.offset), *stack.options, timeout=400)
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stderr
     for word in words:
-        assert word in done.stderr, (word, done.stderr)
+        assert word in done.stderr, f"{word}\n{done.stderr}"
     return done.stderr
 
 
@@ -94,9 +94,16 @@ def test_a_port_is_taken(made: Callable[..., Stack]) -> None:
 
 
 def test_a_container_that_ends(made: Callable[..., Stack]) -> None:
-    """A program that does not take its settings is named, with the last words of its log; mended, the server starts."""
+    """A program that does not take its settings is named at once, with the reason and the last words of its log; mended,
+    the server starts.
+    """
     stack = made("wrong", ("extra.synapse", json.dumps({"worker_app": "synapse.app.nothing_of_that_name"})))
-    refused(stack, "homeserver (Synapse) is not ready", "samsesh")
+    refused(
+        stack,
+        "homeserver (Synapse) is not ready: it end",  # with a code, or again and again
+        "instance_map",
+        "samsesh logs synapse",
+    )
     stack.cli("config", "unset", "extra.synapse")
     stack.up()
     assert stack.status()["ok"]

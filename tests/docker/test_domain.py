@@ -75,10 +75,9 @@ def test_http3_is_spoken(domain: Stack, acme: Pebble, tmp_path: Path) -> None:
         assert page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol") == "h3"
 
 
-def test_the_doctor_is_content(domain: Stack) -> None:
-    """It goes by the names, as a stranger does, and joins a call through the containers."""
-    found = json.loads(domain.cli("doctor", "calls", "turn", "--json", timeout=300).stdout)["checks"]
-    bad = [(one["id"], one["summary"], one["seen"]) for one in found if one["status"] == "failed"]
-    assert not bad, bad
-    well = {one["id"] for one in found if one["status"] == "ok"}
-    assert {"calls-media-udp", "calls-media-relay", "turn-tls"} <= well, found
+def test_a_call(domain: Stack) -> None:
+    """The doctor finds the hosts though no DNS knows them, and joins a call through the containers; the relay answers."""
+    checked = json.loads(domain.cli("doctor", "calls", "turn", "--json", timeout=300).stdout)["checks"]
+    found = {one["id"]: one for one in checked}
+    for name in ("calls-openid", "calls-media-udp", "calls-media-tcp", "turn-allocate", "turn-private-peer"):
+        assert found[name]["status"] == "ok", found[name]

@@ -23,6 +23,8 @@ def server(engine: Engine, images: dict[str, str], homes: Path) -> Iterator[Stac
     made.up()
     done = made.cli("user", "add", "ann", "--password-stdin", stdin=PASSWORD + "\n")
     assert done.returncode == 0, done.stderr
+    with client(made) as http:
+        assert http.post("/_matrix/client/v3/createRoom", json={}).status_code == 200
     yield made
     assert made.cli("down").returncode == 0
 
@@ -111,6 +113,12 @@ def test_it_fails(server: Stack) -> None:
         assert done.returncode == 1 and "could not be pulled" in done.stderr, done.stderr
         found = server.status()
         assert found["ok"] and found["engine"] == "native"
+        for service in found[
+            "services"
+        ]:  # once they were started with it held back, and ended only when killed
+            told = Path(f"/proc/{service['pid']}/status").read_text()
+            held = int(told.partition("SigBlk:")[2].split()[0], 16)
+            assert not held & 1 << (signal.SIGTERM - 1), service
         with client(server) as http:
             assert http.get("/_matrix/client/v3/joined_rooms").json()["joined_rooms"]
     finally:

@@ -60,7 +60,7 @@ def test_two_starts_at_once_after_it_make_one_server(fresh: Stack) -> None:
             assert "Nothing to do" in second.told()
             assert "Password:" in first.told()
             assert "Password:" not in second.told()
-    for name in ("supervisor.supervisord", "synapse.app.homeserver", "caddy run"):
+    for name in ("native.supervise", "synapse.app.homeserver", "caddy run"):
         assert len([line for line in processes(fresh) if name in line]) == 1
     assert fresh.status()["ok"]
 

@@ -28,7 +28,7 @@ async def check(patient: Patient) -> Result:
         )
     login = turn.Credential(str(answer.body["username"]), str(answer.body["password"]))
     addresses = [address for uri in wanted if (address := turn.parse(uri)).transport != "tls"]
-    at = (await stranger.way(patient)).route.get(addresses[0].host, "")
+    at = await stranger.way_to_relay(patient, addresses[0].host)
     found = await asyncio.gather(
         *(tried(address, login, at) for address in addresses), wrong(addresses[-1], at)
     )

@@ -25,7 +25,7 @@ async def check(patient: Patient) -> Result:
     assert offered is not None  # turn_off has seen it
     login = turn.credential(offered.secret.reveal(), "doctor", int(time.time()) + GOOD_FOR)
     address = turn.parse(offered.uris[0])
-    at = (await stranger.way(patient)).route.get(address.host, "")
+    at = await stranger.way_to_relay(patient, address.host)
     async with turn.allocation(address, login, at=at) as relay:
         answers = {peer: await relay.permit(peer) for peer in (PUBLIC, *PRIVATE)}
     return judged(answers)

@@ -26,7 +26,7 @@ async def check(patient: Patient) -> Result:
         return Result("skipped", "it wants both turn.certificate and turn.certificate_key")
     login = turn.credential(offered.secret.reveal(), "doctor", int(time.time()) + GOOD_FOR)
     address, trust = turn.parse(offered.uris[-1]), stranger.trust(server)
-    at = (await stranger.way(patient)).route.get(address.host, "")
+    at = await stranger.way_to_relay(patient, address.host)
     try:
         async with turn.allocation(address, login, trust=trust, at=at) as relay:
             assert relay.tls is not None  # a turns: address

@@ -100,7 +100,7 @@ def look(access: Access, loopback: tuple[str, ...], more: Iterable[tuple[str, in
     others = [(host, port) for host, port in more if host not in sites]
     with ThreadPoolExecutor(8) as pool:
         looked = [] if access.proxied else list(pool.map(lambda one: _look(*one), sites.values()))
-        turned = [(host, "" if connects(host, port) else _inside(loopback, port)) for host, port in others]
+        turned = [(host, "" if connects(host, port) else inside(loopback, port)) for host, port in others]
     route = {
         host: inside for host, inside in [*((one.host, one.inside) for one in looked), *turned] if inside
     }
@@ -119,13 +119,13 @@ class _Looked:
 
 
 def _look(site: Site, bound: tuple[str, ...]) -> _Looked:
-    inside = _inside(bound, site.port)
-    if not inside:
+    address = inside(bound, site.port)
+    if not address:
         return _Looked(site.host)
-    shown = certificate(inside, site.port, site.host)
+    shown = certificate(address, site.port, site.host)
     # Another certificate is another machine's: what is meant for us must not go there.
     here = shown is not None and certificate(site.host, site.port, site.host) == shown
-    return _Looked(site.host, "" if here else inside, answers=True, shown=shown)
+    return _Looked(site.host, "" if here else address, answers=True, shown=shown)
 
 
 def connects(host: str, port: int, seconds: float = SECONDS) -> bool:
@@ -152,7 +152,7 @@ def certificate(address: str, port: int, host: str) -> bytes | None:
     return None
 
 
-def _inside(bound: Iterable[str], port: int) -> str:
+def inside(bound: Iterable[str], port: int) -> str:
     """The first address of this machine at which something answers; "": none."""
     own = [EVERYWHERE.get(address, address) for address in bound]
     return next((address for address in own if connects(address, port)), "")

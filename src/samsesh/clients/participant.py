@@ -15,7 +15,7 @@ import time
 from array import array
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -136,7 +136,7 @@ class _Course:
     async def hear(self, transport: Transport, *rooms: "rtc.Room") -> None:
         """Until the sound arrives and both go over `transport`: ICE may begin with one and move to a better one."""
         while True:
-            self.pairs = tuple([pair for room in rooms if (pair := await _selected(room))])
+            self.pairs = tuple([pair for room in rooms if (pair := await _selected(room, transport))])
             right = len(self.pairs) == len(rooms) and all(pair.transport == transport for pair in self.pairs)
             if right and self.frames >= ENOUGH:
                 self.heard = self.since()
@@ -255,14 +255,16 @@ def _happens(room: "rtc.Room", name: Any) -> asyncio.Event:
     return happened
 
 
-async def _selected(room: "rtc.Room") -> Pair | None:
+async def _selected(room: "rtc.Room", wanted: Transport) -> Pair | None:
     """The pair that carries media now; LiveKit may use one connection for both directions or two."""
     if not room.isconnected():
         return None
     stats = await room.get_rtc_stats()
     for side in (stats.subscriber_stats, stats.publisher_stats):
         if pair := selected_pair(side):
-            return pair
+            # Of a relay behind NAT LiveKit sees another address than the one it is told by, and ICE takes that for a new
+            # candidate. Where nothing but relays was allowed, it is one.
+            return replace(pair, transport="relay") if wanted == "relay" else pair
     return None
 
 

@@ -1,34 +1,29 @@
 """The engine of containers: the plan's units as services of Docker Compose."""
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from samsesh import ports
 from samsesh.engine import Applied, Change, Entry, Say, Seen
-from samsesh.engines.compose import image, images, kept, render
-from samsesh.engines.compose.docker import QUICK_SINCE, Docker
+from samsesh.engines.compose import image, images, kept, render, starting
+from samsesh.engines.compose.docker import QUICK_SINCE, START_SECONDS, Docker
+from samsesh.engines.compose.fetch import get_images
 from samsesh.engines.compose.logs import UNITS, follow, read
 from samsesh.engines.compose.placement import check_path, data_of, service
-from samsesh.engines.compose.see import health_of, memory_of, seen
+from samsesh.engines.compose.see import memory_of, seen
 from samsesh.errors import SamseshError
 from samsesh.facts import Facts, family
 from samsesh.formats import to_yaml
 from samsesh.home import Home
-from samsesh.model import File, Plan, Unit
-from samsesh.run import last_lines
+from samsesh.model import File, Plan
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
 from samsesh.write import holds, make_dir, write_file
-
-BUILD_SECONDS, PULL_SECONDS, START_SECONDS = 1800.0, 1800.0, 600.0
-POLL_SECONDS = 0.3
-SERVICE = "com.docker.compose.service"
 
 
 class ComposeEngine:
@@ -76,7 +71,7 @@ class ComposeEngine:
 
     def changes(self, plan: Plan) -> list[Change]:
         wanted = render.compose(self.project(), plan, self._given(plan), self.settings)["services"]
-        there = self._containers()
+        there = self.docker.services()
         found = []
         for unit in plan.units:
             name = service(unit.name)
@@ -105,15 +100,15 @@ class ComposeEngine:
             )
         self.usable()
         changes = self.changes(plan)
-        starting = {change.unit for change in changes if change.action == "start"}
-        units = [unit for unit in plan.units if unit.name in starting]
+        new = {change.unit for change in changes if change.action == "start"}
+        units = [unit for unit in plan.units if unit.name in new]
         failed = ports.check(units, replace(self.facts, lowest_port=1))
         self._write(plan)
-        self._get_images(plan, say)
+        get_images(self.docker, self.settings, plan, say)
         if doing := [change for change in changes if change.action != "keep"]:
             say(", ".join(f"{change.action} {change.unit}" for change in doing))
-        self._start(plan, [unit for unit in plan.units if unit.name not in failed], say)
-        found = self._wait_ready(plan, say, failed)
+        starting.start(self.docker, plan, [unit for unit in plan.units if unit.name not in failed], say)
+        found = starting.wait_ready(self.docker, plan, failed)
         return Applied(tuple(found.values()))
 
     def _write(self, plan: Plan) -> None:
@@ -127,103 +122,9 @@ class ComposeEngine:
         if not self.settings.images.samsesh:
             image.write_context(self.home.path / render.IMAGE)
 
-    def _get_images(self, plan: Plan, say: Say) -> None:
-        """Ours is built, the others are pulled, one after the other: what is there stays where the next one fails."""
-        wanted = dict.fromkeys(["samsesh", *(unit.image for unit in plan.units)])
-        for name in wanted:
-            reference = images.reference(name, self.settings.images)
-            if self.docker.has_image(reference):
-                continue
-            if name == "samsesh" and not self.settings.images.samsesh:
-                say("building our image")
-                build = self.docker.compose("build", render.PREPARE)
-                self.docker.follow(*build, what="building our image", timeout=BUILD_SECONDS)
-                continue
-            if self.settings.artifacts.offline:
-                raise SamseshError(
-                    f"the image {reference} is not there, and nothing is to be fetched (artifacts.offline)",
-                    f"bring it: docker save on another machine, docker load here; or name yours: images.{name}",
-                )
-            self._pull(reference, say)
-
-    def _pull(self, reference: str, say: Say) -> None:
-        say(f"pulling {reference}")
-        try:
-            self.docker.follow("pull", reference, what=f"pulling {reference}", timeout=PULL_SECONDS)
-        except SamseshError as error:
-            raise SamseshError(
-                f"the image {reference} could not be pulled",
-                "what was pulled is kept: run the command again; a mirror: samsesh config set images.registry HOST",
-                detail=error.detail or error.message,
-            ) from None
-
-    def _start(self, plan: Plan, units: list[Unit], say: Say) -> None:
-        """`docker compose up`, which waits for health in the order of starts, and says of what."""
-        waiting = ", ".join(unit.title for unit in units)
-        say(f"waiting for {waiting}")
-        command = self.docker.compose(
-            "up", "--detach", "--remove-orphans", "--quiet-pull", *(service(unit.name) for unit in units)
-        )
-        try:
-            self.docker.follow(*command, what="starting the containers", timeout=START_SECONDS)
-        except SamseshError as error:
-            self._raise_for(plan, error)
-
-    def _raise_for(self, plan: Plan, error: SamseshError) -> None:
-        """Compose says that something failed: which, why, and its last words."""
-        there = self._containers()
-        prepare = there.get(render.PREPARE)
-        if prepare and prepare["State"]["Status"] == "exited" and prepare["State"]["ExitCode"]:
-            told = [entry.line for entry in read(self.docker, render.PREPARE, 5, None)]
-            raise SamseshError(
-                told[-1] if told else "the volumes could not be prepared",
-                "see: docker volume ls; docker compose logs volumes",
-            )
-        for unit in plan.units:
-            container = there.get(service(unit.name))
-            if not container or container["State"]["Status"] == "created":  # it waits for what failed
-                continue
-            if not unit.spare and seen(container).state in ("failing", "stopped"):
-                raise self._failed(unit, container)
-        raise SamseshError(
-            "the containers could not be started", "see: samsesh logs", detail=error.detail or error.message
-        )
-
-    def _failed(self, unit: Unit, container: dict[str, Any] | None) -> SamseshError:
-        reason = health_of(container) if container else "there is no container of it"
-        log = "\n".join(entry.line for entry in self.log(unit.name, 12, None)) if container else ""
-        return SamseshError(
-            f"the {unit.title} is not ready: {reason}",
-            f"the last lines of its log are below; all: samsesh logs {unit.name}",
-            detail=last_lines(log),
-        )
-
-    def _wait_ready(self, plan: Plan, say: Say, failed: dict[str, SamseshError]) -> dict[str, SamseshError]:
-        """Until every container is healthy; what can be spared and is not is given, for the others it raises."""
-        found = dict(failed)
-        waiting = [unit for unit in plan.units if unit.name not in found]
-        began = time.monotonic()
-        while waiting:
-            there = self._containers()
-            for unit in list(waiting):
-                container = there.get(service(unit.name))
-                state = seen(container).state if container else "stopped"
-                late = time.monotonic() - began > unit.probe.seconds + 30
-                if state == "running":
-                    waiting.remove(unit)
-                elif state in ("failing", "stopped") or late:
-                    error = self._failed(unit, container)
-                    if not unit.spare:
-                        raise error
-                    found[unit.name] = error
-                    waiting.remove(unit)
-            if waiting:
-                time.sleep(POLL_SECONDS)
-        return found
-
     def stop(self, say: Say) -> None:
         """Containers and networks go, volumes stay."""
-        if self._containers():
+        if self.docker.services():
             say("stopping all containers")
         self._down()
 
@@ -242,27 +143,22 @@ class ComposeEngine:
         say("restarting " + ", ".join(names))
         command = self.docker.compose("restart", *map(service, names))
         self.docker.follow(*command, what="restarting the containers", timeout=START_SECONDS)
-        for error in self._wait_ready(plan, say, {}).values():
+        for error in starting.wait_ready(self.docker, plan, {}).values():
             raise error
 
     # --- what is
 
-    def _containers(self) -> dict[str, dict[str, Any]]:
-        """Containers of this home by service."""
-        _ = self.docker.version
-        return {one["Config"]["Labels"][SERVICE]: one for one in self.docker.containers()}
-
     def running(self) -> bool:
-        return any(one["State"]["Running"] for one in self._containers().values())
+        return any(one["State"]["Running"] for one in self.docker.services().values())
 
     def leftovers(self) -> list[int]:
-        return family(one["State"]["Pid"] for one in self._containers().values() if one["State"]["Pid"])
+        return family(one["State"]["Pid"] for one in self.docker.services().values() if one["State"]["Pid"])
 
     def published(self) -> list[tuple[str, str, int]] | None:
         """What Docker holds open for our containers."""
         return [
             (port.partition("/")[2], place["HostIp"], int(place["HostPort"]))
-            for one in self._containers().values()
+            for one in self.docker.services().values()
             for port, places in (one["NetworkSettings"].get("Ports") or {}).items()
             for place in places or ()
         ]
@@ -273,7 +169,7 @@ class ComposeEngine:
         return [Path(done.out.decode().strip())] if done.code == 0 else []
 
     def look(self, plan: Plan) -> dict[str, Seen]:
-        there = self._containers()
+        there = self.docker.services()
         memory = memory_of(self.docker, there)
         gone = Seen("stopped", "there is no container of it; start it: samsesh up")
         return {
@@ -289,13 +185,13 @@ class ComposeEngine:
         return there.on_host(path)
 
     def reach(self, plan: Plan, unit: str) -> str:
-        container = self._containers().get(service(unit), {})
+        container = self.docker.services().get(service(unit), {})
         networks = container.get("NetworkSettings", {}).get("Networks", {})
         address = next((one["IPAddress"] for one in networks.values() if one["IPAddress"]), "")
         return f"{address or 'localhost'}:{plan.unit(unit).probe.endpoint.port}"
 
     def logged(self) -> list[str]:
-        return sorted(UNITS.get(name, name) for name in self._containers())
+        return sorted(UNITS.get(name, name) for name in self.docker.services())
 
     def log(self, service_: str, count: int, since: datetime | None) -> list[Entry]:
         return [replace(one, service=service_) for one in read(self.docker, service(service_), count, since)]
@@ -307,11 +203,11 @@ class ComposeEngine:
 
     def postgres_tool(self, plan: Plan, tool: str) -> tuple[list[str], dict[str, str]]:
         assert self._secrets is not None  # whoever has a plan has them
-        running = self._containers().get("postgres")
+        running = self.docker.services().get("postgres")
         return kept.postgres_tool(self.docker, self.settings, self._secrets, plan, tool, running)
 
     def read_kept(self, unit: str, path: Path) -> bytes | None:
-        container = self._containers().get(service(unit))
+        container = self.docker.services().get(service(unit))
         if not container or not container["State"]["Running"]:
             return None
         file = str(data_of(unit) / path)
@@ -336,15 +232,15 @@ class ComposeEngine:
     def _container_of(self, plan: Plan, unit: str) -> str:
         """Id of a unit's container; made, and not started, where there is none."""
         name = service(unit)
-        if name not in self._containers():
+        if name not in self.docker.services():
             self.docker.check()
             self._write(plan)
-            self._get_images(plan, lambda text: None)
+            get_images(self.docker, self.settings, plan, lambda text: None)
             first = self.docker.compose("up", "--no-deps", render.PREPARE)
             self.docker.follow(*first, what="preparing the volumes", timeout=START_SECONDS)
             make = self.docker.compose("up", "--no-start", "--no-deps", name)
             self.docker.follow(*make, what=f"making the container of {unit}", timeout=START_SECONDS)
-        return str(self._containers()[name]["Id"])
+        return str(self.docker.services()[name]["Id"])
 
     def sizes(self) -> tuple[int, int]:
         return kept.sizes(self.docker, images.reference("samsesh", self.settings.images))

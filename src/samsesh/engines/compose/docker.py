@@ -26,8 +26,8 @@ PASSED_ON = (
     "XDG_RUNTIME_DIR",
 )
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", "PIP_NO_INDEX")  # for a build
-SECONDS = 60.0
-Heard = Callable[[str], None]
+SECONDS, START_SECONDS = 60.0, 600.0
+SERVICE = "com.docker.compose.service"  # label
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,12 @@ class Docker:
         env = {**self.env, **more.pop("env", {})}
         return run(["docker", *args], env=env, timeout=timeout, what=what, **more)
 
-    def follow(self, *args: str, what: str, timeout: float, heard: Heard = lambda line: None) -> None:
-        follow(["docker", *args], env=self.env, cwd=self.folder, what=what, timeout=timeout, heard=heard)
+    def follow(
+        self, *args: str, what: str, timeout: float, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        follow(
+            ["docker", *args], env=self.env, cwd=self.folder, what=what, timeout=timeout, meanwhile=meanwhile
+        )
 
     def compose(self, *args: str) -> list[str]:
         """Arguments of `docker` for a command on this project."""
@@ -105,17 +109,18 @@ class Docker:
         done = self.run("info", "--format", "{{json .SecurityOptions}}", what="asking Docker", ok=range(256))
         return b"rootless" in done.out
 
-    def containers(self) -> list[dict[str, Any]]:
-        """`docker inspect` of every container of this project."""
+    def services(self) -> dict[str, dict[str, Any]]:
+        """`docker inspect` of every container of this project, by its service."""
+        _ = self.version
         label = f"label=com.docker.compose.project={self.project}"
         found = self.run(
             "ps", "--all", "--quiet", "--no-trunc", "--filter", label, what="asking Docker"
         ).out.split()
         if not found:
-            return []
+            return {}
         ids = [one.decode() for one in found]
         done = self.run("inspect", *ids, what="asking Docker", ok=(0, 1))  # 1: one has gone meanwhile
-        return list(json.loads(done.out or b"[]"))
+        return {one["Config"]["Labels"][SERVICE]: one for one in json.loads(done.out or b"[]")}
 
     def memory(self, ids: Sequence[str]) -> Mapping[str, int]:
         """Bytes that containers use, by id; takes a second or two."""

@@ -234,7 +234,7 @@ class NativeEngine:
             self.facts.python,
             "-I",
             "-m",
-            "supervisor.supervisord",
+            "samsesh.engines.native.supervise",
             "-c",
             str(files.conf_path(self.home)),
         ]

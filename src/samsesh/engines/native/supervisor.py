@@ -169,7 +169,7 @@ def left_over(home: Home) -> list[int]:
                 continue
             command = (entry / "cmdline").read_bytes().split(b"\0")
             ours = mark in (entry / "environ").read_bytes() or (
-                b"supervisor.supervisord" in command and conf in command
+                b"samsesh.engines.native.supervise" in command and conf in command
             )
             # PostgreSQL writes its title over its environment; it works in its data folder.
             ours = ours or ((entry / "cwd").readlink().is_relative_to(data) and b"postgres" in command[0])

@@ -1,0 +1,42 @@
+"""Images that a plan needs: ours is built, the others are pulled."""
+
+from samsesh.engine import Say
+from samsesh.engines.compose import images, render
+from samsesh.engines.compose.docker import Docker
+from samsesh.errors import SamseshError
+from samsesh.model import Plan
+from samsesh.settings import Settings
+
+BUILD_SECONDS, PULL_SECONDS = 1800.0, 1800.0
+
+
+def get_images(docker: Docker, settings: Settings, plan: Plan, say: Say) -> None:
+    """One after the other: what is there stays where the next one fails."""
+    wanted = dict.fromkeys(["samsesh", *(unit.image for unit in plan.units)])
+    for name in wanted:
+        reference = images.reference(name, settings.images)
+        if docker.has_image(reference):
+            continue
+        if name == "samsesh" and not settings.images.samsesh:
+            say("building our image")
+            build = docker.compose("build", render.PREPARE)
+            docker.follow(*build, what="building our image", timeout=BUILD_SECONDS)
+            continue
+        if settings.artifacts.offline:
+            raise SamseshError(
+                f"the image {reference} is not there, and nothing is to be fetched (artifacts.offline)",
+                f"bring it: docker save on another machine, docker load here; or name yours: images.{name}",
+            )
+        _pull(docker, reference, say)
+
+
+def _pull(docker: Docker, reference: str, say: Say) -> None:
+    say(f"pulling {reference}")
+    try:
+        docker.follow("pull", reference, what=f"pulling {reference}", timeout=PULL_SECONDS)
+    except SamseshError as error:
+        raise SamseshError(
+            f"the image {reference} could not be pulled",
+            "what was pulled is kept: run the command again; a mirror: samsesh config set images.registry HOST",
+            detail=error.detail or error.message,
+        ) from None
