@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,9 @@ def program(name: str) -> tuple[str, dict[str, str]]:
     """(path, environment that it needs). Skips where there is none and none can be had."""
     if name == "caddy" and (ours := gather().programs.get("caddy")):
         return ours, {}
+    packaged = Path(sys.prefix, "bin", name)  # Traefik comes as a Python package, too
+    if packaged.exists():
+        return str(packaged), {}
     given = os.environ.get(f"SAMSESH_TEST_{name.upper()}") or shutil.which(name, path=PLACES)
     if given:
         return given, {}
