@@ -103,13 +103,21 @@ def give_to_service_user(path: Path) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: so two workers end at about the same time."""
+    """Files with slow tests come first: so workers end at about the same time. A file is one worker's, and so are all
+    tests of containers: one of them starts Docker's engine anew.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+    containers = Path(__file__).with_name("docker")
+    for item in items:
+        if ENGINE != "native" and item.get_closest_marker("native"):
+            item.add_marker(pytest.mark.skip(reason="of processes, and all servers are in containers"))
+        group = containers if item.path.is_relative_to(containers) else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group)))
 
 
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_offsets = iter(range(2300 + 10_500 * _worker, 12_700 + 10_500 * _worker, 17))
+_offsets = iter(range(2300 + 5200 * _worker, 7500 + 5200 * _worker, 17))  # of four workers at most
 
 
 def free_offset() -> int:

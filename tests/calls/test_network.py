@@ -14,7 +14,7 @@ from calls.call import Caller, chromium
 from calls.conftest import add_people, calls_of
 from conftest import Stack
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.native, pytest.mark.browser, pytest.mark.slow]
 
 NAME = f"samsesh-{os.getpid()}"
 INSIDE = ("ip", "netns", "exec", NAME)

@@ -172,6 +172,23 @@ def end(engine: Engine) -> None:
     engine.run("image", "prune", "--force")  # what builds leave
     days = ("--filter", "until=72h", "--filter", f"label={LABEL}=ours")
     engine.run("image", "prune", "--all", "--force", *days)  # our own, of programs that were
+    stop()
+
+
+def reboot(engine: Engine) -> None:
+    """As the machine's: the engine ends with all containers, and starts again. Only where nobody else is using it."""
+    if not engine.own:
+        pytest.skip("this machine's own engine is not started anew")
+    with open_lock("starting") as starting, open_lock("using") as using:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        users = Path("/proc/locks").read_text().count(f":{os.fstat(using.fileno()).st_ino} ")
+        if users > 1:
+            pytest.skip("other tests are using the engine")
+        stop()
+        start(engine)
+
+
+def stop() -> None:
     pid = int((PLACE / "pid").read_text())
     assert PLACE.name in Path(f"/proc/{pid}/cmdline").read_text()
     os.kill(pid, signal.SIGTERM)

@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 from calls.call import Caller, chromium
 from calls.conftest import add_people, calls_of
 from conftest import Stack, free_offset
-from docker.engine import Engine
+from docker.engine import Engine, reboot
 from docker.images import commands
 from system.test_messages import begin, go_on
 
@@ -238,6 +238,15 @@ def test_down_behind_our_back(server: Stack, engine: Engine, ann: str) -> None:
     server.up()
     with log_in(server, "ann", ann) as http:
         assert http.get("/_matrix/client/v3/joined_rooms").json()["joined_rooms"]
+
+
+def test_a_reboot(server: Stack, engine: Engine, ann: str) -> None:
+    """When the machine starts anew, Docker brings everything back by itself, with what people wrote."""
+    reboot(engine)
+    until(lambda: server.status()["ok"], "all is well")
+    with log_in(server, "ann", ann) as http:
+        assert http.get("/_matrix/client/v3/joined_rooms").json()["joined_rooms"]
+    assert "Nothing to do" in server.up().stdout
 
 
 def test_backup_and_restore(server: Stack, engine: Engine, homes: Path, ann: str) -> None:

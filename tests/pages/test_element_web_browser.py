@@ -16,7 +16,7 @@ from programs import element_call_pages, livekit_server
 from samsesh.artifacts.element_web import VERSION
 from system.trouble import fine, refused
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.native, pytest.mark.browser, pytest.mark.slow]
 BUNDLE = f"/bundles/{HASH}/bundle.js"
 
 

@@ -261,6 +261,7 @@ def test_a_backup_before_another_version(stopped: Stack) -> None:
     assert "taking a backup" not in stopped.up().stderr
 
 
+@pytest.mark.native
 @pytest.mark.parametrize("command", [("up", "--yes"), ("backup", "create")])
 def test_another_major_version_is_refused(stopped: Stack, command: tuple[str, ...]) -> None:
     """Data of another PostgreSQL, or none where a server was, is neither started nor taken for an empty one."""
@@ -392,7 +393,10 @@ def check_name_is_permanent(own: Stack) -> None:
     refused = own.cli("config", "set", "server.name", "other.test")
     assert refused.returncode == 2 and "localhost for good" in refused.stderr
     settings = own.home.settings_file.read_text()
-    own.home.settings_file.write_text(settings + '\n[server]\nname = "other.test"\n')
+    table = '[server]\nname = "other.test"\n'
+    own.home.settings_file.write_text(
+        settings.replace("[server]\n", table) if "[server]" in settings else f"{settings}\n{table}"
+    )
     try:
         refused = own.cli("up", "--yes")
     finally:

@@ -13,7 +13,7 @@ from programs import livekit_server
 from system.test_server import fetch
 from system.trouble import Done, fine, processes, refused, started
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.native, pytest.mark.slow]
 TRANSPORTS = "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports"
 PASSWORD = "long enough for all"
 

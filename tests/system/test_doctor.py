@@ -205,6 +205,7 @@ def test_a_lost_secret(broken: Stack) -> None:
         kept.rename(path)
 
 
+@pytest.mark.native
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "skipped"), [("gateway", {"versions", "well-known"}), ("postgres", {"versions", "database"})]
@@ -224,6 +225,7 @@ def test_a_service_that_hangs(broken: Stack, name: str, skipped: set[str]) -> No
     wait_for(lambda: broken.status()["ok"])
 
 
+@pytest.mark.native
 @pytest.mark.slow
 def test_a_process_manager_that_hangs(broken: Stack) -> None:
     """One thing is wrong, and what asks through it is skipped; the whole ends in time."""
@@ -235,6 +237,7 @@ def test_a_process_manager_that_hangs(broken: Stack) -> None:
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.native
 @pytest.mark.slow
 def test_an_examination_can_be_interrupted(broken: Stack) -> None:
     """Ctrl-C ends it at once, with a shell's exit code and no words of Python's."""
@@ -244,6 +247,7 @@ def test_an_examination_can_be_interrupted(broken: Stack) -> None:
         assert "Traceback" not in doctor.told() and "services" not in doctor.told()
 
 
+@pytest.mark.native
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_DGRAM"])
 def test_something_of_ours_that_others_can_reach(broken: Stack, kind: str) -> None:

@@ -199,6 +199,7 @@ def test_another_key_at_livekit_is_told(caller: Stack) -> None:
     assert "samsesh" in found["calls-room"]["advice"] and "restart livekit" in found["calls-room"]["advice"]
 
 
+@pytest.mark.native
 def test_a_service_that_does_not_reach_livekit_is_told(caller: Stack) -> None:
     """LiveKit is there, and the authorization service asks elsewhere: its own words say so."""
     edit = put("env", "SAMSESH_RTC_LIVEKIT_API_URL", value="http://127.0.0.1:9")
@@ -208,6 +209,7 @@ def test_a_service_that_does_not_reach_livekit_is_told(caller: Stack) -> None:
     assert found["calls-room"]["seen"] == "LiveKit cannot be reached: connection refused"
 
 
+@pytest.mark.native
 def test_a_service_that_sends_people_elsewhere_is_told(caller: Stack) -> None:
     """The authorization service with a wrong LIVEKIT_URL: tokens are given, for an address where nobody is."""
     edit = put("env", "LIVEKIT_URL", value="ws://localhost:9")
@@ -217,6 +219,7 @@ def test_a_service_that_sends_people_elsewhere_is_told(caller: Stack) -> None:
     assert "ws://localhost:9" in found["calls-sfu"]["summary"]
 
 
+@pytest.mark.native
 def test_a_service_that_does_not_reach_the_homeserver_is_told(caller: Stack) -> None:
     """OpenID tokens cannot be verified: the service refuses everybody."""
     edit = put("env", "SAMSESH_RTC_HOMESERVER_URL", value="unix:/nonexistent")
@@ -237,6 +240,7 @@ def test_webhooks_that_lead_nowhere_are_told(caller: Stack) -> None:
     assert "webhook" in found["calls-webhook"]["summary"]
 
 
+@pytest.mark.native
 @pytest.mark.parametrize(
     ("unit", "failed", "skipped"),
     [
@@ -267,6 +271,7 @@ def test_a_relay_with_another_secret_is_told(caller: Stack) -> None:
     assert "share their secret" in found["turn-allocate"]["summary"]
 
 
+@pytest.mark.native
 def test_a_relay_into_private_networks_is_told(caller: Stack) -> None:
     """coturn without our denied ranges: every private address that it lets through is named."""
 
@@ -295,6 +300,7 @@ def _line(text: str, key: str, value: str) -> str:
     return "\n".join(f"{key}={value}" if line.startswith(f"{key}=") else line for line in text.split("\n"))
 
 
+@pytest.mark.native
 @pytest.mark.parametrize(("protocol", "failed"), [("udp", "calls-media-udp"), ("tcp", "calls-media-tcp")])
 def test_a_blocked_media_port_is_named(new_home: Callable[[str], Stack], protocol: str, failed: str) -> None:
     """A firewall before one media port: the call over the other protocol is still proven, and the port is named."""
@@ -316,6 +322,7 @@ def test_a_blocked_media_port_is_named(new_home: Callable[[str], Stack], protoco
             own.prefix = ()
 
 
+@pytest.mark.native
 def test_the_relay_carries_calls(new_home: Callable[[str], Stack]) -> None:
     """Where people reach LiveKit at an address, coturn relays to it; media goes to that address and no other."""
     with namespace("relay") as inside:
@@ -335,6 +342,7 @@ def test_the_relay_carries_calls(new_home: Callable[[str], Stack]) -> None:
             own.prefix = ()
 
 
+@pytest.mark.native
 def test_the_relay_over_tls(new_home: Callable[[str], Stack]) -> None:
     """With a certificate of an authority that this machine trusts TLS is proven; where it does not, that is told."""
     own = new_home("tls")

@@ -15,7 +15,7 @@ from samsesh.facts import gather
 from samsesh.home import SERVICE_USER
 from system.trouble import ROOT, fine, needs_root, own_mount, refused, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.native, pytest.mark.slow]
 AS_OWNER = ("setpriv", f"--reuid={SERVICE_USER}", f"--regid={SERVICE_USER}", "--clear-groups") if ROOT else ()
 PASSWORD = "p:a/s?s#1"
 QUOTED = "p%3Aa%2Fs%3Fs%231"

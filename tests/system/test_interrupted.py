@@ -10,7 +10,7 @@ import pytest
 from conftest import Stack
 from system.trouble import fine, processes, started, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.native, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from conftest import Stack, free_offset
 from samsesh.cache import MACHINE_CACHE
 from system.trouble import NOBODY, ROOT, fine, processes, refused, started, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.native, pytest.mark.slow]
 LONG = 200  # characters of the home's path; a socket's path may have 107 bytes
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Stack
+from conftest import ENGINE, Stack
 from samsesh import secrets
 from samsesh.clients.synapse import SynapseClient
 from synapse_module.homeserver import Person, RefusedError
@@ -131,7 +131,8 @@ def test_the_weaker_admin_does_it_when_the_stronger_is_locked(stack: Stack, bob:
     room = old_room(strong, "12", weak, bob, users={weak.user_id: 100})
     assert command(stack, room)[0]["sender"] == strong.user_id
     token = secrets.read(stack.home, secrets.SERVICE_TOKEN)
-    with SynapseClient(stack.home.runtime_dir() / "synapse-admin.sock", token) as synapse:
+    socket = "synapse-admin.sock" if ENGINE == "native" else "synapse/admin.sock"
+    with SynapseClient(stack.home.runtime_dir() / socket, token) as synapse:
         synapse.put_user(strong.user_id, locked=True)
     (found,) = command(stack, room, "--yes")
     assert (found["outcome"], found["sender"]) == ("changed", weak.user_id)

@@ -24,7 +24,7 @@ SECRET_FILES = {
     "turnserver.conf",
     "init.sql",
 }  # what programs read them from
-BACK_SECONDS = 10
+BACK_SECONDS = 10 if ENGINE == "native" else 20  # Docker asks every three seconds, and begins later
 
 
 def fetch(url: str, method: str = "GET", data: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
@@ -175,7 +175,7 @@ def test_secrets_are_private(stack: Stack) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_a_killed_service_comes_back(stack: Stack, name: str) -> None:
-    """`kill -9` of any service: within ten seconds it answers again, and twenty people at once can log in."""
+    """`kill -9` of any service: within seconds it answers again, and twenty people at once can log in."""
     pid = next(service["pid"] for service in stack.status()["services"] if service["name"] == name)
     os.kill(pid, signal.SIGKILL)
     began = time.monotonic()
@@ -205,7 +205,7 @@ def log_ins(stack: Stack, count: int) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(ENGINE != "native", reason="containers have no supervisord")
+@pytest.mark.native
 def test_a_killed_process_manager_leaves_nothing_behind(new_home: Callable[[str], Stack]) -> None:
     """After `kill -9` of supervisord the services end, the next `up` takes over, and `down` leaves nothing."""
     own = new_home("killed")
