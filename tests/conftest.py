@@ -102,18 +102,18 @@ def give_to_service_user(path: Path) -> None:
             shutil.chown(part, SERVICE_USER, SERVICE_USER)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first: so workers end at about the same time. A file is one worker's, and so are all
     tests of containers: one of them starts Docker's engine anew.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
-    containers = Path(__file__).with_name("docker")
     for item in items:
         if ENGINE != "native" and item.get_closest_marker("native"):
             item.add_marker(pytest.mark.skip(reason="of processes, and all servers are in containers"))
-        group = containers if item.path.is_relative_to(containers) else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
+        place = item.path.relative_to(Path(__file__).parent)
+        item.add_marker(pytest.mark.xdist_group("docker" if place.parts[0] == "docker" else str(place)))
 
 
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
