@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from programs import get_programs
 from samsesh.home import SERVICE_USER, Home
@@ -102,18 +103,25 @@ def give_to_service_user(path: Path) -> None:
             shutil.chown(part, SERVICE_USER, SERVICE_USER)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: so workers end at about the same time. A file is one worker's, and so are all
-    tests of containers: one of them starts Docker's engine anew.
-    """
+    """Files with slow tests come first: so workers end at about the same time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
     for item in items:
         if ENGINE != "native" and item.get_closest_marker("native"):
             item.add_marker(pytest.mark.skip(reason="of processes, and all servers are in containers"))
-        place = item.path.relative_to(Path(__file__).parent)
-        item.add_marker(pytest.mark.xdist_group("docker" if place.parts[0] == "docker" else str(place)))
+
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """A file is one worker's, and so are all tests of containers: one of them starts Docker's engine anew."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "tests/docker" if file.startswith("tests/docker/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
+    return _ByFile(config, log)
 
 
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
