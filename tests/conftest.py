@@ -104,9 +104,17 @@ def give_to_service_user(path: Path) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: so workers end at about the same time."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Files with slow tests come first, so that workers end at about the same time; those with a browser, which take all
+    of a core, between the others.
+    """
+    slow = {
+        item.path: bool(item.get_closest_marker("browser"))
+        for item in items
+        if item.get_closest_marker("slow")
+    }
+    seen = {kind: [path for path in slow if slow[path] is kind] for kind in (True, False)}
+    place = {path: at / len(paths) for paths in seen.values() for at, path in enumerate(paths)}
+    items.sort(key=lambda item: place.get(item.path, 1.0))
     for item in items:
         if ENGINE != "native" and item.get_closest_marker("native"):
             item.add_marker(pytest.mark.skip(reason="of processes, and all servers are in containers"))

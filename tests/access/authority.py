@@ -1,12 +1,13 @@
 """An ACME directory that refuses every order as one that has had enough of a domain (RFC 8555, 6.7), run as a program.
 
-Arguments: certificate and key (PEM). It listens on 127.0.0.1:14000.
+Arguments: certificate and key (PEM), and how many hours its clock is ahead. It listens on 127.0.0.1:14000.
 """
 
 import json
 import secrets
 import ssl
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -43,6 +44,10 @@ class Authority(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        ahead = 3600 * float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
+        return super().date_time_string((timestamp or time.time()) + ahead)
 
     def do_GET(self) -> None:
         self.answer(200, DIRECTORY if self.path == "/directory" else {})

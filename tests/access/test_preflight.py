@@ -191,9 +191,13 @@ def test_an_authority_that_refuses(server: Stack, net: Network, ca: trustme.CA, 
     made.private_key_pem.write_to_path(str(folder / "acme.key"))
     server.set({"tls.directory": "https://127.0.0.1:14000/directory", "tls.mode": "acme"})
     fine(server.cli("config", "set", "tls.directory_ca", str(folder / "root.pem")))
-    with net.program(
-        str(Path(__file__).with_name("authority.py")), str(folder / "acme.pem"), str(folder / "acme.key")
-    ):
+    program = (
+        *(str(Path(__file__).with_name("authority.py")), str(folder / "acme.pem")),
+        str(folder / "acme.key"),
+    )
+    with net.program(*program, "2"):  # which would take no request of a clock like this
+        refused(up(server), 1, "s behind the certificate authority's", "timedatectl set-ntp true")
+    with net.program(*program):
         done = up(server)
         refused(done, 1, "there is no certificate for", "rateLimited", "tls.staging true", "the server runs")
         assert "runs, but has no certificate yet" in done.stdout and "is ready" not in done.stdout

@@ -102,7 +102,7 @@ def test_a_container_that_ends(made: Callable[..., Stack]) -> None:
         stack,
         "homeserver (Synapse) is not ready: it end",  # with a code, or again and again
         "instance_map",
-        "samsesh logs synapse",
+        "logs synapse",
     )
     stack.cli("config", "unset", "extra.synapse")
     stack.up()

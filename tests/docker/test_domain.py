@@ -81,3 +81,28 @@ def test_a_call(domain: Stack) -> None:
     found = {one["id"]: one for one in checked}
     for name in ("calls-openid", "calls-media-udp", "calls-media-tcp", "turn-allocate", "turn-private-peer"):
         assert found[name]["status"] == "ok", found[name]
+
+
+def test_by_its_address(
+    engine: Engine, images: dict[str, str], homes: Path, acme: Pebble, address: str
+) -> None:
+    """`ip`: a certificate for the address; the https port leads to the web client's."""
+    made = Stack(homes / "containers-ip", free_offset(), commands(engine), options=("--engine", "compose"))
+    made.set(
+        {
+            "server.trial": "true",
+            "server.name": address,
+            "server.access": "ip",
+            "calls.provider": "off",
+            "turn.enabled": "false",
+            **acme.settings(),
+        }
+    )
+    ports = Ports(offset=made.offset)
+    acme.start(http=ports.of("http"), https=ports.of("https"))
+    made.up("--skip-preflight")
+    try:
+        for listener in ("web", "api", "federation", "https"):
+            assert handshake(ports.of(listener), address, acme.root(), at=address).names == (address,)
+    finally:
+        fine(made.cli("down"))

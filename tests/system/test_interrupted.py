@@ -30,9 +30,10 @@ def test_ctrl_c_at_once(fresh: Stack, seconds: float) -> None:
     """Ctrl-C before the program got to do anything: 130, and no traceback."""
     with started(fresh, *up(fresh)) as run:
         time.sleep(seconds)
-        assert run.interrupt() == 130, run.told()
-        # Python itself, before it runs a line of ours, dies of the signal with words of its own
-        assert run.process.returncode < 0 or "Traceback" not in run.told()
+        code = run.interrupt()
+        if "init_import_site" not in run.told():  # Python's own words, before it runs a line of ours
+            assert code == 130, run.told()
+            assert run.process.returncode < 0 or "Traceback" not in run.told()
     assert processes(fresh) == []
 
 

@@ -91,10 +91,10 @@ def judged(clock: Clock) -> Result:
         ahead = f"something in this home was written {clock.newest - clock.now:.0f} s later than now"
         return Result("failed", f"the clock says {told}, but it was later before", seen=ahead, advice=SET)
     if clock.others is not None and (off := clock.now - clock.others) and abs(off) > DRIFT:
-        how = "ahead" if off > 0 else "behind"
+        how = "ahead of" if off > 0 else "behind"
         return Result(
             "failed" if abs(off) > FAR else "warning",
-            f"the clock says {told}, {abs(off):.0f} s {how} of the certificate authority's",
+            f"the clock says {told}, {abs(off):.0f} s {how} the certificate authority's",
             advice=SET,
         )
     drift = None if clock.hardware is None else apart(clock.now, clock.hardware)
