@@ -19,6 +19,7 @@ def preview(own: Stack) -> tuple[set[str], set[str]]:
     return acting, written
 
 
+@pytest.mark.native
 @pytest.mark.slow
 def test_the_dry_run_through_a_servers_life(new_home: Callable[[str], Stack]) -> None:
     """Everything in an empty home, nothing while the server runs, and the starts alone once it is stopped."""
