@@ -146,20 +146,20 @@ def test_its_own_authority_renews_by_itself(lan: Stack) -> None:
     config = json.loads(usual)
     tls, pki = config["apps"]["tls"], config["apps"]["pki"]["certificate_authorities"]["local"]
     tls["automation"]["renew_interval"] = "1s"
-    tls["automation"]["policies"][0]["issuers"][0]["lifetime"] = "12s"
-    pki |= {"intermediate_lifetime": "30s", "maintenance_interval": "1s"}
+    tls["automation"]["policies"][0]["issuers"][0]["lifetime"] = "18s"
+    pki |= {"intermediate_lifetime": "40s", "maintenance_interval": "1s"}
     try:
         file.write_text(json.dumps(config))
         begin_anew(lan)
         first = soon(ports(lan).of("api"), HOST, root(lan))
         signer = intermediate(lan)
         relay = soon(ports(lan).of("turns"), HOST, root(lan))
-        end = time.monotonic() + 45
+        end = time.monotonic() + 55
         seen = {first.serial}
         while time.monotonic() < end:
             seen.add(handshake(ports(lan).of("api"), HOST, root(lan)).serial)
             time.sleep(0.5)
-        assert len(seen) > 3
+        assert len(seen) > 2
         assert intermediate(lan) != signer
         assert root(lan).read_bytes() == old_root
         soon(ports(lan).of("turns"), HOST, root(lan), other_than=relay.serial)

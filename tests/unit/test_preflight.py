@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import trustme
 
+from programs import free_port
 from samsesh import facts as machine
-from samsesh import names
+from samsesh import names, ports
 from samsesh.access import Access
 from samsesh.checks import (
     clock,
@@ -28,6 +29,7 @@ from samsesh.checks.public_https import Seen
 from samsesh.checks.public_ports import Tried
 from samsesh.clients.dns import Resolved
 from samsesh.home import Home
+from samsesh.model import Endpoint
 from samsesh.ops import addresses, certificate_files, certificates
 from samsesh.settings import Settings
 from samsesh.stranger import Addresses
@@ -92,6 +94,14 @@ def test_a_web_site_at_the_server_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert advice.index("hosts.delegation elsewhere") < advice.index(f"{HOST}. A ")
     for found in (Resolved(HOST, problem="there is no such name"), Resolved(f"chat.{HOST}", (ELSEWHERE,))):
         assert "delegation" not in public_names.judged([found], OURS, site=HOST).advice
+
+
+def test_a_port_that_was_tried_is_free_again() -> None:
+    """At once, though nobody came: else `up` would find its own ports taken. Behind a router it did."""
+    place = Endpoint("127.0.0.1", free_port())
+    with public_ports._listening(place.host, place.port, b"0" * 16) as listening:
+        assert listening and not ports.free(place)
+    assert ports.free(place)
 
 
 def test_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,8 +189,14 @@ def _listening(host: str, port: int, nonce: bytes) -> Iterator[bool]:
                 with link:
                     link.sendall(nonce)
 
-        threading.Thread(target=answer, daemon=True).start()
-        yield True
+        answering = threading.Thread(target=answer, daemon=True)
+        answering.start()
+        try:
+            yield True
+        finally:  # while it waits there, closing alone would not give the port back
+            with suppress(OSError):
+                made.shutdown(socket.SHUT_RDWR)
+            answering.join(TRY)
 
 
 def judged(tried: Sequence[Tried], numbers: Sequence[int]) -> Result:
