@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # it has no types
 
 from programs import get_programs
 from samsesh.home import SERVICE_USER, Home
@@ -120,7 +120,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="of processes, and all servers are in containers"))
 
 
-class _ByFile(LoadFileScheduling):  # type: ignore[misc]
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # of Any, since it has no types
     """A file is one worker's, and so are all tests of containers: one of them starts Docker's engine anew."""
 
     def _split_scope(self, nodeid: str) -> str:

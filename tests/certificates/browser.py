@@ -35,3 +35,14 @@ def chromium(home: Path, root: Path | None, *arguments: str) -> Iterator[Browser
         )
         yield browser
         browser.close()
+
+
+def protocol_if_asked_for_http3(home: Path, root: Path, host: str) -> str:
+    """What a browser that is told to use HTTP/3 at HOST:PORT gets its page over: "h3", "h2"."""
+    forced = ("--enable-quic", f"--origin-to-force-quic-on={host}")
+    with chromium(home, root, *forced) as browser:
+        page = browser.new_page()
+        answer = page.goto(f"https://{host}/")
+        assert answer and answer.status == 200
+        used: str = page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol")
+        return used

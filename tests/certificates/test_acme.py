@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from certificates.authority import TOO_MANY, Pebble, authority, refusing
-from certificates.browser import chromium
+from certificates.browser import protocol_if_asked_for_http3
 from certificates.shown import Shown, ask, handshake, refused, soon
 from conftest import Stack
 from samsesh.settings_server import Ports
@@ -111,13 +111,7 @@ def test_http3_is_spoken(domain: tuple[Stack, Pebble], tmp_path: Path) -> None:
     """A real browser that is told to use HTTP/3 gets the page over it."""
     stack, acme = domain
     host = f"chat.example.test:{ports(stack).of('https')}"
-    forced = ("--enable-quic", f"--origin-to-force-quic-on={host}")
-    with chromium(tmp_path, acme.root(), *forced) as browser:
-        page = browser.new_page()
-        answer = page.goto(f"https://{host}/")
-        assert answer and answer.status == 200
-        used = "performance.getEntriesByType('navigation')[0].nextHopProtocol"
-        assert page.evaluate(used) == "h3"
+    assert protocol_if_asked_for_http3(tmp_path, acme.root(), host) == "h3"
 
 
 def test_a_renewed_certificate_is_served_by_all(domain: tuple[Stack, Pebble]) -> None:

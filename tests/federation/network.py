@@ -23,8 +23,8 @@ RESOLV = Path("/etc/netns")  # what `ip netns exec` lays over /etc
 CLONE_NEWNET = 0x40000000
 
 
-def root(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+def root(*command: str, stdin: str = "") -> None:
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
 
 

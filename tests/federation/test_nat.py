@@ -1,13 +1,11 @@
 """A server behind a router that leads nobody inside back to its own outer address, and callers outside."""
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-import trustme
 
 from federation.network import Machine, Network, inside, network, root
 from federation.servers import Account, Authorities, Server, Tables, good, hosts_of, in_a_call, server
@@ -51,18 +49,7 @@ def behind(router: Machine, home: Machine) -> None:
         root("ip", "-n", machine.name, "link", "set", device, "up")
     root("ip", "-n", home.name, "route", "add", "default", "via", ROUTER)
     root(*router.prefix, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
-    rules = FORWARDED.format(here=HERE)
-    done = subprocess.run(
-        [*router.prefix, "nft", "-f", "-"], input=rules, capture_output=True, text=True, timeout=30
-    )
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture(scope="module")
-def authorities(tmp_path_factory: pytest.TempPathFactory) -> Authorities:
-    made = Authorities(tmp_path_factory.mktemp("authorities"), trustme.CA())
-    made.ca.cert_pem.write_to_path(str(made.bundle))
-    return made
+    root(*router.prefix, "nft", "-f", "-", stdin=FORWARDED.format(here=HERE))
 
 
 @pytest.fixture(scope="module")

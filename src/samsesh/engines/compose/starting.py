@@ -28,9 +28,8 @@ def start(docker: Docker, plan: Plan, units: list[Unit], say: Say) -> None:
     )
     before = {one["Id"]: one["RestartCount"] for one in docker.services().values()}
 
-    def meanwhile() -> (
-        None
-    ):  # Compose would wait until a program that ends again and again is called unhealthy
+    def meanwhile() -> None:
+        """Compose would wait until a program that ends again and again is called unhealthy."""
         there = docker.services()
         for name in (service(unit.name) for unit in plan.units if not unit.spare):
             if name in there and _ends_again_and_again(there[name], before):
