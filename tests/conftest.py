@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -133,7 +134,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
 
 
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_offsets = iter(range(2300 + 5200 * _worker, 7500 + 5200 * _worker, 17))  # of four workers at most
+_range = range(2300 + 5200 * _worker, 7500 + 5200 * _worker, 17)  # of four workers at most
+_offsets = iter(random.sample(_range, len(_range)))  # in no order, so that two runs at once rarely want the same
 
 
 def free_offset() -> int:
