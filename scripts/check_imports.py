@@ -13,7 +13,7 @@ LAYERS = (
     ("run", "write"),
     ("home",),
     ("environment", "facts", "fields", "load", "secrets", "settings", "settings_server"),
-    ("access", "cache", "download", "operator_files"),
+    ("access", "cache", "download", "operator_files", "pins", "releases"),
     ("model",),
     ("agent", "artifacts", "clients", "pages", "rtc", "synapse_module"),
     ("services",),

@@ -1,6 +1,7 @@
 """Where fetched and built programs are kept, for every home of this user, and the way to look for one."""
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
 from samsesh.download import Progress, sha256_of
@@ -30,14 +31,30 @@ NETWORK = re.compile(
 
 
 @dataclass(frozen=True)
+class Origin:
+    """How something was got, for people; `sha256` of the release's file, in hex, where it comes from one.
+
+    `doubt`: why nothing vouches for what was got in another way, empty if something does.
+    """
+
+    how: str
+    sha256: str = ""
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
 class Artifact:
-    """A program, or the folder of a web bundle. `how` it was got, for people; `env` that the program needs."""
+    """A program, or the folder of a web bundle. `how` it comes to be used, for people; `env` that the program needs.
+
+    `origin` of what we got ourselves; None of what is the user's or the machine's own.
+    """
 
     name: str
     path: Path
     version: str
     how: str
     env: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -164,8 +181,8 @@ def working(cache: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def keeping(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which is then kept as `folder`: whole or not at all, and its checksums with it."""
+def keeping(folder: Path, origin: Origin) -> Iterator[Path]:
+    """A folder to fill, which is then kept as `folder`: whole or not at all, its checksums and its origin with it."""
     with temporary_dir(folder.parent, NEW) as new:
         yield new
         with undisturbed(), explained(folder):
@@ -174,6 +191,7 @@ def keeping(folder: Path) -> Iterator[Path]:
             if folder.exists():
                 folder.rename(new.with_name(new.name + "-old"))
             write_file(_sums_file(folder), _sums(new), READABLE)
+            write_file(_origin_file(folder), json.dumps(asdict(origin)), READABLE)
             new.rename(folder)
             shutil.rmtree(new.with_name(new.name + "-old"), ignore_errors=True)
 
@@ -198,8 +216,20 @@ def check_kept(folder: Path, what: str) -> None:
         )
 
 
+def origin_of(folder: Path) -> Origin | None:
+    """How a kept folder was got; None where that was not written down."""
+    try:
+        return Origin(**json.loads(_origin_file(folder).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def _sums_file(folder: Path) -> Path:
     return folder.with_name(folder.name + ".sha256")
+
+
+def _origin_file(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".origin")
 
 
 def _sums(folder: Path) -> str:
@@ -214,13 +244,18 @@ def _sums(folder: Path) -> str:
     return "".join(lines)
 
 
+def recorded(cache: Path, file: str) -> str:
+    """SHA-256 of a published file when it was fetched first, in hex; empty where it never was."""
+    record = cache / f"{file}.sha256"
+    return record.read_text().split()[0] if record.exists() else ""
+
+
 def check_recorded(cache: Path, file: str, sha256: str) -> None:
     """Refuse a published file that is not the one which had this name when it was fetched first."""
-    record = cache / f"{file}.sha256"
-    if record.exists() and record.read_text().split()[0] != sha256:
+    if recorded(cache, file) not in ("", sha256):
         raise SamseshError(
             f"{file} is not what it was when it was fetched first, and published files do not change",
-            f"find out why; if it is as it should be, remove {record}",
+            f"find out why; if it is as it should be, remove {cache / f'{file}.sha256'}",
         )
 
 

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx2
 
@@ -29,8 +29,8 @@ def fetch_text(url: str, limit: int) -> str:
     end = time.monotonic() + LONGEST
 
     def read() -> str:
-        with httpx2.stream("GET", url, timeout=TIMEOUT, follow_redirects=True) as response:
-            _accept(response, url)
+        with client(url) as http, http.stream("GET", url) as response:
+            response.raise_for_status()
             content = b""
             for piece in response.iter_bytes():
                 content += piece
@@ -44,10 +44,14 @@ def fetch_text(url: str, limit: int) -> str:
 def download(url: str, target: Path, *, limit: int, progress: Progress, sha256: str = "") -> str:
     """Fetch `url` to `target` and return its SHA-256 in hex; what came before an interruption is used.
 
+    Without `sha256` that is what came in this call only: nothing could tell whether a beginning was of the same file.
+
     Raises SamseshError where it cannot be had, is larger than `limit` bytes, or is not the file that `sha256` names.
     """
     part = target.with_name(target.name + ".part")
     with explained(part):
+        if not sha256:
+            part.unlink(missing_ok=True)
         had = part.exists()
         found = _fetch(url, part, limit, progress)
         if had and sha256 and found != sha256:  # the beginning may have been of another file
@@ -77,13 +81,13 @@ def _fetch(url: str, part: Path, limit: int, progress: Progress) -> str:
 def _receive(url: str, part: Path, limit: int, progress: Progress, end: float) -> None:
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with httpx2.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
+    with client(url) as http, http.stream("GET", url, headers=headers) as response:
         if response.status_code == 416:  # nothing comes after what we have: it was whole, or of another file
             if response.headers.get("content-range") == f"bytes */{have}":
                 return
             part.unlink()
             raise httpx2.ReadError("what had come of it before does not fit")
-        _accept(response, url)
+        response.raise_for_status()
         if have and response.headers.get("content-range", "").split("-")[0] != f"bytes {have}":
             part.unlink()
             have = 0
@@ -99,11 +103,15 @@ def _receive(url: str, part: Path, limit: int, progress: Progress, end: float) -
                 _in_time(url, end)
 
 
-def _accept(response: httpx2.Response, url: str) -> None:
-    """Refuse what is no file, and a redirect from https to plain http."""
-    if url.startswith("https:") and response.url.scheme != "https":
-        raise SamseshError(f"{url} leads to an address without TLS, {response.url}", HINT)
-    response.raise_for_status()
+def client(url: str, **options: Any) -> httpx2.Client:
+    """Follows redirects of `url`; from https none to an address without TLS, on no hop: it is not even asked."""
+
+    def refuse(request: httpx2.Request) -> None:
+        if request.url.scheme != "https":
+            raise SamseshError(f"{url} leads to an address without TLS, {request.url}", HINT)
+
+    hooks = {"request": [refuse]} if url.startswith("https:") else {}
+    return httpx2.Client(timeout=TIMEOUT, follow_redirects=True, event_hooks=hooks, **options)
 
 
 def _within(url: str, size: int, limit: int) -> None:

@@ -89,3 +89,5 @@ class Engine(Protocol):
     ) -> None: ...  # of `folder`, which goes
     def discard(self, say: Say) -> None: ...  # stop, and delete the services' data
     def sizes(self) -> tuple[int, int]: ...  # bytes of media and of the database
+    # image -> the digest that it was pulled as; empty where it was not
+    def image_digests(self, plan: Plan) -> dict[str, str]: ...

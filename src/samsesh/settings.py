@@ -220,16 +220,21 @@ class Artifacts(Section):
 
     livekit: str = ""
     """Path of a `livekit-server` of your own. Empty: found, fetched or built."""
+    livekit_sha256: Sha256 = ""
+    """SHA-256 that LiveKit's release for this machine has to have. Empty: the one that Samsesh knows, if it does."""
     turnserver: str = ""
     """Path of coturn's `turnserver` of your own. Empty: found, installed or unpacked."""
     element_call: str = ""
     """Path of a folder with a built Element Call. Empty: the one that comes along, or fetched."""
+    element_call_sha256: Sha256 = ""
+    """SHA-256 that Element Call's release has to have. Empty: the one that Samsesh knows, if it does."""
     element_web: str = ""
     """Path of an Element Web of your own: a release (`element-v1.12.x.tar.gz`) or its folder. Empty: fetched."""
     element_web_sha256: Sha256 = ""
-    """SHA-256 that the tarball of Element Web has to have. Empty: the one that Samsesh knows of the release."""
+    """SHA-256 that the tarball of Element Web has to have. Empty: the one that Samsesh knows, if it does."""
     mirror: Url = "https://github.com"
-    """Where releases are fetched: this address, or a mirror with the same paths below it."""
+    """Where releases are fetched: this address, or a mirror with the same paths below it. Without https only what has a
+    known SHA-256 comes from it."""
     build: bool = True
     """Build LiveKit with Go where no release can be fetched and Go is installed."""
     offline: bool = False

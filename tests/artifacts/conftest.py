@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -9,21 +10,53 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import trustme
 
 import samsesh
 from artifacts.releases import Releases, serving
-from samsesh import download
+from samsesh import download, pins
 from samsesh.artifacts import livekit
 from samsesh.cache import Search
 from samsesh.settings import Artifacts
 
 MakeSearch = Callable[..., Search]
+SetPins = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
 
 
 @pytest.fixture
-def releases() -> Iterator[Releases]:
-    with serving() as found:
-        yield found
+def releases(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Releases]:
+    """Release pages with TLS, by an authority that this test's programs trust."""
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+    with serving(tls) as served:
+        yield served
+
+
+@pytest.fixture
+def plain() -> Iterator[Releases]:
+    """A mirror of the release pages without TLS."""
+    with serving() as served:
+        yield served
+
+
+@pytest.fixture(autouse=True)
+def set_pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SetPins:
+    """A table of pins of the test's own, empty at first: `set_pins(FILE=SHA256)` by a dict's items."""
+    monkeypatch.setattr(pins, "TABLE", tmp_path / "pins.toml")
+
+    def set_pins(**files: str) -> None:
+        rows = [f'"{file}" = {{sha256 = "{sha256}", source = ""}}' for file, sha256 in files.items()]
+        pins.TABLE.write_text("\n".join(["[files]", *rows, "[images]", ""]))
+
+    set_pins()
+    return set_pins
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
-"""A server of the shape of the release pages, on loopback, with the bad days that those have."""
+"""A server of the shape of the release pages, and of a registry of images, on loopback, with the bad days they have."""
 
 import hashlib
 import io
+import json
+import ssl
 import tarfile
 import threading
 import time
@@ -11,12 +13,14 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
 from samsesh.artifacts.livekit import VERSION
 
 FOLDER = f"/livekit/livekit/releases/download/v{VERSION}"
 ARCHIVE = f"livekit_{VERSION}_linux_amd64.tar.gz"
 PROGRAM = f"#!/bin/sh\necho livekit-server version {VERSION}\nexit\n".encode()
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 PADDING = Random(1).randbytes(3_000_000)  # does not compress: a download of several pieces
 
 
@@ -49,6 +53,8 @@ class Releases:
     files: dict[str, bytes] = field(default_factory=dict)
     trouble: list[tuple[str, Callable[[Any, bytes], None]]] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)  # path, Range
+    manifests: dict[str, bytes] = field(default_factory=dict)  # of images, by path; only with a token, as registries do
+    digest: str = ""  # in place of the right one
 
     def publish(self, archive: bytes, listed: bytes | None = None) -> None:
         self.files[f"{FOLDER}/{ARCHIVE}"] = archive
@@ -93,7 +99,8 @@ def elsewhere(handler: Any, content: bytes) -> None:
 
 
 @contextmanager
-def serving() -> Iterator[Releases]:
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Releases]:
+    """Over plain http, or with TLS as `localhost`."""
     releases = Releases()
 
     class Handler(BaseHTTPRequestHandler):
@@ -104,6 +111,12 @@ def serving() -> Iterator[Releases]:
             wanted = self.headers.get("Range", "")
             if not query:
                 releases.asked.append((path, wanted))
+            if path.startswith("/v2/"):
+                self.answer_manifest(path)
+                return
+            if path == "/token":
+                self.answer(json.dumps({"token": query}).encode(), 0)
+                return
             content = releases.files.get(path)
             if content is None:
                 self.send_error(404)
@@ -111,6 +124,30 @@ def serving() -> Iterator[Releases]:
                 releases.trouble.pop(0)[1](self, content)
             else:
                 self.answer(content, int(wanted[6:-1]) if wanted else 0)
+
+        def answer_manifest(self, path: str) -> None:
+            """OCI distribution specification; tokens as Docker's registries give them."""
+            scope = f"repository:{path.removeprefix('/v2/').partition('/manifests/')[0]}:pull"
+            manifest = releases.manifests.get(path)
+            token = f"service=images&scope={quote(scope, safe='')}"
+            if self.headers.get("Authorization") != f"Bearer {token}":
+                self.send_response(401)
+                challenge = f'Bearer realm="{releases.url}/token",service="images",scope="{scope}"'
+                self.send_header("WWW-Authenticate", challenge)
+                manifest = b""
+            elif manifest is None:
+                self.send_response(404)
+                manifest = b""
+            else:
+                self.send_response(200)
+                self.send_header("Content-Type", INDEX_TYPE)
+                self.send_header(
+                    "Docker-Content-Digest",
+                    releases.digest or f"sha256:{hashlib.sha256(manifest).hexdigest()}",
+                )
+            self.send_header("Content-Length", str(len(manifest)))
+            self.end_headers()
+            self.wfile.write(manifest)
 
         def answer(self, content: bytes, start: int) -> None:
             if start >= len(content):
@@ -137,7 +174,9 @@ def serving() -> Iterator[Releases]:
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    releases.url = f"http://127.0.0.1:{server.server_port}"
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    releases.url = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{server.server_port}"
     try:
         yield releases
     finally:

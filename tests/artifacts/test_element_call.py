@@ -125,7 +125,7 @@ def test_the_lock_names_one_package_and_no_registry() -> None:
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
-def test_a_package_with_another_checksum_is_refused(search: MakeSearch, releases: Releases) -> None:
+def test_a_package_with_another_checksum_is_refused(search: MakeSearch, plain: Releases) -> None:
     """A registry that serves something else under the package's name and version gets no further than npm."""
     package = tar(
         ("package/package.json", b'{"name": "x", "version": "1"}'), ("package/dist/index.html", b"evil")
@@ -133,15 +133,15 @@ def test_a_package_with_another_checksum_is_refused(search: MakeSearch, releases
     name = element_call.PACKAGE
     lock = json.loads((element_call.HERE / "package-lock.json").read_text())
     integrity = lock["packages"][f"node_modules/{name}"]["integrity"]  # it claims to serve the right one
-    dist = {"tarball": f"{releases.url}/evil.tgz", "integrity": integrity}
+    dist = {"tarball": f"{plain.url}/evil.tgz", "integrity": integrity}
     about = {"name": name, "versions": {VERSION: {"name": name, "version": VERSION, "dist": dist}}}
-    releases.files[f"/{name.replace('/', '%2f')}"] = json.dumps(about).encode()
-    releases.files["/evil.tgz"] = package
+    plain.files[f"/{name.replace('/', '%2f')}"] = json.dumps(about).encode()
+    plain.files["/evil.tgz"] = package
     looking = search()
-    environ = {**os.environ, "HOME": looking.environ["HOME"], "npm_config_registry": releases.url}
+    environ = {**os.environ, "HOME": looking.environ["HOME"], "npm_config_registry": plain.url}
     environ["npm_config_fetch_retries"] = "0"  # else it tries for a minute
     reasons = detail(Search(looking.want, looking.cache, "x86_64", environ))
-    assert releases.asked_for("/evil.tgz")
+    assert plain.asked_for("/evil.tgz")
     assert "EINTEGRITY" in reasons
     assert list(looking.cache.iterdir()) == []
 
@@ -157,6 +157,7 @@ def test_the_real_pages_from_npm(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {
         got.path.name,
         f"{got.path.name}.sha256",
+        f"{got.path.name}.origin",
     }
 
 
@@ -182,7 +183,7 @@ def test_the_real_pages_without_npm(open_folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "fetching Node.js" in done.stderr
     assert (Path(done.stdout.strip()) / "index.html").exists()
-    assert len(list((open_folder / "cache").iterdir())) == 2
+    assert len(list((open_folder / "cache").iterdir())) == 3
 
 
 def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

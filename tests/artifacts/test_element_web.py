@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from artifacts.conftest import MakeSearch
+from artifacts.conftest import MakeSearch, SetPins
 from artifacts.releases import Releases, busy, cut, tar
 from element_web import CALL_INDEX, FILE, FILES, INDEX, RELEASE, release, write
 from samsesh.artifacts import element_web
 from samsesh.artifacts.element_web import VERSION
-from samsesh.cache import Search, keeping
+from samsesh.cache import Origin, Search, keeping
 from samsesh.errors import SamseshError
 
 GOOD = release()
@@ -28,9 +28,9 @@ def detail(looking: Search) -> str:
 
 
 @pytest.fixture(autouse=True)
-def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+def pinned(set_pins: SetPins) -> None:
     """The stand-in's checksum in the place of the real release's."""
-    monkeypatch.setattr(element_web, "SHA256", sha256(GOOD))
+    set_pins(**{FILE: sha256(GOOD)})
 
 
 def test_the_release_is_fetched_verified_and_kept(search: MakeSearch, releases: Releases) -> None:
@@ -101,7 +101,7 @@ def put_earlier(looking: Search, version: str) -> Path:
     """An Element Web that an earlier Samsesh kept."""
     looking.cache.mkdir(exist_ok=True)
     folder = looking.cache / f"element-web-{version}-0000000000000000"
-    with keeping(folder) as new:
+    with keeping(folder, Origin("")) as new:
         write(new)
         (new / "version").write_text(version)
     return folder

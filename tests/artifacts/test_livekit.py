@@ -59,7 +59,7 @@ def test_the_release_is_fetched_once(search: MakeSearch, releases: Releases) -> 
     assert "official release" in got.how
     assert got.path.stat().st_mode & 0o777 == 0o755
     folder = f"livekit-server-{livekit.VERSION}-x86_64"
-    assert left(looking.cache) == {folder, f"{folder}.sha256", f"{ARCHIVE}.sha256"}
+    assert left(looking.cache) == {folder, f"{folder}.sha256", f"{folder}.origin", f"{ARCHIVE}.sha256"}
     asked = len(releases.asked)
     again = livekit.at_hand(search(offline=True))
     assert again is not None and again.path == got.path
@@ -211,7 +211,7 @@ def test_offline_means_offline(search: MakeSearch, releases: Releases, tmp_path:
     releases.publish(GOOD)
     program(tmp_path / "bin/go", "touch ran; exit 1")
     reasons = detail(search(offline=True)).splitlines()
-    assert [line[:6] for line in reasons] == ["- live", "- live", "- noth", "- noth"]
+    assert [line[:6] for line in reasons] == ["- live", "- Live", "- noth", "- noth"]
     assert "artifacts.offline no" in reasons[2]
     assert releases.asked == []
 
@@ -246,7 +246,8 @@ def test_it_is_built_with_go_where_it_cannot_be_fetched(
         assert "built with" in got.how
         assert (tmp_path / "report").read_text().split()[:4] == [toolchain, "0", "-modcacherw", "install"]
         assert (tmp_path / "report").read_text().split()[-1] == f"{livekit.MODULE}@v{livekit.VERSION}"
-        assert left(search().cache) == {got.path.parent.name, f"{got.path.parent.name}.sha256"}
+        folder = got.path.parent.name
+        assert left(search().cache) == {folder, f"{folder}.sha256", f"{folder}.origin"}
         shutil.rmtree(search().cache)
 
 

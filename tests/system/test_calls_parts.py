@@ -1,5 +1,6 @@
 """The parts of calls as a server has them: found, missing, named, refused, turned off."""
 
+import hashlib
 import json
 import shutil
 import socket
@@ -96,8 +97,15 @@ def test_chat_comes_up_without_calls_and_they_join_later(bare: Stack) -> None:
     assert fetch(f"{found['addresses']['homeserver']}{TRANSPORTS}?access_token={access}")[0] == 404
 
     with serving() as releases:
-        releases.publish(tar(("livekit-server", livekit_server().read_bytes())))
-        for key, value in {"offline": "no", "mirror": releases.url, "build": "no"}.items():
+        release = tar(("livekit-server", livekit_server().read_bytes()))
+        releases.publish(release)
+        sha256 = hashlib.sha256(release).hexdigest()  # without it nothing comes from an address without TLS
+        for key, value in {
+            "offline": "no",
+            "mirror": releases.url,
+            "build": "no",
+            "livekit_sha256": sha256,
+        }.items():
             fine(bare.cli("config", "set", f"artifacts.{key}", value))
         done = bare.up()
         assert "livekit-server 1.13.5: " in done.stderr and "release" in done.stderr

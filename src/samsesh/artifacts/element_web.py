@@ -8,21 +8,33 @@ import re
 from pathlib import Path
 
 from samsesh import names
-from samsesh.cache import Artifact, Search, at_once, check_kept, first, keeping, unpack
-from samsesh.download import download, sha256_of
+from samsesh.cache import Artifact, Origin, Search, at_once, check_kept, first, keeping, unpack
+from samsesh.download import sha256_of
 from samsesh.errors import SamseshError
+from samsesh.releases import Release, fetched, kept
 
 NAME = "element-web"
 TITLE = "Element Web"
-# Could not be fetched where this was written. The checksum is the one that two projects which have nothing to do with
-# each other check this tarball against.
 VERSION = "1.12.25"
-SHA256 = "14d7f2671eb1fbccc690e7f176042d72ed2b4e34f7326a007e8b1540b1e748bb"
 # What we write in its configuration is known from here on.
 OLDEST, NEXT = (1, 12), (2,)
 LARGEST = 200_000_000
 LARGEST_BUNDLE = 600_000_000
 LOADED = re.compile(r"""\b(?:src|href)=["'](?!https?:|data:|//)\.?/?([^"'?#]+\.(?:js|css))["'?]""")
+
+
+RELEASE = Release(
+    title=TITLE,
+    repository="element-hq/element-web",
+    version=VERSION,
+    file=f"element-v{VERSION}.tar.gz",
+    limit=LARGEST,
+    setting="element_web_sha256",
+)
+
+
+def releases() -> tuple[Release, ...]:
+    return (RELEASE,)
 
 
 def at_hand(search: Search) -> Artifact | None:
@@ -108,7 +120,7 @@ def _unpacked(search: Search) -> Artifact:
     folder = _folder_of(search, sha256_of(path))
     search.say(f"unpacking {path}")
     try:
-        version = _keep(path, folder)
+        version = _keep(path, folder, Origin(f"unpacked from {path}"))
     except SamseshError as error:
         raise _unusable(error) from None
     return Artifact(NAME, folder, version, f"unpacked from {path}")
@@ -118,36 +130,24 @@ def _folder_of(search: Search, sha256: str) -> Path:
     return search.cache / f"{NAME}-of-{sha256[:16]}"
 
 
-def _sha256(search: Search) -> str:
-    return search.want.element_web_sha256 or SHA256
-
-
 def _folder(search: Search) -> Path:
-    return search.cache / f"{NAME}-{VERSION}-{_sha256(search)[:16]}"
+    return search.cache / "-".join(filter(None, (NAME, VERSION, RELEASE.known(search.want)[:16])))
 
 
 def _kept(search: Search) -> Artifact:
-    check_kept(_folder(search), TITLE)
-    return Artifact(NAME, _folder(search), VERSION, f"kept in {search.cache}")
+    origin = kept(search, RELEASE, _folder(search))
+    return Artifact(NAME, _folder(search), VERSION, f"kept in {search.cache}", origin=origin)
 
 
 def _released(search: Search) -> Artifact:
-    search.must_be_online()
-    file = f"element-v{VERSION}.tar.gz"
-    base = f"{search.want.mirror.rstrip('/')}/element-hq/element-web/releases/download/v{VERSION}"
-    archive = search.cache / file
-    search.say(f"fetching {TITLE} {VERSION}")
-    download(f"{base}/{file}", archive, limit=LARGEST, progress=search.progress, sha256=_sha256(search))
-    try:
-        _keep(archive, _folder(search), VERSION)
-    finally:
-        archive.unlink()
-    return Artifact(NAME, _folder(search), VERSION, f"the official release, checksum verified, from {base}")
+    with fetched(search, RELEASE) as release:
+        _keep(release.archive, _folder(search), release.origin, VERSION)
+        return Artifact(NAME, _folder(search), VERSION, release.origin.how, origin=release.origin)
 
 
-def _keep(archive: Path, folder: Path, wanted: str = "") -> str:
+def _keep(archive: Path, folder: Path, origin: Origin, wanted: str = "") -> str:
     """Unpack a release and keep it, once it was seen to be whole and of the right version, which is returned."""
-    with keeping(folder) as new:
+    with keeping(folder, origin) as new:
         unpack(archive, new, LARGEST_BUNDLE)
         version = _checked(new)
         if wanted and names.version(version) != names.version(wanted):

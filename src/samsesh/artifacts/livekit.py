@@ -5,24 +5,22 @@ import re
 import shutil
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from samsesh import names
 from samsesh.cache import (
     Artifact,
+    Origin,
     Search,
     at_once,
-    check_kept,
-    check_recorded,
     first,
     keeping,
-    record,
     working,
 )
-from samsesh.download import download, fetch_text
 from samsesh.errors import SamseshError
 from samsesh.facts import free_bytes
+from samsesh.releases import Release, fetched, kept
 from samsesh.run import follow, run
 from samsesh.write import replacing
 
@@ -55,6 +53,22 @@ GO_VARIABLES = (
     "NETRC",
 )
 GO_CACHES = {"GOMODCACHE": "pkg/mod", "GOCACHE": "build"}  # where they are in the folder that is removed
+
+
+def releases() -> tuple[Release, ...]:
+    return tuple(_release(machine) for machine in RELEASES)
+
+
+def _release(machine: str) -> Release:
+    return Release(
+        title="LiveKit",
+        repository="livekit/livekit",
+        version=VERSION,
+        file=f"livekit_{VERSION}_linux_{RELEASES.get(machine, machine)}.tar.gz",
+        limit=LARGEST,
+        setting="livekit_sha256",
+        checksums="checksums.txt",
+    )
 
 
 def at_hand(search: Search) -> Artifact | None:
@@ -117,38 +131,15 @@ def _folder(search: Search) -> Path:
 
 
 def _kept(search: Search) -> Artifact:
-    check_kept(_folder(search), NAME)
-    return Artifact(NAME, _folder(search) / NAME, VERSION, f"kept in {search.cache}")
+    origin = kept(search, _release(search.machine), _folder(search))
+    return Artifact(NAME, _folder(search) / NAME, VERSION, f"kept in {search.cache}", origin=origin)
 
 
 def _released(search: Search) -> Artifact:
-    search.must_be_online()
     if search.machine not in RELEASES:
         raise SamseshError(f"LiveKit releases programs for x86_64 and arm64 only; this is {search.machine}")
-    base = f"{search.want.mirror.rstrip('/')}/livekit/livekit/releases/download/v{VERSION}"
-    file = f"livekit_{VERSION}_linux_{RELEASES[search.machine]}.tar.gz"
-    sha256 = _listed(fetch_text(f"{base}/checksums.txt", 100_000), file, base)
-    check_recorded(search.cache, file, sha256)
-    search.say(f"fetching LiveKit {VERSION}")
-    archive = search.cache / file
-    download(f"{base}/{file}", archive, limit=LARGEST, progress=search.progress, sha256=sha256)
-    record(search.cache, file, sha256)
-    try:
-        _keep(search, lambda target: _take(archive, target))
-    finally:
-        archive.unlink()
-    return Artifact(NAME, _folder(search) / NAME, VERSION, f"the official release, from {base}")
-
-
-def _listed(checksums: str, file: str, base: str) -> str:
-    """The checksum of a file in a list as `sha256sum` writes it."""
-    for line in checksums.splitlines():
-        found = re.fullmatch(r"([0-9a-f]{64})[ *]+(\S+)", line.strip())
-        if found and found[2] == file:
-            return found[1]
-    raise SamseshError(
-        f"{base}/checksums.txt does not list {file}", "it is no complete mirror: choose another"
-    )
+    with fetched(search, _release(search.machine)) as release:
+        return _keep(search, lambda target: _take(release.archive, target), release.origin)
 
 
 def _take(archive: Path, target: Path) -> None:
@@ -169,12 +160,13 @@ def _take(archive: Path, target: Path) -> None:
         raise SamseshError(f"{archive.name} cannot be unpacked: {error}") from None
 
 
-def _keep(search: Search, make: Callable[[Path], object]) -> None:
+def _keep(search: Search, make: Callable[[Path], object], origin: Origin) -> Artifact:
     """Keep the program that `make` puts at a path, once it has said that it is the right one."""
-    with keeping(_folder(search)) as new:
+    with keeping(_folder(search), origin) as new:
         make(new / NAME)
         if (version := _version(new / NAME)) != VERSION:
             raise SamseshError(f"what was got says that it is LiveKit {version}, not {VERSION}")
+    return Artifact(NAME, _folder(search) / NAME, VERSION, origin.how, origin=origin)
 
 
 def _built(search: Search) -> Artifact:
@@ -200,13 +192,24 @@ def _built(search: Search) -> Artifact:
             f"{MODULE}@v{VERSION}",
         ]
         env = {**_go_environment(search, work), "GOTOOLCHAIN": toolchain}
+        origin = _origin(go, env, work)
         follow(
             argv, env=env, cwd=work, timeout=BUILD_SECONDS, what="building LiveKit", heard=_Teller(search.say)
         )
         if not (work / "bin/server").is_file():
             raise SamseshError(f"{go} said that it built LiveKit, and did not")
-        _keep(search, (work / "bin/server").rename)
-    return Artifact(NAME, _folder(search) / NAME, VERSION, f"built with {go}")
+        return _keep(search, (work / "bin/server").rename, origin)
+
+
+def _origin(go: str, env: Mapping[str, str], work: Path) -> Origin:
+    """What Go held the sources against: its checksum database, unless its variables or its own file say otherwise."""
+    asked = run([go, "env", "-C", work, "GOSUMDB", "GONOSUMDB"], timeout=30, env=env)
+    database, left_out, *_ = [*asked.out.decode(errors="replace").splitlines(), "", ""]
+    if database in ("", "off") or left_out:
+        setting = f"GONOSUMDB={left_out}" if left_out else f"GOSUMDB={database}"
+        doubt = f"not checked against Go's checksum database ({setting})"
+        return Origin(f"built with {go}, {doubt}", doubt=doubt)
+    return Origin(f"built with {go}, sources checked against {database}")
 
 
 def _toolchain(go: str) -> str:

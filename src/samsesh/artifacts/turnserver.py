@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from samsesh import names
-from samsesh.cache import Artifact, Search, at_once, check_kept, first, keeping, working
+from samsesh.cache import Artifact, Origin, Search, at_once, check_kept, first, keeping, working
 from samsesh.errors import SamseshError
 from samsesh.run import follow, run
 from samsesh.write import make_dir
@@ -149,7 +149,7 @@ def _unpacked(search: Search) -> Artifact:
         tree = work / "tree"
         for package in sorted(work.glob("*.deb")):
             run(["dpkg-deb", "-x", package, tree], what=f"unpacking {package.name}")
-        with keeping(_folder(search)) as new:
+        with keeping(_folder(search), Origin("the distribution's packages, signed by it, unpacked")) as new:
             shutil.copy(tree / "usr/bin" / NAME, new / NAME)
             _copy_libraries(tree, new / "lib")
             _in_folder(new, "")

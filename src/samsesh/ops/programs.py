@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from types import ModuleType
 from typing import Any
 
@@ -95,4 +96,5 @@ def _data(artifact: Artifact) -> dict[str, object]:
         "version": artifact.version,
         "how": artifact.how,
         "env": dict(artifact.env),
+        "origin": asdict(artifact.origin) if artifact.origin else None,
     }

@@ -8,20 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import samsesh
-from samsesh.cache import (
-    Artifact,
-    Search,
-    at_once,
-    check_kept,
-    check_recorded,
-    first,
-    keeping,
-    record,
-    unpack,
-    working,
-)
-from samsesh.download import download
+from samsesh.cache import Artifact, Origin, Search, at_once, first, keeping, unpack, working
 from samsesh.errors import SamseshError
+from samsesh.releases import Release, fetched, kept
 from samsesh.run import follow, run
 from samsesh.write import write_file
 
@@ -39,6 +28,21 @@ def version() -> str:
     """The one version that we fetch, from package.json."""
     wanted = json.loads((HERE / "package.json").read_bytes())["dependencies"]
     return str(wanted[PACKAGE])
+
+
+def _release() -> Release:
+    return Release(
+        title="Element Call",
+        repository="element-hq/element-call",
+        version=version(),
+        file=f"{NAME}-{version()}.tar.gz",
+        limit=LARGEST,
+        setting="element_call_sha256",
+    )
+
+
+def releases() -> tuple[Release, ...]:
+    return (_release(),)
 
 
 def at_hand(search: Search) -> Artifact | None:
@@ -79,8 +83,8 @@ def _folder(search: Search) -> Path:
 
 
 def _kept(search: Search) -> Artifact:
-    check_kept(_folder(search), "Element Call")
-    return Artifact(NAME, _folder(search), version(), f"kept in {search.cache}")
+    origin = kept(search, _release(), _folder(search))
+    return Artifact(NAME, _folder(search), version(), f"kept in {search.cache}", origin=origin)
 
 
 def _from_npm(search: Search) -> Artifact:
@@ -100,11 +104,12 @@ def _from_npm(search: Search) -> Artifact:
             cwd=work,
         )
         package = work / "node_modules" / PACKAGE
-        with keeping(_folder(search)) as new:
+        origin = Origin("fetched by npm, checksum verified")
+        with keeping(_folder(search), origin) as new:
             shutil.copytree(package / "dist", new, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.map"))
             shutil.copy(package / "LICENSE-AGPL-3.0", new / "LICENSE")
             _check(new)
-    return Artifact(NAME, _folder(search), version(), "fetched by npm, checksum verified")
+    return Artifact(NAME, _folder(search), version(), origin.how, origin=origin)
 
 
 def _npm(search: Search, work: Path) -> list[str | Path]:
@@ -150,21 +155,11 @@ def _installers(search: Search, work: Path) -> Iterator[list[str | Path]]:
 
 
 def _released(search: Search) -> Artifact:
-    """The release has no checksum beside it: the first one that comes is written down, and counts from then on."""
-    search.must_be_online()
-    file = f"{NAME}-{version()}.tar.gz"
-    base = f"{search.want.mirror.rstrip('/')}/element-hq/element-call/releases/download/v{version()}"
-    archive = search.cache / file
-    sha256 = download(f"{base}/{file}", archive, limit=LARGEST, progress=search.progress)
-    try:
-        check_recorded(search.cache, file, sha256)
-        with keeping(_folder(search)) as new:
-            unpack(archive, new, LARGEST_BUNDLE)
+    with fetched(search, _release()) as release:
+        with keeping(_folder(search), release.origin) as new:
+            unpack(release.archive, new, LARGEST_BUNDLE)
             _check(new)
-        record(search.cache, file, sha256)
-    finally:
-        archive.unlink()
-    return Artifact(NAME, _folder(search), version(), f"the official release, from {base}")
+        return Artifact(NAME, _folder(search), version(), release.origin.how, origin=release.origin)
 
 
 def _check(folder: Path) -> None:

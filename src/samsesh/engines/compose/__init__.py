@@ -12,7 +12,7 @@ from samsesh import ports
 from samsesh.engine import Applied, Change, Entry, Say, Seen
 from samsesh.engines.compose import image, images, kept, render, starting
 from samsesh.engines.compose.docker import QUICK_SINCE, START_SECONDS, Docker
-from samsesh.engines.compose.fetch import get_images
+from samsesh.engines.compose.fetch import get_images, names_of
 from samsesh.engines.compose.logs import UNITS, follow, read
 from samsesh.engines.compose.placement import check_path, data_of, service
 from samsesh.engines.compose.see import memory_of, seen
@@ -244,3 +244,8 @@ class ComposeEngine:
 
     def sizes(self) -> tuple[int, int]:
         return kept.sizes(self.docker, images.reference("samsesh", self.settings.images))
+
+    def image_digests(self, plan: Plan) -> dict[str, str]:
+        pulled = (name for name in names_of(plan) if name != "samsesh" or self.settings.images.samsesh)
+        references = [images.reference(name, self.settings.images) for name in pulled]
+        return {reference: self.docker.digest_of(reference) for reference in references}

@@ -142,6 +142,13 @@ class Docker:
             == 0
         )
 
+    def digest_of(self, reference: str) -> str:
+        """`sha256:...` that an image was pulled as; empty where it is not there, or was built or loaded here."""
+        asked = ("image", "inspect", "--format", "{{json .RepoDigests}}", reference)
+        done = self.run(*asked, what="asking Docker", ok=(0, 1))
+        digests = json.loads(done.out or b"null") or [""]
+        return str(digests[0]).partition("@")[2]
+
     def remove_volumes(self) -> None:
         """Every one of this project, also of services that it no longer has."""
         label = f"label=com.docker.compose.project={self.project}"

@@ -10,10 +10,14 @@ from samsesh.settings import Settings
 BUILD_SECONDS, PULL_SECONDS = 1800.0, 1800.0
 
 
+def names_of(plan: Plan) -> list[str]:
+    """Of the images in the table that containers of this plan run from."""
+    return list(dict.fromkeys(["samsesh", *(unit.image for unit in plan.units)]))
+
+
 def get_images(docker: Docker, settings: Settings, plan: Plan, say: Say) -> None:
     """One after the other: what is there stays where the next one fails."""
-    wanted = dict.fromkeys(["samsesh", *(unit.image for unit in plan.units)])
-    for name in wanted:
+    for name in names_of(plan):
         reference = images.reference(name, settings.images)
         if docker.has_image(reference):
             continue

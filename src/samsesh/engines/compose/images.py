@@ -1,11 +1,15 @@
 """The images of containers, in one table: pinned, and replaced by a mirror or by name in the settings.
 
+Digests are in `pins.toml` (`scripts/lock --releases`): with one, it is that image or none, from a mirror too. What the
+settings name is pulled as it is named.
+
 Where a version is the one that the native engine locks, a test compares them.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
+from samsesh import pins
 from samsesh.artifacts import element_call, element_web, livekit
 from samsesh.engines.compose import image
 from samsesh.settings import Images
@@ -32,6 +36,11 @@ class Image:
 
     def at(self, registry: str) -> str:
         return f"{registry.rstrip('/')}/{self.path}:{self.tag}"
+
+    @property
+    def digest(self) -> str:
+        """`sha256:...` of its manifest or index of manifests; empty where it is not known, and for ours."""
+        return pins.read().digest(self.default) if self.registry else ""
 
 
 def table() -> tuple[Image, ...]:
@@ -75,10 +84,15 @@ def reference(name: str, images: Images) -> str:
 
 
 def _reference(row: Image, images: Images) -> str:
+    if named := _named(row, images):
+        return named
+    tagged = row.at(images.registry) if images.registry and row.registry else row.default
+    return f"{tagged}@{row.digest}" if row.digest else tagged
+
+
+def _named(row: Image, images: Images) -> str:
     named: str = getattr(images, row.name.replace("-", "_"))
-    if named or not images.registry or not row.registry:
-        return named or row.default
-    return row.at(images.registry)
+    return named
 
 
 def rows(images: Images) -> list[dict[str, Any]]:
@@ -88,8 +102,9 @@ def rows(images: Images) -> list[dict[str, Any]]:
             "name": row.name,
             "image": _reference(row, images),
             "default": row.default,
+            "digest": row.digest,
             "service": row.service,
-            "overridden": _reference(row, images) != row.default,
+            "overridden": bool(_named(row, images) or (images.registry and row.registry)),
         }
         for row in table()
     ]

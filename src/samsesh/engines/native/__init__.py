@@ -165,6 +165,9 @@ class NativeEngine:
     def sizes(self) -> tuple[int, int]:
         return kept.sizes(self.home)
 
+    def image_digests(self, plan: Plan) -> dict[str, str]:
+        return {}
+
     def log_file(self, unit: str) -> Path:
         return files.log_path(self.home, unit)
 
