@@ -63,7 +63,7 @@ def main() -> int:
     for (part, name), (what, address) in asked.items():
         pin = getattr(before, part).get(name, Pin("", ""))
         try:
-            pin = of_image(what, address) if isinstance(what, Image) else of_file(what, address, pin)
+            pin = of_image(what, address, pin) if isinstance(what, Image) else of_file(what, address, pin)
             print(f"{name}: {pin.sha256}")
         except SamseshError as error:
             print(f"{name} is left as it was: {error.message}", file=sys.stderr)
@@ -84,10 +84,10 @@ def of_file(release: Release, mirror: str, before: Pin) -> Pin:
         raise SamseshError(
             f"{url} has the SHA-256 {sha256}, and the table says {before.sha256}: find out why", ""
         )
-    return pin_of(sha256, url)
+    return pin_of(sha256, url, before)
 
 
-def of_image(image: Image, registry: str) -> Pin:
+def of_image(image: Image, registry: str, before: Pin) -> Pin:
     """Of an image's manifest (OCI distribution specification, "Pulling manifests"), by the bytes that came."""
     host = HUB_API if image.registry == HUB else image.registry
     path = f"{HUB_FOLDER}/{image.path}" if image.registry == HUB and "/" not in image.path else image.path
@@ -109,7 +109,7 @@ def of_image(image: Image, registry: str) -> Pin:
         f"sha256:{sha256}",
     ):
         raise SamseshError(f"{url} gave no manifest of an image, or not the one that its digest names")
-    return pin_of(sha256, url)
+    return pin_of(sha256, url, before)
 
 
 def token_of(http: httpx2.Client, challenge: str) -> str:
@@ -131,8 +131,11 @@ def with_tls(url: str) -> str:
     return url
 
 
-def pin_of(sha256: str, url: str) -> Pin:
-    return Pin(sha256, f"computed of {url} on {datetime.now(UTC):%Y-%m-%d}")
+def pin_of(sha256: str, url: str, before: Pin) -> Pin:
+    source = f"computed of {url}"
+    if before.sha256 == sha256 and before.source.startswith(source):
+        return before
+    return Pin(sha256, f"{source} on {datetime.now(UTC):%Y-%m-%d}")
 
 
 def dumped(parts: Mapping[str, Mapping[str, Pin]]) -> str:

@@ -53,7 +53,9 @@ class Releases:
     files: dict[str, bytes] = field(default_factory=dict)
     trouble: list[tuple[str, Callable[[Any, bytes], None]]] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)  # path, Range
-    manifests: dict[str, bytes] = field(default_factory=dict)  # of images, by path; only with a token, as registries do
+    manifests: dict[str, bytes] = field(
+        default_factory=dict
+    )  # of images, by path; only with a token, as registries do
     digest: str = ""  # in place of the right one
 
     def publish(self, archive: bytes, listed: bytes | None = None) -> None:

@@ -272,6 +272,35 @@ def test_a_build_that_fails_says_why(
     assert left(search().cache) == set()
 
 
+@pytest.mark.skipif(
+    not (shutil.which("go") or shutil.which("go", path=livekit.GO_PLACE)), reason="Go is not installed"
+)
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({}, "sources checked against sum.golang.org"),
+        ({"GOSUMDB": "off"}, "not checked against Go's checksum database (GOSUMDB=off)"),
+        ({"GOPRIVATE": "github.com/livekit/*"}, "database (GONOSUMDB=github.com/livekit/*)"),
+    ],
+)
+def test_a_build_says_what_held_its_sources(
+    search: MakeSearch, tmp_path: Path, variables: dict[str, str], told: str
+) -> None:
+    """By the real Go's own word: its checksum database, or the variable that switches it off. The kept one says so, too."""
+    real = shutil.which("go") or shutil.which("go", path=livekit.GO_PLACE)
+    server = program(tmp_path / "server", PROGRAM.decode())
+    install = f"mkdir -p bin; cp {server} $GOBIN/"
+    script = GO.format(version="1.26.1", install=f"cd $GOPATH; {install}")
+    asked = script.replace("esac", f'env) GOENV=off exec {real} "$@" ;;\nesac')
+    program(tmp_path / "bin/go", f"PATH={os.defpath}\n{asked}")
+    looking = search()
+    looking = Search(looking.want, looking.cache, looking.machine, {**looking.environ, **variables})
+    assert told in livekit.obtain(looking).how
+    kept = livekit.at_hand(looking)
+    assert kept is not None and kept.origin is not None and told in kept.origin.how
+    assert bool(kept.origin.doubt) == bool(variables)
+
+
 def test_building_can_be_forbidden(search: MakeSearch, tmp_path: Path) -> None:
     """`artifacts.build = false` leaves Go alone."""
     program(tmp_path / "bin/go", f"touch {tmp_path}/ran")

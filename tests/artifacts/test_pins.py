@@ -16,7 +16,9 @@ from samsesh.settings import Artifacts
 
 GOOD = tar(("LICENSE", PADDING), ("livekit-server", PROGRAM))
 EVIL = tar(("LICENSE", PADDING[::-1]), ("livekit-server", PROGRAM + b"# evil\n"))
-CALL = f"/element-hq/element-call/releases/download/v{element_call.version()}/{element_call.releases()[0].file}"
+CALL = (
+    f"/element-hq/element-call/releases/download/v{element_call.version()}/{element_call.releases()[0].file}"
+)
 PAGES = tar(("top/index.html", b"<html>"), ("top/a.js", PADDING))
 
 

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 
 from docker.engine import CACHE, LABEL, Engine, open_lock
-from docker.standin import PYTHON, StandIn, uv
+from docker.standin import PYTHON, StandIn, tagged, uv
 from docker.standins import caddy, coturn, element_call, element_web, livekit, postgres, python, synapse
 from samsesh.engines.compose import image
-from samsesh.engines.compose.images import reference
+from samsesh.engines.compose.images import reference, table
 from samsesh.settings import Images
 
 STAND_INS: tuple[StandIn, ...] = tuple(
@@ -27,11 +27,12 @@ def ensure_all(engine: Engine) -> dict[str, str]:
 
 def wanted(engine: Engine) -> Images:
     """The section [images] of the settings of a server in this engine: none of its own images is run or replaced."""
+    # What is pinned by its digest is named by its tag: the stand-in's digest is another.
+    pinned = {row.name.replace("-", "_"): tagged(engine, row.name) for row in table() if row.digest}
     if not engine.registry:
-        return Images()
-    return Images(
-        registry=engine.registry, samsesh=f"{engine.registry}/{reference('samsesh', Images())}-stand-in"
-    )
+        return Images(**pinned)
+    ours = f"{engine.registry}/{reference('samsesh', Images())}-stand-in"
+    return Images(registry=engine.registry, samsesh=ours, **pinned)
 
 
 def commands(engine: Engine) -> dict[str, str]:

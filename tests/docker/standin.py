@@ -20,8 +20,7 @@ import pytest
 from docker.base import Base, ensure_base
 from docker.engine import CACHE, LABEL, Engine, open_lock
 from launcher.machine import SOURCE
-from samsesh.engines.compose.images import reference
-from samsesh.settings import Images
+from samsesh.engines.compose.images import table
 
 PYTHON = "3.11"  # of the bases
 
@@ -51,7 +50,7 @@ class StandIn:
             if not engine.exists(self.built):
                 with tempfile.TemporaryDirectory(prefix="context-", dir=CACHE) as folder:
                     self._build(engine, Path(folder), base)
-        name = reference(self.name, Images(registry=engine.registry))
+        name = tagged(engine, self.name)
         engine.run("tag", self.built, name)
         return name
 
@@ -62,6 +61,12 @@ class StandIn:
         self.fetch(context)
         (context / "Dockerfile").write_text(f"FROM {base}\n{self.dockerfile}\nLABEL {LABEL}=image\n")
         engine.run("build", "--network", "none", "--force-rm", "--tag", self.built, context, timeout=900)
+
+
+def tagged(engine: Engine, name: str) -> str:
+    """The image of our table as a stand-in has it: without the digest of upstream's own."""
+    row = next(row for row in table() if row.name == name)
+    return row.at(engine.registry) if engine.registry else row.default
 
 
 def locked(package: str) -> str:

@@ -22,7 +22,7 @@ from system.trouble import ROOT, fine, needs_root, own_mount, refused, started, 
 
 BASICS = {
     *("backup", "clock", "database", "disk", "logs", "memory", "ports", "reboot", "secrets", "services"),
-    *("settings", "versions", "well-known"),
+    *("origins", "settings", "versions", "well-known"),
 }
 MACHINES = {
     "clock",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -13,10 +14,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samsesh.checks import backup, clock, database, disk, logs, memory, ports, secrets, versions, well_known
+from samsesh import pins
+from samsesh.artifacts import livekit
+from samsesh.cache import Artifact, Origin
+from samsesh.checks import (
+    backup,
+    clock,
+    database,
+    disk,
+    logs,
+    memory,
+    origins,
+    ports,
+    secrets,
+    versions,
+    well_known,
+)
 from samsesh.checks.ports import Place
 from samsesh.engine import Entry
 from samsesh.engines.native.logs import stamp_of
+from samsesh.ops import programs
+from samsesh.settings import Settings
 
 MB = 1024 * 1024
 NOW = 1_800_000_000.0
@@ -246,3 +264,56 @@ def test_who_listens_where() -> None:
     assert "192.0.2.1:7882 (udp)" in told
     assert ports.taken(wanted, [place("127.0.0.1", 8080, "udp"), place("192.0.2.1", 8080)]) == []
     assert len(ports.taken(wanted, [place("0.0.0.0", 8080)])) == 2
+
+
+class Home:
+    """What was remembered of programs."""
+
+    def __init__(self, *artifacts: Artifact) -> None:
+        self.artifacts = {one.name: programs._data(one) for one in artifacts}
+
+    def state(self) -> dict[str, Any]:
+        return {"artifacts": self.artifacts}
+
+
+def parts(*artifacts: Artifact, **want: str) -> list[origins.Part]:
+    settings = Settings.model_validate({"artifacts": want})
+    return list(origins.got(SimpleNamespace(home=Home(*artifacts), settings=settings)))  # type: ignore[arg-type]
+
+
+def test_what_is_not_pinned_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release that nothing vouches for is listed with what was recorded of it, in full in what was seen; by the table or
+    the settings it is well. So is a build without Go's checksum database; what is the user's own is only named."""
+    monkeypatch.setattr(pins, "TABLE", tmp_path / "pins.toml")
+    pins.TABLE.write_text("[files]\n[images]\n")
+    path, sha256 = Path("/x"), "ab" * 32
+    released = Artifact("livekit-server", path, "1.13.5", "kept", origin=Origin("the release", sha256))
+    own = Artifact("turnserver", path, "4.6.1", "installed: /usr/bin/turnserver")
+    found = origins.judged(parts(released, own))
+    assert found.status == "ok" and "not pinned" in found.summary
+    assert (
+        "livekit-server 1.13.5 (sha256:abababababab...)" in found.summary
+        and "turnserver" not in found.summary
+    )
+    assert f"sha256:{sha256}" in found.seen and "turnserver 4.6.1: installed" in found.seen
+    assert "not pinned" not in origins.judged(parts(released, livekit_sha256=sha256)).summary
+    file = livekit.releases()[1].file
+    pins.TABLE.write_text(f'[files]\n"{file}" = {{sha256 = "{sha256}", source = "x"}}\n[images]\n')
+    assert "not pinned" not in origins.judged(parts(released)).summary
+    doubt = "not checked against Go's checksum database (GOSUMDB=off)"
+    built = Artifact("livekit-server", path, "1.13.5", "kept", origin=Origin(f"built, {doubt}", doubt=doubt))
+    assert "GOSUMDB=off" in origins.judged(parts(built)).summary
+    checked = Artifact("livekit-server", path, "1.13.5", "kept", origin=Origin("built, checked"))
+    assert origins.judged(parts(checked)).summary == "all that was fetched is what it has to be"
+
+
+def test_images_without_a_digest_are_listed() -> None:
+    """With the digest that they were pulled as, as the engine knows it; what was loaded or built is only named."""
+    digest = f"sha256:{'cd' * 32}"
+    pulled = map(
+        origins.pulled, {"a:1": digest, "b:2": "", f"mirror.example.org/c:3@{digest}": digest}.items()
+    )
+    found = origins.judged(list(pulled))
+    assert found.status == "ok" and "not pinned" in found.summary and "a:1 (sha256:cdcd" in found.summary
+    assert "b:2" not in found.summary and "c:3" not in found.summary
+    assert f"a:1: not pinned, pulled as {digest}" in found.seen and "pinned as" in found.seen

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import samsesh
-from samsesh import names
+from docker.engine import Engine
+from docker.images import wanted
+from samsesh import names, pins
 from samsesh.engines.compose import image, images
 from samsesh.settings import Images
 
@@ -51,6 +53,41 @@ def test_a_mirror_takes_the_place_of_every_registry() -> None:
     assert found["samsesh"]["image"] == found["samsesh"]["default"]
     assert [name for name, row in found.items() if not row["overridden"]] == ["samsesh"]
     assert not any(row["overridden"] for row in images.rows(Images()))
+
+
+@pytest.fixture
+def pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL's image is pinned, no other."""
+    monkeypatch.setattr(pins, "TABLE", tmp_path / "pins.toml")
+    row = f'"postgres:18.6" = {{sha256 = "{DIGEST.removeprefix("sha256:")}", source = "this test"}}'
+    pins.TABLE.write_text(f"[files]\n[images]\n{row}\n")
+
+
+@pytest.mark.usefixtures("pinned")
+def test_a_pinned_image_is_that_one_from_every_registry() -> None:
+    """By tag and digest, from a mirror too; what the settings name is pulled as it is named."""
+    assert images.reference("postgres", Images()) == f"postgres:18.6@{DIGEST}"
+    assert images.reference("postgres", Images(registry=MIRROR)) == f"{MIRROR}/postgres:18.6@{DIGEST}"
+    assert images.reference("postgres", Images(postgres="mine/postgres:18.6")) == "mine/postgres:18.6"
+    assert images.reference("caddy", Images()) == "caddy:2.11.7"
+    assert "@" not in images.reference("samsesh", Images())
+    row = images.rows(Images())[0]
+    assert row["digest"] == DIGEST and row["default"] == "postgres:18.6" and not row["overridden"]
+    assert names.image(row["image"]) == row["image"]
+
+
+@pytest.mark.usefixtures("pinned")
+def test_stand_ins_are_not_held_against_upstreams_digests() -> None:
+    """The tests of containers go on when the table is filled: what is pinned is named by its tag there."""
+    for own, postgres in ((True, "postgres:18.6"), (False, "samsesh.test/postgres:18.6")):
+        named = wanted(Engine("", own))
+        assert named.postgres == postgres and named.caddy == ""
+        assert not any("@" in images.reference(row.name, named) for row in images.table())
+
+
+def test_the_table_of_digests_has_a_row_for_each_image() -> None:
+    """Of the tags in the code, and of no others."""
+    assert set(pins.read().images) == {row.default for row in images.table() if row.registry}
 
 
 @pytest.mark.parametrize(
