@@ -7,7 +7,7 @@ import ssl
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -100,85 +100,85 @@ def elsewhere(handler: Any, content: bytes) -> None:
     handler.end_headers()
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, releases: Releases) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.releases = releases
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that are interrupted break their connections; that is no error here."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        releases = self.server.releases
+        path, _, query = self.path.partition("?")
+        wanted = self.headers.get("Range", "")
+        if not query:
+            releases.asked.append((path, wanted))
+        if path.startswith("/v2/"):
+            self.answer_manifest(path)
+            return
+        content = json.dumps({"token": query}).encode() if path == "/token" else releases.files.get(path)
+        if content is None:
+            self.send_error(404)
+        elif releases.trouble and not query and path.endswith(releases.trouble[0][0]):
+            releases.trouble.pop(0)[1](self, content)
+        else:
+            self.answer(content, int(wanted[6:-1]) if wanted else 0)
+
+    def answer(self, content: bytes, start: int) -> None:
+        if start >= len(content):
+            self.say(416, {"Content-Range": f"bytes */{len(content)}"})
+        elif start:
+            part = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
+            self.say(206, part, content[start:])
+        else:
+            self.say(200, {}, content)
+
+    def answer_manifest(self, path: str) -> None:
+        """OCI distribution specification; a token as Docker's registries ask for it: here, it is the question for it."""
+        releases = self.server.releases
+        scope = f"repository:{path.removeprefix('/v2/').partition('/manifests/')[0]}:pull"
+        token = f"service=images&scope={quote(scope, safe='')}"
+        manifest = releases.manifests.get(path)
+        if self.headers.get("Authorization") != f"Bearer {token}":
+            challenge = f'Bearer realm="{releases.url}/token",service="images",scope="{scope}"'
+            self.say(401, {"WWW-Authenticate": challenge})
+        elif manifest is None:
+            self.say(404, {})
+        else:
+            digest = releases.digest or f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+            self.say(200, {"Content-Type": INDEX_TYPE, "Docker-Content-Digest": digest}, manifest)
+
+    def say(self, status: int, headers: Mapping[str, str], content: bytes = b"") -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        pass
+
+
 @contextmanager
 def serving(tls: ssl.SSLContext | None = None) -> Iterator[Releases]:
     """Over plain http, or with TLS as `localhost`."""
     releases = Releases()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            path, _, query = self.path.partition("?")
-            wanted = self.headers.get("Range", "")
-            if not query:
-                releases.asked.append((path, wanted))
-            if path.startswith("/v2/"):
-                self.answer_manifest(path)
-                return
-            if path == "/token":
-                self.answer(json.dumps({"token": query}).encode(), 0)
-                return
-            content = releases.files.get(path)
-            if content is None:
-                self.send_error(404)
-            elif releases.trouble and not query and path.endswith(releases.trouble[0][0]):
-                releases.trouble.pop(0)[1](self, content)
-            else:
-                self.answer(content, int(wanted[6:-1]) if wanted else 0)
-
-        def answer_manifest(self, path: str) -> None:
-            """OCI distribution specification; tokens as Docker's registries give them."""
-            scope = f"repository:{path.removeprefix('/v2/').partition('/manifests/')[0]}:pull"
-            manifest = releases.manifests.get(path)
-            token = f"service=images&scope={quote(scope, safe='')}"
-            if self.headers.get("Authorization") != f"Bearer {token}":
-                self.send_response(401)
-                challenge = f'Bearer realm="{releases.url}/token",service="images",scope="{scope}"'
-                self.send_header("WWW-Authenticate", challenge)
-                manifest = b""
-            elif manifest is None:
-                self.send_response(404)
-                manifest = b""
-            else:
-                self.send_response(200)
-                self.send_header("Content-Type", INDEX_TYPE)
-                self.send_header(
-                    "Docker-Content-Digest",
-                    releases.digest or f"sha256:{hashlib.sha256(manifest).hexdigest()}",
-                )
-            self.send_header("Content-Length", str(len(manifest)))
-            self.end_headers()
-            self.wfile.write(manifest)
-
-        def answer(self, content: bytes, start: int) -> None:
-            if start >= len(content):
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(content)}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(206 if start else 200)
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            self.send_header("Content-Length", str(len(content) - start))
-            self.end_headers()
-            self.wfile.write(content[start:])
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-            pass
-
-    class Server(ThreadingHTTPServer):
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """Clients that are interrupted break their connections; that is no error here."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(releases)
+    if tls:
+        # The handshake is done in the connection's own thread.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    releases.url = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    releases.url = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{server.server_port}"
     try:
         yield releases
     finally:

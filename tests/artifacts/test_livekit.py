@@ -286,7 +286,7 @@ def test_a_build_that_fails_says_why(
 def test_a_build_says_what_held_its_sources(
     search: MakeSearch, tmp_path: Path, variables: dict[str, str], told: str
 ) -> None:
-    """By the real Go's own word: its checksum database, or the variable that switches it off. The kept one says so, too."""
+    """By the real Go's own word: its checksum database, or the variable that switches it off; the kept one, too."""
     real = shutil.which("go") or shutil.which("go", path=livekit.GO_PLACE)
     server = program(tmp_path / "server", PROGRAM.decode())
     install = f"mkdir -p bin; cp {server} $GOBIN/"

@@ -1,14 +1,11 @@
 """`scripts/lock --releases` against local servers of the shape of the real ones: what it computes, and what it keeps."""
 
 import hashlib
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import samsesh
 from artifacts.conftest import SetPins
 from artifacts.releases import Releases
 from element_web import RELEASE as WEB
@@ -16,7 +13,7 @@ from samsesh import pins
 from samsesh.artifacts import element_call, element_web, livekit
 from samsesh.engines.compose.images import HUB, table
 
-SCRIPT = Path(__file__).parents[2] / "scripts/lock_releases.py"
+SCRIPT = Path(__file__).parents[2] / "scripts/lock"
 INDEX = b'{"schemaVersion": 2, "manifests": []}'
 
 
@@ -27,10 +24,7 @@ def sha256(content: bytes) -> str:
 def lock(releases: Releases, **addresses: str) -> "subprocess.CompletedProcess[str]":
     where = {"mirror": releases.url, "registry": releases.url, "table": str(pins.TABLE), **addresses}
     options = [word for name, value in where.items() for word in (f"--{name}", value)]
-    env = {**os.environ, "PYTHONPATH": str(Path(samsesh.__file__).parents[1])}
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *options], env=env, text=True, capture_output=True, timeout=60
-    )
+    return subprocess.run([SCRIPT, "--releases", *options], text=True, capture_output=True, timeout=120)
 
 
 @pytest.fixture

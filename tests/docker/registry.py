@@ -1,4 +1,4 @@
-"""A registry (OCI distribution specification) of one image whose layer breaks off in the middle, every time."""
+"""A registry (OCI distribution specification) of one image, whole or breaking off in its layer every time."""
 
 import hashlib
 import http.server
@@ -30,8 +30,9 @@ def _layer() -> bytes:
 
 
 class _Registry(http.server.ThreadingHTTPServer):
-    def __init__(self) -> None:
+    def __init__(self, *, breaks: bool) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
+        self.breaks = breaks
         layer = _layer()
         self.layer = _digest(layer)
         diff = {"type": "layers", "diff_ids": [self.layer]}
@@ -45,6 +46,7 @@ class _Registry(http.server.ThreadingHTTPServer):
                 "layers": [{"mediaType": LAYER, "size": len(layer), "digest": self.layer}],
             }
         ).encode()
+        self.digest = _digest(self.manifest)
         self.broken_off = 0  # how often
 
 
@@ -55,7 +57,7 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         what = self.path.rpartition("/")[2]
         if "/manifests/" in self.path:
             self._say(KIND, self.server.manifest)
-        elif what == self.server.layer:
+        elif what == self.server.layer and self.server.breaks:
             self._break_off(self.server.blobs[what])
         else:
             self._say("application/octet-stream", self.server.blobs.get(what, b"{}"))
@@ -85,8 +87,8 @@ class _Answer(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def breaking_off() -> Iterator[_Registry]:
-    with _Registry() as server:
+def serving(*, breaks: bool = False) -> Iterator[_Registry]:
+    with _Registry(breaks=breaks) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
         yield server
         server.shutdown()

@@ -11,7 +11,7 @@ import pytest
 from conftest import Stack, free_offset, give_to_service_user
 from docker.engine import Engine
 from docker.images import commands
-from docker.registry import breaking_off
+from docker.registry import serving
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ def refused(stack: Stack, *words: str) -> str:
 
 def test_a_pull_that_breaks_off(made: Callable[..., Stack]) -> None:
     """In the middle of a layer: the image is named, with the way to a mirror; with the image, the same command works."""
-    with breaking_off() as registry:
+    with serving(breaks=True) as registry:
         image = f"localhost:{registry.server_port}/postgres:18.6"
         stack = made("pull", ("images.postgres", image))
         refused(stack, f"{image} could not be pulled", "what was pulled is kept", "images.registry")

@@ -282,8 +282,8 @@ def parts(*artifacts: Artifact, **want: str) -> list[origins.Part]:
 
 
 def test_what_is_not_pinned_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A release that nothing vouches for is listed with what was recorded of it, in full in what was seen; by the table or
-    the settings it is well. So is a build without Go's checksum database; what is the user's own is only named."""
+    """A release that nothing vouches for is listed with what was recorded of it, in full in what was seen; not so if the
+    table or the settings know it. So is a build without Go's checksum database; the user's own is only named."""
     monkeypatch.setattr(pins, "TABLE", tmp_path / "pins.toml")
     pins.TABLE.write_text("[files]\n[images]\n")
     path, sha256 = Path("/x"), "ab" * 32
