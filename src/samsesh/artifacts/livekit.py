@@ -9,15 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from samsesh import names
-from samsesh.cache import (
-    Artifact,
-    Origin,
-    Search,
-    at_once,
-    first,
-    keeping,
-    working,
-)
+from samsesh.cache import Artifact, Origin, Search, at_once, first, keeping, working
 from samsesh.errors import SamseshError
 from samsesh.facts import free_bytes
 from samsesh.releases import Release, fetched, kept
@@ -205,8 +197,8 @@ def _origin(go: str, env: Mapping[str, str], work: Path) -> Origin:
     """What Go held the sources against: its checksum database, unless its variables or its own file say otherwise."""
     asked = run([go, "env", "-C", work, "GOSUMDB", "GONOSUMDB"], timeout=30, env=env)
     database, left_out, *_ = [*asked.out.decode(errors="replace").splitlines(), "", ""]
-    if database in ("", "off") or left_out:
-        setting = f"GONOSUMDB={left_out}" if left_out else f"GOSUMDB={database}"
+    if (off := database in ("", "off")) or left_out:
+        setting = f"GOSUMDB={database}" if off else f"GONOSUMDB={left_out}"
         doubt = f"not checked against Go's checksum database ({setting})"
         return Origin(f"built with {go}, {doubt}", doubt=doubt)
     return Origin(f"built with {go}, sources checked against {database}")

@@ -246,6 +246,7 @@ class ComposeEngine:
         return kept.sizes(self.docker, images.reference("samsesh", self.settings.images))
 
     def image_digests(self, plan: Plan) -> dict[str, str]:
-        pulled = (name for name in names_of(plan) if name != "samsesh" or self.settings.images.samsesh)
+        built = "" if self.settings.images.samsesh else "samsesh"
+        pulled = ["python" if name == built else name for name in names_of(plan)]  # what ours is built from
         references = [images.reference(name, self.settings.images) for name in pulled]
         return {reference: self.docker.digest_of(reference) for reference in references}
