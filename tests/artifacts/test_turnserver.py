@@ -190,7 +190,7 @@ def test_a_user_without_rights_unpacks_it(open_folder: Path) -> None:
         pytest.skip("apt has no lists here: apt-get update")
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.splitlines()[-1]).is_relative_to(open_folder)
-    assert len(list((open_folder / "cache").iterdir())) == 2
+    assert len(list((open_folder / "cache").iterdir())) == 3
 
 
 @apt_only
