@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -229,6 +229,14 @@ def read_env_file(path: Path) -> dict[str, str]:
             )
         found[match[1]] = _unquoted(match[2], path, number)
     return found
+
+
+def without(text: str, variables: Collection[str]) -> str:
+    """The text of a `.env` file without the lines that set these variables."""
+    lines = text.splitlines(keepends=True)
+    return "".join(
+        line for line in lines if not ((match := _LINE.fullmatch(line.strip())) and match[1] in variables)
+    )
 
 
 def _unquoted(text: str, path: Path, number: int) -> str:

@@ -159,6 +159,7 @@ def _service(
         **({"entrypoint": _words(container.entrypoint)} if container.entrypoint else {}),
         **({"command": _words(container.command(unit))} if unit.command else {}),
         "user": "{}:{}".format(*project.user),
+        "working_dir": "/",  # nothing is loaded from a folder that others write to
         "environment": _environment(unit, container, settings),
         "volumes": _mounts(project, plan, unit, given),
         **({"secrets": list(secrets_of(unit))} if secrets_of(unit) else {}),
@@ -209,7 +210,7 @@ def _prepare(project: Project, kept: dict[str, list[Path]], settings: Settings) 
     return {
         "image": images.reference("samsesh", settings.images),
         **_build(settings),
-        "entrypoint": ["python", "-m", "samsesh.engines.compose.volumes"],
+        "entrypoint": ["python", "-I", "-m", "samsesh.engines.compose.volumes"],
         "command": [*map(str, project.user), *folders],
         "user": "0:0",
         "volumes": [f"{service(name)}:/volumes/{service(name)}:nocopy" for name in kept],
