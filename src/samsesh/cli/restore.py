@@ -52,12 +52,12 @@ def restore(
             trusted=lambda choices: _trusted(choices, trust=trust),
             say=say,
         )
-    console.print(f"Restored into {ctx.obj.path}.", markup=False)
+    console.print(f"Restored into {ctx.obj.path}.")
     if report is None:
         console.print("Start it with: samsesh up")
         return
     for name, url in report.server.plan.offer.addresses.items():
-        console.print(f"  {name:12} {url}", markup=False)
+        console.print(f"  {name:12} {url}")
 
 
 def _trusted(choices: "Sequence[Choice]", *, trust: bool) -> bool:

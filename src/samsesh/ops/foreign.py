@@ -16,7 +16,7 @@ from samsesh.home import Home
 from samsesh.load import SECRET_KEYS
 from samsesh.write import write_file
 
-UNSET = ("", {}, [])
+UNSET: tuple[Any, ...] = ("", {}, [])
 # Folders of a home that are ours; nobody's certificate or picture has to be there.
 OURS = frozenset({"backups", "cache", "config", "data", "logs", "run", "secrets"})
 
@@ -63,7 +63,9 @@ def settings(home: Home) -> list[Choice]:
     """Those of samsesh.toml and `.env` that choose what runs."""
     values = {**load.file_values(home), **_variables(home).settings}
     return [
-        Choice(key, value) for key, value in values.items() if environment.runs_code(key) and value not in UNSET
+        Choice(key, value)
+        for key, value in values.items()
+        if environment.runs_code(key) and value not in UNSET
     ]
 
 
@@ -92,4 +94,3 @@ def files(folder: Path) -> list[Choice]:
 
 def _heeded(path: PurePath) -> bool:
     return path.parts[0] in OURS or any(part.startswith(".") for part in path.parts)
-

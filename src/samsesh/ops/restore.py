@@ -103,18 +103,18 @@ def _unpack(home: Home, opened: BinaryIO, trusted: Trusted, say: Say) -> None:
 
 def _place(home: Home, new: Path) -> None:
     """What every backup has, where it belongs."""
-    certificates = [Path("gateway", folder) for folder in backup.CERTIFICATES]
+    kept = [Path("gateway", folder) for folder in backup.CERTIFICATES]
     for source, target in (
-        ("secrets", home.secrets_dir),
-        ("samsesh.toml", home.settings_file),
-        ("env", home.env_file),
-        ("media", home.data_dir / MEDIA),
-        *((path, home.data_dir / GATEWAY / path.name) for path in certificates),
-        (backup.DUMP, home.data_dir / backup.DUMP),
+        (new / "secrets", home.secrets_dir),
+        (new / "samsesh.toml", home.settings_file),
+        (new / "env", home.env_file),
+        (new / "media", home.data_dir / MEDIA),
+        *((new / path, home.data_dir / GATEWAY / path.name) for path in kept),
+        (new / backup.DUMP, home.data_dir / backup.DUMP),
     ):
-        if (new / source).exists():
+        if source.exists():
             make_dir(target.parent)
-            (new / source).rename(target)
+            source.rename(target)
 
 
 def _check_key(server: Server) -> None:

@@ -120,7 +120,7 @@ def _more(unit: Unit, home: Home, settings: Settings, secrets: Secrets) -> list[
     if unit.prepare and (sql := unit.prepare.steps[-1].stdin):
         found.append(File(INIT_SQL, sql.reveal().encode(), secret=True))
     if unit.name == "synapse":
-        found += _module()
+        found += synapse_module_files()
     return found
 
 
@@ -133,12 +133,12 @@ def volumes(unit: Unit) -> list[Path]:
     return [] if unit.name in NOT_KEPT else list(unit.folders)
 
 
-def _module() -> list[File]:
+def synapse_module_files() -> list[File]:
     """Our module in Synapse, which has no packages of ours."""
     import samsesh
 
     code = Path(samsesh.__file__).parent
-    sources = [code / "__init__.py", *sorted((code / "synapse_module").glob("*.py"))]
+    sources = [code / "__init__.py", code / "text.py", *sorted((code / "synapse_module").glob("*.py"))]
     to = CONFIG / "synapse" / "modules" / "samsesh"
     return [File(to / path.relative_to(code), path.read_bytes()) for path in sources]
 
