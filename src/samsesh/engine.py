@@ -44,11 +44,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a service's log; `stamp` is when (UTC, `2026-01-31 12:00:00`), empty where it does not say."""
+    """One line of a service's log; `stamp` is when (UTC, `2026-01-31 12:00:00`), empty where it does not say.
+
+    `goes_on`: it belongs to the record before it.
+    """
 
     stamp: str
     service: str
     line: str
+    goes_on: bool = False
 
 
 class Engine(Protocol):

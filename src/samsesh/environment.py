@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,13 @@ def keys() -> dict[str, Any]:
 def meaning(key: str) -> str:
     """What the model says about a setting, in one line."""
     return " ".join(str(keys()[key].description).split())
+
+
+def runs_code(key: str) -> bool:
+    """Whether a setting, or one below it (`extra.synapse.modules`), chooses what is executed or loaded."""
+    field = keys().get(".".join(key.split(".")[:2]))
+    extra = field.json_schema_extra if field else None
+    return isinstance(extra, dict) and extra.get("runs_code") is True
 
 
 def variable_of(key: str) -> str:
@@ -222,6 +229,14 @@ def read_env_file(path: Path) -> dict[str, str]:
             )
         found[match[1]] = _unquoted(match[2], path, number)
     return found
+
+
+def without(text: str, variables: Collection[str]) -> str:
+    """The text of a `.env` file without the lines that set these variables."""
+    lines = text.splitlines(keepends=True)
+    return "".join(
+        line for line in lines if not ((match := _LINE.fullmatch(line.strip())) and match[1] in variables)
+    )
 
 
 def _unquoted(text: str, path: Path, number: int) -> str:

@@ -165,6 +165,11 @@ def _parse(home: Home, text: str) -> dict[str, Any]:
     return data
 
 
+def file_values(home: Home) -> dict[str, Any]:
+    """What samsesh.toml says, by dotted name, not yet judged."""
+    return flat(_parse(home, _text(home)))
+
+
 def flat(data: Mapping[str, Any]) -> dict[str, Any]:
     """{"server": {"name": x}} -> {"server.name": x}; deeper tables stay values."""
     found: dict[str, Any] = {}

@@ -200,7 +200,7 @@ def _lines(process: Process, end: float, meanwhile: Callable[[], None]) -> Itera
 
 def last_lines(text: str, count: int = 12) -> str:
     """The end of a log, for people."""
-    return "\n".join(text.splitlines()[-count:])
+    return "\n".join(text.rstrip("\n").split("\n")[-count:])
 
 
 def spawn(argv: Sequence[str | Path], *, log: Path) -> Process:

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from samsesh.engines.native import kept
 from samsesh.errors import SamseshError
 from samsesh.home import Home
 from samsesh.ops import archive, backup
@@ -75,9 +76,9 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 def test_a_tree_with_odd_names(tmp_path: Path) -> None:
-    """Names that are no UTF-8, spaces and new lines survive; links and pipes are left out."""
+    """Names that are no UTF-8 and spaces survive; links and pipes are left out."""
     tree = tmp_path / "tree"
-    odd = tree / os.fsdecode(b"caf\xe9") / "a b\nc"
+    odd = tree / os.fsdecode(b"caf\xe9") / "a b"
     odd.parent.mkdir(parents=True)
     odd.write_bytes(b"odd")
     (tree / "link").symlink_to("/etc/passwd")
@@ -85,7 +86,8 @@ def test_a_tree_with_odd_names(tmp_path: Path) -> None:
     out = io.BytesIO()
     writer = archive.writer(out)
     with writer.tar:
-        writer.add_tree("media", tree)
+        for name, size, content in kept.files(tree):
+            writer.add(f"media/{name}", content, size)
         writer.finish(FACTS)
     found = extracted(out.getvalue())
     del found[archive.MANIFEST]
@@ -205,6 +207,10 @@ def part(
         [part("huge", pax_headers={"size": "-1024"}, content=b"x")],
         [part("huge", pax_headers={"size": str(2**62)}, content=b"x")],
         [part("nul", pax_headers={"path": "a\0b"}, content=b"x")],
+        [part("media/two\nlines", content=b"x")],
+        [part("media/\x1b[2J", content=b"x")],
+        [part("media/\x9b2J", content=b"x")],
+        [part("media/\u202egnp.exe", content=b"x")],
     ],
     ids=lambda members: members[-1][0].name or "empty",
 )
@@ -217,6 +223,24 @@ def test_crafted_members_are_refused(members: list[tuple[tarfile.TarInfo, bytes]
         archive.extract(io.BytesIO(data), tmp_path / "in")
     assert {path.name for path in tmp_path.iterdir()} <= {"in"}
     assert not any(path.is_symlink() or path.is_fifo() for path in tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("name", ["media/two\nlines", "media/\x1b]8;;x", "files/\u202egnp"])
+def test_what_would_not_be_taken_back_is_not_packed(name: str) -> None:
+    """A backup that a restore would refuse for a name in it is not made: the file is named, and its name is shown
+    without what would steer a terminal."""
+    writer = archive.writer(io.BytesIO())
+    with pytest.raises(SamseshError, match="control character") as caught:
+        writer.add(name, io.BytesIO(b"x"), 1)
+    assert repr(name) in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["created", "reason", "samsesh", "server_name", "first_admin"])
+@pytest.mark.parametrize("text", ["a.test\nall is well", "a\x1b[2J", "a\u202eb"])
+def test_a_manifest_has_no_control_characters(name: str, text: str) -> None:
+    """What a foreign manifest says is printed and kept: one with line breaks or escapes is refused."""
+    with pytest.raises(SamseshError, match="manifest is not readable"):
+        archive.read_manifest(io.BytesIO(made({"a": b"x"}, {**FACTS, name: text})))
 
 
 def test_a_file_that_is_a_folder_elsewhere(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The module's decision alone: what in a request for a room must be other than it is."""
 
 import copy
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samsesh import synapse_module
+from samsesh.engines.compose.render import synapse_module_files
 from samsesh.synapse_module import levels
 from samsesh.synapse_module.calls import changes
 
@@ -80,11 +79,10 @@ def test_only_what_is_needed(request: dict[str, Any], implicit: bool) -> None:
 
 
 def test_it_needs_nothing_but_python(tmp_path: Path) -> None:
-    """It fits into any image of Synapse: beside samsesh/__init__.py it needs nothing of ours and no other package."""
-    source = Path(synapse_module.__file__).parent
-    shutil.copytree(source, tmp_path / "samsesh/synapse_module", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(source.parent / "__init__.py", tmp_path / "samsesh")
-    code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from samsesh.synapse_module import CallsModule"
-    )
+    """It fits into any image of Synapse: what a container is given of ours needs no other package."""
+    for file in synapse_module_files():
+        path = tmp_path / file.path.relative_to("/etc/samsesh/synapse/modules")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from samsesh.synapse_module import CallsModule, Formatter"
     assert subprocess.run([sys.executable, "-I", "-S", "-c", code], timeout=60).returncode == 0

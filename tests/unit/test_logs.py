@@ -24,3 +24,19 @@ def test_every_service_says_when(tmp_path: Path) -> None:
     assert [name for name, _ in logs.lines(home, [], 100, None)] == order
     since = datetime(2026, 1, 31, 12, 0, 3, tzinfo=UTC)
     assert [name for name, _ in logs.lines(home, [], 100, since)] == order[3:]
+
+
+def test_no_name_forges_a_record(tmp_path: Path) -> None:
+    """What Python takes for the end of a line is none in a log, and what goes on a record is known as that."""
+    home = Home(tmp_path)
+    home.logs_dir.mkdir()
+    (tmp_path / "samsesh.toml").touch()
+    ends = "\r \x0b \x0c \x1c \x1d \x1e \x85 \u2028 \u2029"
+    record = "2026-01-31 12:00:01,123 - WARNING - Failed login of x"
+    forged = "".join(f"{end}2026-01-31 12:00:02,123 - CRITICAL - forged" for end in ends.split(" "))
+    written = f"{record}{forged}\n\tTraceback\n2026-01-31 12:00:03,123 - INFO - next"
+    (home.logs_dir / "synapse.log").write_text(written, newline="\n")
+    for since in (None, datetime(2026, 1, 31, tzinfo=UTC)):
+        found = logs.entries(home, [], 100, since)
+        assert [entry.line for entry in found] == written.split("\n")
+        assert [entry.goes_on for entry in found] == [False, True, False]

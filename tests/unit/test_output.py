@@ -30,7 +30,7 @@ def test_commands_can_be_copied(monkeypatch: pytest.MonkeyPatch, said: str, hear
 def test_addresses_are_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """However narrow a terminal is, an address is on one line and whole; columns stand below each other."""
     written = StringIO()
-    seen = output.Speaker(file=written, width=30, soft_wrap=True, highlight=False)
+    seen = output.Speaker(file=written, width=30)
     monkeypatch.setattr(output, "console", seen)
     long = "https://matrix.a-rather-long-domain.example.org:8448"
     output.print_rows([("Chat", long), ("[b]Calls", Text("x", style="red"))], indent="  ")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from samsesh.agent.serve import serve
 from samsesh.errors import SamseshError
+from samsesh.text import printable
 
 if __name__ == "__main__":
     signal.signal(
@@ -14,5 +15,5 @@ if __name__ == "__main__":
     try:
         serve(Path(sys.argv[1]))
     except SamseshError as error:
-        sys.stderr.write(f"samsesh: {error.message}\n  {error.hint}\n")
+        sys.stderr.write(printable(f"samsesh: {error.message}\n  {error.hint}\n"))
         sys.exit(error.code)

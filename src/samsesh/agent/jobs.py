@@ -14,6 +14,7 @@ from typing import Any
 from samsesh.agent.pairs import Pair, newest
 from samsesh.errors import SamseshError
 from samsesh.run import run
+from samsesh.text import one_line
 from samsesh.write import write_file
 
 CALM_SECONDS = 3  # a program so young may not yet take a signal; what it does not take ends it
@@ -164,7 +165,7 @@ class _Unix(http.client.HTTPConnection):
 
 def say(text: str, level: str = "INFO") -> None:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    sys.stderr.write(f"{stamp}\t{level}\t{text}\n")
+    sys.stderr.write(f"{stamp}\t{level}\t{one_line(text)}\n")
 
 
 def _utc(moment: float) -> str:

@@ -33,16 +33,15 @@ def create(
     if json:
         print_json(made.data())
     else:
-        console.print(f"Backup, checked: {made.path} ({megabytes(made.size)})", markup=False)
+        console.print(f"Backup, checked: {made.path} ({megabytes(made.size)})")
 
 
 @app.command("list")
 def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
     """List the backups of this server, each read and checked. Example: `samsesh backup list`."""
     from rich.table import Column, Table
-    from rich.text import Text
 
-    from samsesh.cli.output import console, print_json
+    from samsesh.cli.output import add_row, console, print_json
     from samsesh.ops import backup
 
     found = [entry.data() for entry in backup.listed(ctx.obj)]
@@ -52,17 +51,13 @@ def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
     if not found:
         console.print("There is no backup yet. Make one: samsesh backup create")
         return
-    console.print(f"In {ctx.obj.backups_dir}:", markup=False)
+    console.print(f"In {ctx.obj.backups_dir}:")
     table = Table(Column("file", overflow="fold", ratio=1), "size", "why", "state", box=None)
     for entry in found:
         state = "good" if entry["ok"] else entry["problem"]
-        row = (
-            Path(entry["path"]).name,
-            megabytes(entry["size"]),
-            entry.get("reason", ""),
-            state,
+        add_row(
+            table, Path(entry["path"]).name, megabytes(entry["size"]), str(entry.get("reason", "")), state
         )
-        table.add_row(*map(Text, row))
     console.print(table)
 
 
@@ -78,7 +73,7 @@ def verify(
     found = backup.inspect(file.absolute())
     if found.problem:
         raise SamseshError(found.problem)
-    console.print(f"good: {found.manifest['server_name']} of {found.manifest['created']}", markup=False)
+    console.print(f"good: {found.manifest['server_name']} of {found.manifest['created']}")
 
 
 def megabytes(size: int) -> str:

@@ -1,7 +1,6 @@
 """`samsesh config`: the settings."""
 
 import os
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -20,9 +19,8 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="For programs.")]
 def show(ctx: typer.Context, json: JsonFlag = False) -> None:
     """Show every setting in force and where it comes from. Example: `samsesh config show`."""
     from rich.table import Table
-    from rich.text import Text
 
-    from samsesh.cli.output import console, print_json
+    from samsesh.cli.output import add_row, console, print_json
     from samsesh.ops import config
 
     found = config.values(ctx.obj, os.environ)
@@ -31,15 +29,15 @@ def show(ctx: typer.Context, json: JsonFlag = False) -> None:
         return
     table = Table("setting", "value", "from")
     for key, entry in found.items():
-        style = "dim" if entry["source"] == "default" else ""
-        table.add_row(*(Text(text, style=style) for text in (key, written(entry["value"]), entry["source"])))
+        add_row(table, key, written(entry["value"]), entry["source"])
+        table.rows[-1].style = "dim" if entry["source"] == "default" else ""
     console.print(table)
 
 
 @app.command()
 def get(ctx: typer.Context, key: Key, json: JsonFlag = False) -> None:
     """Print one setting in force. Example: `samsesh config get ports.web`."""
-    from samsesh.cli.output import print_json
+    from samsesh.cli.output import print_json, write
     from samsesh.load import load
     from samsesh.ops import config
 
@@ -48,7 +46,7 @@ def get(ctx: typer.Context, key: Key, json: JsonFlag = False) -> None:
     if json:
         print_json(value)
     else:
-        sys.stdout.write(written(value) + "\n")
+        write(written(value) + "\n")
 
 
 @app.command("set", context_settings={"ignore_unknown_options": True})
@@ -74,7 +72,7 @@ def set_(
     changes = dict(zip(words[::2], words[1::2], strict=True))
     config.change(ctx.obj, changes, say)
     told = f"{key} is set" if len(changes) == 1 else f"{', '.join(changes)} are set"
-    console.print(f"{told}. To apply it: samsesh up", markup=False)
+    console.print(f"{told}. To apply it: samsesh up")
 
 
 @app.command()
@@ -84,7 +82,7 @@ def unset(ctx: typer.Context, key: Key) -> None:
     from samsesh.ops import config
 
     config.change(ctx.obj, {key: None}, say)
-    console.print(f"{key} is at its default. To apply it: samsesh up", markup=False)
+    console.print(f"{key} is at its default. To apply it: samsesh up")
 
 
 @app.command()
@@ -101,17 +99,19 @@ def validate(ctx: typer.Context) -> None:
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of samsesh.toml. Example: `samsesh config schema > samsesh.schema.json`."""
+    from samsesh.cli.output import write
     from samsesh.ops import config
 
-    sys.stdout.write(config.schema() + "\n")
+    write(config.schema() + "\n")
 
 
 @app.command()
 def sample() -> None:
     """Print a samsesh.toml with every setting explained. Example: `samsesh config sample`."""
+    from samsesh.cli.output import write
     from samsesh.ops import config
 
-    sys.stdout.write(config.sample())
+    write(config.sample())
 
 
 def written(value: Any) -> str:

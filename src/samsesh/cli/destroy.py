@@ -25,6 +25,7 @@ def destroy(
     from samsesh.errors import SamseshError, SettingsError
     from samsesh.ops import backup as backups
     from samsesh.ops import destroy as ops
+    from samsesh.text import one_line
 
     home: Home = ctx.obj
     target = ops.target(home)
@@ -35,7 +36,7 @@ def destroy(
         )
     if asking:
         console.print(
-            f"This deletes the server {target.name} in {home.path}: {megabytes(target.size)}.", markup=False
+            one_line(f"This deletes the server {target.name} in {home.path}: {megabytes(target.size)}.")
         )
         console.print("Accounts, messages, files, keys and settings are gone for good. Backups stay.")
         if backup is None and target.whole:
@@ -46,8 +47,8 @@ def destroy(
         )
     if backup:
         made = backups.create_locked(home, os.environ, say)
-        console.print(f"Backup: {made.path}", markup=False)
+        console.print(f"Backup: {made.path}")
     if asking:
-        confirm = typer.prompt(f"Type {target.name} to delete it")
+        confirm = typer.prompt(one_line(f"Type {target.name} to delete it"))
     ops.destroy(home, confirm, say)
     console.print("Deleted. Begin again with: samsesh setup")

@@ -113,13 +113,13 @@ def _print(server: "Server", outcomes: "Sequence[Outcome]", changes: "Changes | 
         s for s in ("failed", "warning", "skipped", "ok") if s in {o.result.status for o in outcomes} | {"ok"}
     )
     color = {"failed": "bold red", "ok": "bold green"}.get(worst, "bold yellow")
-    console.print(verdict(outcomes), style=color, markup=False)
+    console.print(verdict(outcomes), style=color)
     if changes and (changes.worse or changes.better):
         now = {outcome.check.id: outcome.result.status for outcome in outcomes}
         parts = [f"{now[id_]}: {id_}" for id_ in changes.worse]
         parts += [f"mended: {id_}" + (" (a warning is left)" * (now[id_] != "ok")) for id_ in changes.better]
         since = moment(server, int(changes.since.timestamp() * 1000))
-        console.print(f"New since {since}: {'; '.join(parts)}", markup=False)
+        console.print(f"New since {since}: {'; '.join(parts)}")
     width = max(len(outcome.check.id) for outcome in outcomes)
     for status in ("failed", "warning", "skipped", "ok"):
         for outcome in outcomes:
@@ -131,17 +131,13 @@ def _print_one(outcome: "Outcome", width: int) -> None:
     from rich.text import Text
 
     from samsesh.cli.output import as_called, console
+    from samsesh.text import one_line, printable
 
     found = outcome.result
     head = Text(f"{found.status:8}", style=COLORS[found.status])
-    console.print(head + Text(f"{outcome.check.id:{width}}  {_plain(as_called(found.summary))}"))
+    console.print(head + Text(f"{outcome.check.id:{width}}  {one_line(as_called(found.summary))}"))
     if found.status in ("failed", "warning"):
-        for line in _plain(found.seen).splitlines()[-LINES_SEEN:]:
-            console.print(f"{'':8}{line}", style="dim", markup=False)
-        for line in found.advice.splitlines():
-            console.print(f"{'':8}-> {_plain(line)}", markup=False)
-
-
-def _plain(text: str) -> str:
-    """Without what could steer a terminal: lines of logs are seen here."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
+        for line in printable(found.seen).splitlines()[-LINES_SEEN:]:
+            console.print(f"{'':8}{line}", style="dim")
+        for line in printable(found.advice).splitlines():
+            console.print(f"{'':8}-> {line}")

@@ -32,6 +32,4 @@ def switch(
     if made is None:
         console.print(f"The server is with the engine {to} already.")
         return
-    console.print(
-        f"The server runs with the engine {to}. A backup from before is in {made.path}", markup=False
-    )
+    console.print(f"The server runs with the engine {to}. A backup from before is in {made.path}")

@@ -38,20 +38,19 @@ def create(
     if json:
         print_json(made)
         return
-    console.print(made["link"], markup=False, soft_wrap=True)
+    console.print(made["link"], soft_wrap=True)
     if qr:
         typer.echo(qr_terminal(made["link"]))
     people = "one person" if uses == 1 else f"{uses} people"
-    console.print(f"For {people}, until {moment(server, made['expires'])}.", markup=False)
+    console.print(f"For {people}, until {moment(server, made['expires'])}.")
 
 
 @app.command("list")
 def list_(ctx: typer.Context, json: Json = False) -> None:
     """List the invitations. Example: `samsesh invite list`."""
     from rich.table import Table
-    from rich.text import Text
 
-    from samsesh.cli.output import console, print_json
+    from samsesh.cli.output import add_row, console, print_json
     from samsesh.ops import invites
 
     server = opened(ctx.obj)
@@ -62,9 +61,8 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
     table = Table("token", "used", "of", "until")
     for invite in found:
         uses = "any" if invite["uses"] is None else str(invite["uses"])
-        table.add_row(
-            Text(invite["token"]), str(invite["used"]), uses, moment(server, invite["expires"]) or "ever"
-        )
+        until = moment(server, invite["expires"]) or "ever"
+        add_row(table, invite["token"], str(invite["used"]), uses, until)
     console.print(table)
 
 

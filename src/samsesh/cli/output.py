@@ -1,16 +1,23 @@
-"""How the program speaks: results to standard output, progress and problems to standard error."""
+"""How the program speaks: results to standard output, progress and problems to standard error.
+
+Whatever is printed for people goes through here, names and logs of strangers too: `Speaker` and `write` let no control
+character pass. Where a line break could forge a line (a cell of a table, a name in a sentence), `one_line` is for it.
+"""
 
 import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from samsesh.errors import SamseshError
+from samsesh.text import one_line, printable, printable_json
 
 COMMANDS = (
     "--|backup|config|destroy|doctor|down|images|install-service|invite|logs|ports|proxy-config|restart|restore|rooms"
@@ -20,10 +27,19 @@ _MENTIONED = re.compile(rf"(?<![\w./-])samsesh (?=({COMMANDS}))")
 
 
 class Speaker(Console):
-    """A console that writes our commands as this user called us, so that they can be copied."""
+    """A console that writes our commands as this user called us, so that they can be copied, and texts as they are:
+    neither Rich's markup nor control characters in them do anything.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(soft_wrap=True, highlight=False, markup=False, emoji=False, **options)
 
     def print(self, *objects: Any, **options: Any) -> None:
         super().print(*map(as_called, objects), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)
 
 
 def as_called(text: Any) -> Any:
@@ -35,22 +51,27 @@ def as_called(text: Any) -> Any:
     return _MENTIONED.sub(lambda found: f"{program if found[1] == '--' else called} ", text)
 
 
-console = Speaker(soft_wrap=True, highlight=False)
-errors = Speaker(stderr=True, soft_wrap=True, highlight=False)
+console = Speaker()
+errors = Speaker(stderr=True)
 
 
 def say(text: str) -> None:
     """One line of progress."""
-    errors.print(f"  {text}", style="dim", markup=False)
+    errors.print(f"  {text}", style="dim")
 
 
 def warn(text: str) -> None:
-    errors.print(f"! {text}", style="yellow", markup=False)
+    errors.print(f"! {text}", style="yellow")
+
+
+def add_row(table: Table, *cells: str | Text) -> None:
+    """A row of a table, each text in it on one line."""
+    table.add_row(*(Text(one_line(cell)) if isinstance(cell, str) else cell for cell in cells))
 
 
 def print_rows(rows: Sequence[Sequence[str | Text]], indent: str = "") -> None:
     """Columns as wide as they have to be, however narrow the terminal is: addresses are to be copied whole."""
-    cells = [[Text.assemble(cell) for cell in row] for row in rows]
+    cells = [[Text(one_line(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
     widths = [max(cell.cell_len for cell in column) for column in zip(*cells, strict=True)]
     for row in cells:
         line = Text(indent)
@@ -61,12 +82,17 @@ def print_rows(rows: Sequence[Sequence[str | Text]], indent: str = "") -> None:
 
 
 def print_json(data: Any) -> None:
-    sys.stdout.write(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.write(printable_json(json.dumps(data, indent=1, ensure_ascii=False)) + "\n")
+
+
+def write(text: str) -> None:
+    """What is to be copied or piped on: as it is, but for control characters."""
+    sys.stdout.write(printable(text))
 
 
 def print_error(error: SamseshError) -> None:
-    errors.print(f"samsesh: {error.message}", style="bold red", markup=False)
+    errors.print(f"samsesh: {error.message}", style="bold red")
     if error.hint:
-        errors.print(f"  {error.hint}", markup=False)
+        errors.print(f"  {error.hint}")
     if error.detail:
-        errors.print(error.detail, style="dim", markup=False)
+        errors.print(error.detail, style="dim")

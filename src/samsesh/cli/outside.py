@@ -1,7 +1,6 @@
 """`samsesh ports` and `samsesh proxy-config`: what firewalls and web servers in front have to know."""
 
 import os
-import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -22,7 +21,7 @@ def ports(
 
     Examples: `samsesh ports`, `samsesh ports --firewall ufw`.
     """
-    from samsesh.cli.output import print_json
+    from samsesh.cli.output import print_json, write
     from samsesh.firewall import lines
     from samsesh.ops import outside
     from samsesh.ops.server import preview_server
@@ -30,18 +29,18 @@ def ports(
     server = preview_server(ctx.obj, os.environ)
     found = outside.openings(server)
     if firewall:
-        sys.stdout.write("\n".join(lines(firewall, server.settings.server.name, found)) + "\n")
+        write("\n".join(lines(firewall, server.settings.server.name, found)) + "\n")
     elif json:
         print_json([opening.data() for opening in found])
     else:
         from rich.table import Table
 
-        from samsesh.cli.output import console
+        from samsesh.cli.output import add_row, console
 
         table = Table("port", "protocol", "service", "public", "why", box=None, padding=(0, 2, 0, 0))
         for one in found:
             public = "yes" if one.public else "no"
-            table.add_row(one.ports("-"), one.protocol, one.service, public, one.why)
+            add_row(table, one.ports("-"), one.protocol, one.service, public, one.why)
         console.print(table)
 
 
@@ -63,7 +62,7 @@ def proxy_config(
 
     Examples: `samsesh proxy-config nginx > /etc/nginx/conf.d/samsesh.conf`, `samsesh proxy-config well-known`.
     """
-    from samsesh.cli.output import print_json, warn
+    from samsesh.cli.output import print_json, warn, write
     from samsesh.errors import SettingsError
     from samsesh.ops import outside
     from samsesh.ops.server import preview_server
@@ -81,6 +80,6 @@ def proxy_config(
         if kind == "well-known"
         else outside.proxy_config(server, kind, certificate=certificate, key=key, static=static)
     )
-    sys.stdout.write(printed.text)
+    write(printed.text)
     for hint in printed.hints:
         warn(hint)

@@ -21,7 +21,12 @@ def shown() -> Iterator["Progress"]:
 
     from samsesh.cli.output import errors
 
-    columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("  {task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
 
@@ -38,6 +43,7 @@ def offer_turnserver(home: Home, argv: list[str]) -> None:
     if UNASKED & set(argv) or home.started:
         return
     from rich.prompt import Confirm
+    from rich.text import Text
 
     from samsesh.artifacts import turnserver
     from samsesh.cli.output import console, say, warn
@@ -52,6 +58,8 @@ def offer_turnserver(home: Home, argv: list[str]) -> None:
         return
     looking = programs.search(home, settings, say)
     try:
-        turnserver.install(looking, lambda question: Confirm.ask(question, console=console, default=True))
+        turnserver.install(
+            looking, lambda question: Confirm.ask(Text(question), console=console, default=True)
+        )
     except SamseshError as error:  # the chat does not wait for it
         warn(f"{error.message}; {error.hint}")

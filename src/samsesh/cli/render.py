@@ -29,7 +29,7 @@ def render(
     to = output.expanduser().absolute()
     changed = ops.render_to(server, to)
     told = f"{len(changed)} files written" if changed else "nothing changed"
-    console.print(f"{to}: {told}. Start it there: docker compose up -d", markup=False)
+    console.print(f"{to}: {told}. Start it there: docker compose up -d")
 
 
 def folder(argv: list[str]) -> Path | None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="For programs.")]
+CONTINUED = "  | "  # before a line that goes on the record before it, so that nobody takes it for one
 COLORS = {"running": "green", "starting": "yellow", "failing": "red", "stopped": "red"}
 
 
@@ -30,7 +31,7 @@ def _print_status(found: dict[str, Any]) -> None:
 
     from samsesh.cli.output import console, print_rows
 
-    console.print(found["verdict"], style="bold green" if found["ok"] else "bold red", markup=False)
+    console.print(found["verdict"], style="bold green" if found["ok"] else "bold red")
     rows: list[tuple[str | Text, ...]] = [
         tuple(Text(title, style="bold") for title in ("service", "state", "up", "memory", "address"))
     ]
@@ -48,9 +49,9 @@ def _print_status(found: dict[str, Any]) -> None:
     print_rows(rows)
     for service in found["services"]:
         if service["state"] != "running":
-            console.print(f"{service['name']}: {service['reason']}", markup=False)
+            console.print(f"{service['name']}: {service['reason']}")
     for off in found["off"]:
-        console.print(f"{off['name']}: off, since {off['reason']}. {off['advice']}", markup=False)
+        console.print(f"{off['name']}: off, since {off['reason']}. {off['advice']}")
 
 
 def span(seconds: int | None) -> str:
@@ -78,7 +79,7 @@ def logs(
         str | None, typer.Option(help="Only since then: 10m, 2h, or '2026-01-31 12:00' (UTC).")
     ] = None,
 ) -> None:
-    """Show what the services write. Times are UTC.
+    """Show what the services write. Times are UTC. What goes on a record has a bar before it.
 
     Examples: `samsesh logs -f`, `samsesh logs synapse --since 10m`.
     """
@@ -86,13 +87,15 @@ def logs(
 
     from samsesh.cli.output import console
     from samsesh.ops import logs as ops
+    from samsesh.text import one_line
 
     wanted = services or []
     start = ops.since_time(since) if since else None
-    shown = ops.lines(ctx.obj, wanted, count, start)
+    shown = ops.entries(ctx.obj, wanted, count, start)
     several = len(wanted) != 1
-    for name, line in chain(shown, ops.follow(ctx.obj, wanted) if follow else ()):
-        console.out(f"{name:12} {line}" if several else line, highlight=False)
+    for entry in chain(shown, ops.follow(ctx.obj, wanted) if follow else ()):
+        line = CONTINUED * entry.goes_on + one_line(entry.line)
+        console.out(f"{entry.service:12} {line}" if several else line, highlight=False)
 
 
 def version(ctx: typer.Context, json: JsonFlag = False) -> None:
@@ -107,4 +110,4 @@ def version(ctx: typer.Context, json: JsonFlag = False) -> None:
         return
     console.print(f"samsesh {__version__}")
     for name, number in sorted(facts.versions.items()):
-        console.print(f"{name} {number}", markup=False)
+        console.print(f"{name} {number}")

@@ -2,9 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from samsesh.ops.foreign import Choice
 
 # A backup that only root may read is opened before the rights of root are given up.
 _opened: dict[str, BinaryIO] = {}
@@ -24,8 +29,14 @@ def restore(
     file: Annotated[str, typer.Argument(help="A backup, or - for standard input.", show_default=False)],
     port_offset: Annotated[int | None, typer.Option(help="Shift every default port by so much.")] = None,
     start: Annotated[bool, typer.Option("--start/--no-start", help="Start the server afterwards.")] = True,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust-programs", help="Take programs, images, modules and [extra] from it unasked."),
+    ] = False,
 ) -> None:
     """Bring a backup's server back, in an empty home. It is the same server: do not let both run on one name.
+
+    Settings that choose what runs are shown first and asked for; without a terminal they are left out.
 
     Examples: `samsesh restore FILE`, `samsesh --home /srv/chat restore FILE --port-offset 1000`.
     """
@@ -33,13 +44,41 @@ def restore(
     from samsesh.ops import restore as ops
 
     with _open(file) as archive:
-        report = ops.restore(ctx.obj, archive, port_offset=port_offset, start=start, say=say)
-    console.print(f"Restored into {ctx.obj.path}.", markup=False)
+        report = ops.restore(
+            ctx.obj,
+            archive,
+            port_offset=port_offset,
+            start=start,
+            trusted=lambda choices: _trusted(choices, trust=trust),
+            say=say,
+        )
+    console.print(f"Restored into {ctx.obj.path}.")
     if report is None:
         console.print("Start it with: samsesh up")
         return
     for name, url in report.server.plan.offer.addresses.items():
-        console.print(f"  {name:12} {url}", markup=False)
+        console.print(f"  {name:12} {url}")
+
+
+def _trusted(choices: "Sequence[Choice]", *, trust: bool) -> bool:
+    """Show what of a backup chooses what runs on this machine, and ask; the answer is no where nobody can be asked."""
+    from rich.prompt import Confirm
+
+    from samsesh.cli.output import errors, warn
+    from samsesh.text import one_line
+
+    warn("This backup chooses what runs on this machine:")
+    for choice in choices:
+        errors.print(f"    {one_line(choice.shown)}")
+    if trust:
+        return True
+    question = "Take it? Only if you trust whoever made the backup as yourself"
+    if sys.stdin.isatty() and sys.stderr.isatty() and Confirm.ask(question, console=errors, default=False):
+        return True
+    warn("It is left out. To have it after all:")
+    for choice in choices:
+        errors.print(f"    {one_line(choice.again)}")
+    return False
 
 
 def _open(file: str) -> BinaryIO:

@@ -61,17 +61,16 @@ def allow_calls(
 
 def _print(found: list[dict[str, Any]], names: list[str]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
-    from samsesh.cli.output import console
+    from samsesh.cli.output import add_row, console
 
     by_outcome = {outcome: [entry for entry in found if entry["outcome"] == outcome] for outcome in OUTCOMES}
     changes = Table("room", "name", "members", "a call takes", "then", "changed by")
     for entry in by_outcome["change"] + by_outcome["changed"]:
-        changes.add_row(*_cells(entry), str(entry["now"]), str(entry["then"]), Text(entry["sender"]))
+        add_row(changes, *_cells(entry), str(entry["now"]), str(entry["then"]), entry["sender"])
     others = Table("room", "name", "members", "left as it is, since")
     for entry in by_outcome["left"] + by_outcome["failed"]:
-        others.add_row(*_cells(entry), Text(entry["reason"]))
+        add_row(others, *_cells(entry), entry["reason"])
     for table in (changes, others):
         if table.row_count:
             console.print(table)
@@ -86,8 +85,7 @@ def _print(found: list[dict[str, Any]], names: list[str]) -> None:
     if by_outcome["change"]:
         again = f"samsesh rooms allow-calls {shlex.join(names) or '--all'} --yes"
         console.print(
-            f"Rooms to change: {len(by_outcome['change'])}. Nothing was done yet; do it with: {again}",
-            markup=False,
+            f"Rooms to change: {len(by_outcome['change'])}. Nothing was done yet; do it with: {again}"
         )
     elif not by_outcome["changed"]:
         console.print("There is nothing to change.")
@@ -96,5 +94,7 @@ def _print(found: list[dict[str, Any]], names: list[str]) -> None:
 def _cells(entry: dict[str, Any]) -> list[Any]:
     from rich.text import Text
 
+    from samsesh.text import one_line
+
     named = entry["name"] or entry["alias"] or ""
-    return [Text(entry["room"], overflow="fold"), Text(named), str(entry["members"])]
+    return [Text(one_line(entry["room"]), overflow="fold"), named, str(entry["members"])]

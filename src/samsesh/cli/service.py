@@ -23,7 +23,7 @@ def install_service(
 
     Examples: `samsesh install-service`, `samsesh install-service --kind cron`, or `--remove` to undo it.
     """
-    from samsesh.cli.output import say
+    from samsesh.cli.output import say, write
     from samsesh.load import load
     from samsesh.ops import service
 
@@ -35,10 +35,10 @@ def install_service(
     if not print_:
         service.install(home, settings, service.choose() if kind == "auto" else kind, os.environ, say)
     elif kind == "cron":
-        typer.echo(service.cron_line(home, os.environ))
+        write(service.cron_line(home, os.environ) + "\n")
     else:
         system = kind == "system" or (kind == "auto" and os.geteuid() == 0)
-        typer.echo(service.unit_text(home, settings, "system" if system else "user", os.environ), nl=False)
+        write(service.unit_text(home, settings, "system" if system else "user", os.environ))
 
 
 def control_as_root(home: Home, command: str) -> None:

@@ -111,7 +111,7 @@ def setup(
     ops.keep(home, answers, password, say, loaded.adopted_secrets)
     for warning in loaded.warnings:
         say(warning)
-    console.print(f"The settings are in {home.settings_file}.", markup=False)
+    console.print(f"The settings are in {home.settings_file}.")
     if yes:
         reach.show_records(console, load(home, os.environ).settings)
     if start is None and not yes:

@@ -126,7 +126,7 @@ def _get_programs(home: Home, report: "Report") -> "tuple[SamseshError, ...]":
     from samsesh.ops import deploy
 
     how = "runs" if report.uncertified else "is ready"
-    console.print(f"\nThe chat {how}. Getting the rest: {', '.join(report.to_get)}", markup=False)
+    console.print(f"\nThe chat {how}. Getting the rest: {', '.join(report.to_get)}")
     try:
         with shown() as progress:
             more, failed = deploy.get_programs(home, os.environ, report.to_get, say=say, progress=progress)
@@ -137,11 +137,11 @@ def _get_programs(home: Home, report: "Report") -> "tuple[SamseshError, ...]":
     for error in failed:
         warn(error.message)
         for line in filter(None, [error.hint, *error.detail.splitlines()]):
-            errors.print(f"  {line}", markup=False)
+            errors.print(f"  {line}")
     if more is not None:
         _tell_addresses(more, off=not failed)  # what could not be had was just told
     if report.first_admin and report.first_admin[1]:
-        console.print("The administrator's password stands above: it is shown only there.", markup=False)
+        console.print("The administrator's password stands above: it is shown only there.")
     return report.failed if more is None else more.failed
 
 
@@ -178,11 +178,9 @@ def _preview(home: Home, flags: dict[str, Any]) -> None:
 
     report = deploy.preview(preview_server(home, os.environ, flags))
     for change in report.changes:
-        console.print(
-            f"{change.action:8} {change.unit}{'  (' + change.why + ')' if change.why else ''}", markup=False
-        )
+        console.print(f"{change.action:8} {change.unit}{'  (' + change.why + ')' if change.why else ''}")
     for path in report.files:
-        console.print(f"write    {path}", markup=False)
+        console.print(f"write    {path}")
     if not report.changed and not report.first_admin:
         console.print("Nothing to do.")
 
@@ -195,17 +193,17 @@ def _tell(report: "Report") -> None:
     for warning in report.server.warnings:
         warn(warning)
     if report.backup:
-        console.print(f"A backup from before the change of version is in {report.backup}", markup=False)
+        console.print(f"A backup from before the change of version is in {report.backup}")
     if not report.changed and not report.uncertified:
         console.print("Nothing to do: the server runs as the settings say.")
         return
-    console.print(f"\n{verdict(report)}\n", style="bold", markup=False)
+    console.print(f"\n{verdict(report)}\n", style="bold")
     _tell_addresses(report, off=not report.to_get)  # what is still to get is told behind it
     if report.first_admin:
         name, password = report.first_admin
-        console.print(f"\nAdministrator: {name}", markup=False)
+        console.print(f"\nAdministrator: {name}")
         if password:
-            console.print(f"Password:      {password}   (shown only now)", markup=False)
+            console.print(f"Password:      {password}   (shown only now)")
     _tell_safety(report, reboot_warning(report.server.home))
 
 
@@ -233,7 +231,7 @@ def _tell_addresses(report: "Report", *, off: bool) -> None:
     found = [(title, offer.addresses[name]) for name, title in titles.items() if name in offer.addresses]
     print_rows(found, indent="  ")
     for off_ in offer.off if off else ():
-        console.print(f"  {off_.name}: off, since {off_.reason}. {off_.advice}", markup=False)
+        console.print(f"  {off_.name}: off, since {off_.reason}. {off_.advice}")
 
 
 def _tell_safety(report: "Report", reboot: str) -> None:
@@ -242,7 +240,7 @@ def _tell_safety(report: "Report", reboot: str) -> None:
 
     console.print()
     for note in [*after_up(report.server, report.uncertified), *([reboot] if reboot else [])]:
-        console.print(f"- {note}", markup=False)
+        console.print(f"- {note}")
 
 
 def down(ctx: typer.Context) -> None:

@@ -43,7 +43,7 @@ def add(
     server = opened(ctx.obj)
     users.user_id(server, name)  # a wrong name is told before a password is asked for
     made = users.add(server, name, _password(password_stdin), admin=admin, display_name=display_name)
-    console.print(f"{made} can log in now{', as an administrator' if admin else ''}.", markup=False)
+    console.print(f"{made} can log in now{', as an administrator' if admin else ''}.")
 
 
 @app.command("list")
@@ -55,9 +55,8 @@ def list_(
 ) -> None:
     """List the accounts. Examples: `samsesh user list`, `samsesh user list --deactivated --json`."""
     from rich.table import Table
-    from rich.text import Text
 
-    from samsesh.cli.output import console, print_json
+    from samsesh.cli.output import add_row, console, print_json
     from samsesh.ops import users
 
     server = opened(ctx.obj)
@@ -68,8 +67,7 @@ def list_(
     table = Table("name", "display name", "role", "last seen", "made")
     for user in found:
         seen, made = (moment(server, user[key]) for key in ("last_seen", "created"))
-        row = [user["name"], user["display_name"] or "", _role(user), seen, made]
-        table.add_row(*map(Text, row))
+        add_row(table, user["name"], user["display_name"] or "", _role(user), seen, made)
     console.print(table)
 
 
@@ -77,24 +75,24 @@ def list_(
 def show(ctx: typer.Context, name: Name, json: Json = False) -> None:
     """Show one account and its devices. Example: `samsesh user show alice`."""
     from rich.table import Table
-    from rich.text import Text
 
-    from samsesh.cli.output import console, print_json
+    from samsesh.cli.output import add_row, console, print_json
     from samsesh.ops import users
+    from samsesh.text import one_line
 
     server = opened(ctx.obj)
     user = users.show(server, name)
     if json:
         print_json(user)
         return
-    console.print(Text(f"{user['name']} ({_role(user)})"))
-    console.print(Text(f"display name: {user['display_name'] or 'none'}"))
-    console.print(Text(f"e-mail: {', '.join(user['emails']) or 'none'}"))
-    console.print(Text(f"made: {moment(server, user['created'])}"))
+    console.print(f"{user['name']} ({_role(user)})")
+    console.print(one_line(f"display name: {user['display_name'] or 'none'}"))
+    console.print(one_line(f"e-mail: {', '.join(user['emails']) or 'none'}"))
+    console.print(f"made: {moment(server, user['created'])}")
     table = Table("device", "name", "last seen", "from")
     for device in user["devices"]:
         seen = moment(server, device["last_seen"])
-        table.add_row(*map(Text, [device["id"], device["name"] or "", seen, device["address"] or ""]))
+        add_row(table, device["id"], device["name"] or "", seen, device["address"] or "")
     console.print(table if user["devices"] else "logged in nowhere")
 
 
@@ -117,7 +115,7 @@ def password(
     server = opened(ctx.obj)
     users.user_id(server, name)
     target = users.set_password(server, name, _password(password_stdin), logout=logout_)
-    console.print(f"{target} has a new password.", markup=False)
+    console.print(f"{target} has a new password.")
 
 
 @app.command()
@@ -131,7 +129,7 @@ def admin(
     from samsesh.ops import users
 
     target = users.set_admin(opened(ctx.obj), name, on)
-    console.print(f"{target} {'is an administrator now' if on else 'is no administrator'}.", markup=False)
+    console.print(f"{target} {'is an administrator now' if on else 'is no administrator'}.")
 
 
 @app.command()
@@ -155,13 +153,12 @@ def deactivate(
         console.print(
             f"This logs {target} out everywhere, removes it from its rooms and forgets its password. "
             "The name can never be used again."
-            + (" What it wrote is hidden from people who join later." if erase else ""),
-            markup=False,
+            + (" What it wrote is hidden from people who join later." if erase else "")
         )
         if typer.prompt(f"Type {target} to go on") != target:
             raise SamseshError("that was another name; nothing was changed")
     users.deactivate(server, name, erase=erase)
-    console.print(f"{target} is deactivated.", markup=False)
+    console.print(f"{target} is deactivated.")
 
 
 @app.command()

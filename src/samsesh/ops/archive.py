@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO
 
+from samsesh import names
 from samsesh.errors import SamseshError
-from samsesh.facts import files_below, opened
+from samsesh.facts import opened
+from samsesh.text import has_controls
 from samsesh.write import explained
 
 FORMAT = 1
@@ -35,11 +37,12 @@ class Writer:
         with source:
             self.add(name, source, os.fstat(source.fileno()).st_size)
 
-    def add_tree(self, name: str, folder: Path) -> None:
-        for path in sorted(files_below(folder)):
-            self.add_file(f"{name}/{path.relative_to(folder)}", path)
-
     def add(self, name: str, source: IO[bytes], size: int) -> None:
+        if has_controls(name):  # no archive with such a name is taken back
+            raise SamseshError(
+                f"the file {name!r} cannot be in a backup: its name has a line break or another control character",
+                "rename it, or delete it where it is not yours, then try again",
+            )
         info = tarfile.TarInfo(name)
         info.size, info.mode = size, 0o600
         reader = _Hashing(source, size)
@@ -112,8 +115,10 @@ def _manifest(data: bytes) -> dict[str, Any]:
     try:
         manifest = json.loads(data)
         number, members = manifest["format"], manifest["members"]
-        str(manifest["server_name"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        names.server_name(manifest["server_name"])
+        if any(has_controls(fact) for fact in manifest.values() if isinstance(fact, str)):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise damaged("its manifest is not readable") from None
     if not isinstance(number, int) or number > FORMAT:
         made = manifest.get("samsesh", "a newer version")
@@ -160,7 +165,8 @@ def _plain(info: tarfile.TarInfo) -> bool:
     """A regular file, not sparse (a few bytes could claim to be a million gigabytes), with a name that stays inside."""
     name = PurePosixPath(info.name)
     inside = not name.is_absolute() and ".." not in name.parts and str(name) == info.name != "."
-    return info.type == tarfile.REGTYPE and not info.issparse() and info.size >= 0 and inside
+    plain = info.type == tarfile.REGTYPE and not info.issparse() and info.size >= 0
+    return plain and inside and not has_controls(info.name)
 
 
 @contextmanager

@@ -38,11 +38,10 @@ def lines(home: Home, services: list[str], count: int, since: datetime | None) -
     return [(entry.service, entry.line) for entry in entries(home, services, count, since)]
 
 
-def follow(home: Home, services: list[str]) -> Iterator[tuple[str, str]]:
+def follow(home: Home, services: list[str]) -> Iterator[Entry]:
     """New lines as they come, until interrupted."""
     engine, wanted = _wanted(home, services)
-    for entry in engine.follow(wanted):
-        yield entry.service, entry.line
+    return engine.follow(wanted)
 
 
 def _wanted(home: Home, services: list[str]) -> tuple[Engine, list[str]]:

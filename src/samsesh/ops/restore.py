@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
@@ -12,12 +12,13 @@ from samsesh import secrets
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home
 from samsesh.load import load, save
-from samsesh.ops import archive, backup, deploy
+from samsesh.ops import archive, backup, deploy, foreign
 from samsesh.ops.server import Server, engine_of, planned
 from samsesh.run import run, undisturbed
 from samsesh.write import explained, make_dir
 
 Say = Callable[[str], None]
+Trusted = Callable[[Sequence[foreign.Choice]], bool]  # whether to take what chooses what runs here
 MEDIA, GATEWAY = "restored-media", "restored-gateway"  # until the engine takes them
 KEPT = frozenset({"backups", "lock", "audit.log", "run"})
 
@@ -33,9 +34,9 @@ def open_archive(path: Path) -> BinaryIO:
 
 
 def restore(
-    home: Home, opened: BinaryIO, *, port_offset: int | None, start: bool, say: Say
+    home: Home, opened: BinaryIO, *, port_offset: int | None, start: bool, trusted: Trusted, say: Say
 ) -> deploy.Report | None:
-    """Put a backup's server into this home; start it unless told not to."""
+    """Put a backup's server into this home; start it unless told not to. What `trusted` refuses is left out."""
     home.make_folder()
     with home.lock("restore", say):
         if home.state().get("unfinished") == "restore":
@@ -50,7 +51,7 @@ def restore(
         manifest = archive.read_manifest(opened)
         try:
             home.remember(unfinished="restore")
-            server = _restore(home, opened, port_offset, say)
+            server = _restore(home, opened, port_offset, trusted, say)
             known = {name: manifest[name] for name in ("server_name", "first_admin") if manifest.get(name)}
             home.remember(**known, versions=dict(server.facts.versions))
         except BaseException:
@@ -63,8 +64,8 @@ def restore(
     return deploy.up(home, {}, say=say)
 
 
-def _restore(home: Home, opened: BinaryIO, port_offset: int | None, say: Say) -> Server:
-    _unpack(home, opened, say)
+def _restore(home: Home, opened: BinaryIO, port_offset: int | None, trusted: Trusted, say: Say) -> Server:
+    _unpack(home, opened, trusted, say)
     if port_offset is not None:
         save(home, {"ports.offset": port_offset})
     loaded = load(home, {}, adopt=True)
@@ -81,28 +82,39 @@ def _restore(home: Home, opened: BinaryIO, port_offset: int | None, say: Say) ->
     return server
 
 
-def _unpack(home: Home, opened: BinaryIO, say: Say) -> None:
+def _unpack(home: Home, opened: BinaryIO, trusted: Trusted, say: Say) -> None:
     say("unpacking")
     with explained(home.path), tempfile.TemporaryDirectory(prefix=".restore-", dir=home.path) as name:
         new = Path(name)
         archive.extract(opened, new)
-        for source, target in (
-            (new / "secrets", home.secrets_dir),
-            (new / "samsesh.toml", home.settings_file),
-            (new / "env", home.env_file),
-            (new / "media", home.data_dir / MEDIA),
-            (new / "gateway", home.data_dir / GATEWAY),
-            (new / backup.DUMP, home.data_dir / backup.DUMP),
-        ):
-            if source.exists():
-                make_dir(target.parent)
-                source.rename(target)
+        _place(home, new)
+        choices = [*foreign.settings(home), *foreign.files(new / "files")]
+        refused = choices if choices and not trusted(choices) else []
+        foreign.leave_out(home, refused)
+        left_out = {choice.name for choice in refused}
         for source in sorted((new / "files").rglob("*")):
-            if source.is_file():
-                target = home.path / source.relative_to(new / "files")
+            path = source.relative_to(new / "files")
+            if source.is_file() and str(path) not in left_out:
+                target = home.path / path
                 make_dir(target.parent)
                 if not target.exists():  # nothing of the home is overwritten
                     source.rename(target)
+
+
+def _place(home: Home, new: Path) -> None:
+    """What every backup has, where it belongs."""
+    kept = [Path("gateway", folder) for folder in backup.CERTIFICATES]
+    for source, target in (
+        (new / "secrets", home.secrets_dir),
+        (new / "samsesh.toml", home.settings_file),
+        (new / "env", home.env_file),
+        (new / "media", home.data_dir / MEDIA),
+        *((new / path, home.data_dir / GATEWAY / path.name) for path in kept),
+        (new / backup.DUMP, home.data_dir / backup.DUMP),
+    ):
+        if source.exists():
+            make_dir(target.parent)
+            source.rename(target)
 
 
 def _check_key(server: Server) -> None:

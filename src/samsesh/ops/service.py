@@ -33,7 +33,7 @@ def unit_name(home: Home) -> str:
 def program(environ: Mapping[str, str]) -> list[str]:
     """What to start: the launcher, which survives upgrades of its environment, else this Python."""
     launcher = environ.get("SAMSESH_LAUNCHER", "")
-    return [launcher] if Path(launcher).is_absolute() else [sys.executable, "-m", "samsesh"]
+    return [launcher] if Path(launcher).is_absolute() else [sys.executable, "-I", "-m", "samsesh"]
 
 
 def command(home: Home, environ: Mapping[str, str]) -> list[str]:

@@ -61,8 +61,8 @@ def _curl(probe: Probe) -> tuple[str, ...]:
 
 def _python(probe: Probe) -> tuple[str, ...]:
     if probe.endpoint.socket is not None:
-        return ("python", "-c", ASK_SOCKET, str(probe.endpoint.socket), probe.path)
-    return ("python", "-c", ASK, _url(probe))
+        return ("python", "-I", "-c", ASK_SOCKET, str(probe.endpoint.socket), probe.path)
+    return ("python", "-I", "-c", ASK, _url(probe))
 
 
 def _pg_isready(probe: Probe) -> tuple[str, ...]:
@@ -118,8 +118,10 @@ wait $server""",
 CONTAINERS = {
     "synapse": Container(
         entrypoint=UNLOCKED,
-        command=lambda unit: ("run", *unit.command[1:]),  # its entry point says `python`
+        # Its entry point says `python`. Without -I, which would not heed the PYTHONPATH of our module.
+        command=lambda unit: ("run", *unit.command[unit.command.index("-m") :]),
         health=_curl,
+        env={"PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1"},
         memory=(0.6, 1 * GB),
     ),
     "postgres": Container(

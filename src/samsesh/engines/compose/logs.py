@@ -19,7 +19,7 @@ def read(docker: Docker, service: str, count: int, since: datetime | None) -> li
     which = ["--since", since.astimezone(UTC).isoformat()] if since else ["--tail", str(count)]
     command = docker.compose("logs", "--no-color", "--no-log-prefix", "--timestamps", *which, service)
     done = docker.run(*command, what="reading the log", ok=(0, 1))
-    return [_entry(service, line) for line in done.out.decode(errors="replace").splitlines()]
+    return [_entry(service, line) for line in done.out.decode(errors="replace").split("\n") if line]
 
 
 def follow(docker: Docker, services: list[str]) -> Iterator[Entry]:
@@ -34,4 +34,6 @@ def follow(docker: Docker, services: list[str]) -> Iterator[Entry]:
 
 def _entry(service: str, line: str) -> Entry:
     found = LINE.match(line)
-    return Entry(f"{found[1]} {found[2]}", service, found[3]) if found else Entry("", service, line)
+    if not found:
+        return Entry("", service, line, goes_on=True)
+    return Entry(f"{found[1]} {found[2]}", service, found[3], goes_on=found[3][:1].isspace())

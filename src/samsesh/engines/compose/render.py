@@ -120,7 +120,7 @@ def _more(unit: Unit, home: Home, settings: Settings, secrets: Secrets) -> list[
     if unit.prepare and (sql := unit.prepare.steps[-1].stdin):
         found.append(File(INIT_SQL, sql.reveal().encode(), secret=True))
     if unit.name == "synapse":
-        found += _module()
+        found += synapse_module_files()
     return found
 
 
@@ -133,12 +133,12 @@ def volumes(unit: Unit) -> list[Path]:
     return [] if unit.name in NOT_KEPT else list(unit.folders)
 
 
-def _module() -> list[File]:
+def synapse_module_files() -> list[File]:
     """Our module in Synapse, which has no packages of ours."""
     import samsesh
 
     code = Path(samsesh.__file__).parent
-    sources = [code / "__init__.py", *sorted((code / "synapse_module").glob("*.py"))]
+    sources = [code / "__init__.py", code / "text.py", *sorted((code / "synapse_module").glob("*.py"))]
     to = CONFIG / "synapse" / "modules" / "samsesh"
     return [File(to / path.relative_to(code), path.read_bytes()) for path in sources]
 
@@ -159,6 +159,7 @@ def _service(
         **({"entrypoint": _words(container.entrypoint)} if container.entrypoint else {}),
         **({"command": _words(container.command(unit))} if unit.command else {}),
         "user": "{}:{}".format(*project.user),
+        "working_dir": "/",  # nothing is loaded from a folder that others write to
         "environment": _environment(unit, container, settings),
         "volumes": _mounts(project, plan, unit, given),
         **({"secrets": list(secrets_of(unit))} if secrets_of(unit) else {}),
@@ -209,7 +210,7 @@ def _prepare(project: Project, kept: dict[str, list[Path]], settings: Settings) 
     return {
         "image": images.reference("samsesh", settings.images),
         **_build(settings),
-        "entrypoint": ["python", "-m", "samsesh.engines.compose.volumes"],
+        "entrypoint": ["python", "-I", "-m", "samsesh.engines.compose.volumes"],
         "command": [*map(str, project.user), *folders],
         "user": "0:0",
         "volumes": [f"{service(name)}:/volumes/{service(name)}:nocopy" for name in kept],

@@ -31,7 +31,6 @@ def specification(home: Home, plan: Plan, unit: Unit) -> dict[str, Any]:
         "name": unit.name,
         "command": list(unit.command),
         "env": service_environment(marked),
-        "folder": str(unit.folders[0] if unit.folders else home.data_dir),
         "needs": needs,
         "death_signal": unit.stop_signal,
         "supervisor_pid": str(pid_file(home)),

@@ -25,11 +25,15 @@ def read(home: Home, service: str, count: int, since: datetime | None) -> list[E
     found, stamp = [], ""
     for line in _read(home.logs_dir / f"{service}.log", since is not None):
         stamp = stamp_of(line) or stamp
-        found.append(Entry(stamp, service, line))
+        found.append(_entry(stamp, service, line))
     if since is None:
         return found[-count:] if count else []
     start = since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     return [entry for entry in found if entry.stamp >= start]
+
+
+def _entry(stamp: str, service: str, line: str) -> Entry:
+    return Entry(stamp, service, line, goes_on=not stamp_of(line))
 
 
 def stamp_of(line: str) -> str:
@@ -46,8 +50,13 @@ def _read(path: Path, whole: bool) -> list[str]:
         with part.open("rb") as file:
             if not whole:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-            text.extend(file.read().decode(errors="replace").splitlines())
-    return text
+            text.append(file.read().decode(errors="replace"))
+    return lines_of("".join(text))
+
+
+def lines_of(text: str) -> list[str]:
+    """At line feeds alone: what else Python takes for the end of a line may stand in a name."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def follow(home: Home, services: list[str]) -> Iterator[Entry]:
@@ -68,6 +77,6 @@ def follow(home: Home, services: list[str]) -> Iterator[Entry]:
                 new = file.read()
             complete = new[: new.rfind(b"\n") + 1]
             places[name] = (found.st_ino, offset + len(complete))
-            for line in complete.decode(errors="replace").splitlines():
-                yield Entry(stamp_of(line), name, line)
+            for line in lines_of(complete.decode(errors="replace")):
+                yield _entry(stamp_of(line), name, line)
         time.sleep(POLL_SECONDS)  # until the reader has enough

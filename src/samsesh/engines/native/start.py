@@ -3,8 +3,8 @@
 Run as a plain file with the unit's specification (JSON) as its argument; the standard library only, so that it starts in
 milliseconds. `answers` is also what the engine asks with.
 
-Specification: {"name", "command": [...], "env": {...}, "folder", "needs": [probe...], "death_signal", "supervisor_pid",
-"starts", "keep_low_ports"}; a probe is {"name", "kind", "socket" | "host" and "port", "path"}.
+Specification: {"name", "command": [...], "env": {...}, "needs": [probe...], "death_signal", "supervisor_pid", "starts",
+"keep_low_ports"}; a probe is {"name", "kind", "socket" | "host" and "port", "path"}.
 """
 
 import ctypes
@@ -156,7 +156,7 @@ def main() -> None:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.umask(0o077)
-    os.chdir(spec["folder"])
+    os.chdir("/")  # nothing is loaded or read from a folder that others write to
     os.execve(spec["command"][0], spec["command"], spec["env"])  # noqa: S606 - no shell is wanted
 
 

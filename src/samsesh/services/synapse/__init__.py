@@ -62,6 +62,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             title="homeserver (Synapse)",
             command=(
                 place.program("python"),
+                "-I",  # else the folder it is started in comes first where modules are looked for
                 "-m",
                 "synapse.app.homeserver",
                 "--config-path",

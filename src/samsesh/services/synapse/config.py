@@ -282,7 +282,8 @@ def log_config(context: Context) -> dict[str, Any]:
         "version": 1,
         "formatters": {
             "precise": {
-                "format": "%(asctime)s - %(name)s - %(lineno)d - %(levelname)s - %(request)s - %(message)s"
+                "()": "samsesh.synapse_module.Formatter",
+                "fmt": "%(asctime)s - %(name)s - %(lineno)d - %(levelname)s - %(request)s - %(message)s",
             }
         },
         "handlers": {
