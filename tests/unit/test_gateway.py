@@ -58,7 +58,10 @@ def test_no_token_of_an_address_is_logged(tmp_path: Path) -> None:
                     closing(httpx2.Client(transport=transport, trust_env=False)) as client,
                     pytest.raises(httpx2.RemoteProtocolError),
                 ):
-                    client.get(f"http://127.0.0.1:{port}/rtc/validate?access_token=a-token")
+                    client.get(
+                        f"http://127.0.0.1:{port}/rtc/validate?access_token=a-token",
+                        headers={"Referer": "https://example.org/register?token=a-token"},
+                    )
             finally:
                 caddy.terminate()
             assert caddy.stderr

@@ -5,5 +5,6 @@ In homeserver.yaml: `modules: [{module: samsesh.synapse_module.CallsModule, conf
 
 from samsesh.synapse_module.calls import CallsModule
 from samsesh.synapse_module.federation import FederationModule
+from samsesh.synapse_module.logs import InvitationFilter
 
-__all__ = ["CallsModule", "FederationModule"]
+__all__ = ["CallsModule", "FederationModule", "InvitationFilter"]

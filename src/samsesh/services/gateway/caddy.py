@@ -81,10 +81,11 @@ def largest_body(settings: Settings) -> int:
 
 
 def log_encoder() -> dict[str, Any]:
-    """UTC, as every log of ours begins with. Without queries: browsers can send LiveKit's tokens in nothing else."""
+    """UTC, as every log of ours begins with. Without queries: LiveKit's tokens and invitations stand in them."""
     query = {"filter": "regexp", "regexp": r"\?.*", "value": "?..."}
+    fields = {"request>uri": query, "request>headers>Referer": {"filter": "delete"}}
     console = {"format": "console", "time_format": "2006-01-02 15:04:05.000", "level_format": "upper"}
-    return {"format": "filter", "wrap": console, "fields": {"request>uri": query}}
+    return {"format": "filter", "wrap": console, "fields": fields}
 
 
 def _server(context: Context, listeners_: list[str], routes: tuple[Route, ...]) -> dict[str, Any]:

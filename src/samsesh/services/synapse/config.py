@@ -265,6 +265,7 @@ def _memory(context: Context) -> dict[str, Any]:
 def log_config(context: Context) -> dict[str, Any]:
     """Python's logging schema: a rotated file of Synapse's own, and standard error for the engine."""
     path = context.place.logs("synapse") / "homeserver.log"
+    closed: dict[str, Any] = {"formatter": "precise", "filters": ["invitations"]}
     return {
         "version": 1,
         "formatters": {
@@ -272,17 +273,18 @@ def log_config(context: Context) -> dict[str, Any]:
                 "format": "%(asctime)s - %(name)s - %(lineno)d - %(levelname)s - %(request)s - %(message)s"
             }
         },
+        "filters": {"invitations": {"()": "samsesh.synapse_module.InvitationFilter"}},
         "handlers": {
             "file": {
                 "class": "logging.handlers.RotatingFileHandler",
-                "formatter": "precise",
+                **closed,
                 "filename": str(path),
                 "maxBytes": LOG_BYTES,
                 "backupCount": LOG_FILES,
                 "encoding": "utf8",
                 "delay": True,
             },
-            "engine": {"class": "logging.StreamHandler", "formatter": "precise"},
+            "engine": {"class": "logging.StreamHandler", **closed},
         },
         "loggers": {"synapse.storage.SQL": {"level": "INFO"}},
         "root": {"level": context.settings.synapse.log_level, "handlers": ["file", "engine"]},
