@@ -125,7 +125,9 @@ class Relay:
         """For both families, once however often they are run. Loopback addresses coturn refuses by itself."""
         ports = f"--sport {self.first}:{self.last} -m multiport ! --dports {','.join(self.reached(':'))}"
         families = (("iptables", "127.0.0.0/8"), ("ip6tables", "::1"))
-        return [_once(program, f"OUTPUT -o lo ! -d {own} -p udp {ports} -j DROP") for program, own in families]
+        return [
+            _once(program, f"OUTPUT -o lo ! -d {own} -p udp {ports} -j DROP") for program, own in families
+        ]
 
     def published(self) -> str:
         """What Docker publishes is not at this machine's loopback interface any more when it is asked about."""
@@ -153,7 +155,15 @@ def _ufw(name: str, public: list[Opening], relay: Relay | None) -> list[str]:
         f"# ufw: what people reach of {name}. Run as root. Before `ufw enable`, let yourself in: ufw allow OpenSSH",
         "# By IPv4, ports that Docker publishes never pass ufw: see `samsesh ports --firewall docker-user`.",
         *(f"ufw allow {one.ports(':')}/{one.protocol} comment 'samsesh: {one.service}'" for one in public),
-        *([*relay.about(), "# ufw asks nobody about that, so iptables is, again after a reboot.", *relay.iptables()] if relay else []),
+        *(
+            [
+                *relay.about(),
+                "# ufw asks nobody about that, so iptables is, again after a reboot.",
+                *relay.iptables(),
+            ]
+            if relay
+            else []
+        ),
     ]
 
 

@@ -30,9 +30,8 @@ from samsesh.facts import gather
 from samsesh.formats import to_caddy_json, to_compose_yaml
 from samsesh.home import Home
 from samsesh.load import save, validate
-from samsesh.model import Endpoint, Plan, Route
+from samsesh.model import Plan, Route
 from samsesh.ops import service
-from samsesh.pages import call
 from samsesh.secrets import ensure
 from samsesh.services.gateway.handlers import route_json
 from samsesh.settings import Settings
@@ -44,16 +43,38 @@ FORMS = (HOSTILE, f"https://example.org/{HOSTILE}", f"https://{HOSTILE}", f"#{HO
 FILES = {  # settings that name a file, which has to be there
     "brand.logo": f"{HOSTILE}.svg",
     "brand.background": f"{HOSTILE}.svg",
-    **dict.fromkeys(("tls.certificate", "turn.certificate", "federation.ca", "tls.directory_ca"), f"{HOSTILE}.pem"),
+    **dict.fromkeys(
+        ("tls.certificate", "turn.certificate", "federation.ca", "tls.directory_ca"), f"{HOSTILE}.pem"
+    ),
     **dict.fromkeys(("tls.certificate_key", "turn.certificate_key"), f"{HOSTILE}.key"),
     "synapse.appservices": f"{HOSTILE}.yaml",
 }
 FREE = {  # those that took such a text when this was written; what is added is tried, too
     *FILES,
-    *("brand.name", "support.matrix_id", "support.email", "support.page", "tls.email", "tls.directory", "turn.host"),
-    *("web.reach", "registration.auto_join_rooms", "artifacts.mirror", "artifacts.livekit", "artifacts.element_web"),
+    *(
+        "brand.name",
+        "support.matrix_id",
+        "support.email",
+        "support.page",
+        "tls.email",
+        "tls.directory",
+        "turn.host",
+    ),
+    *(
+        "web.reach",
+        "registration.auto_join_rooms",
+        "artifacts.mirror",
+        "artifacts.livekit",
+        "artifacts.element_web",
+    ),
 }
-ENV = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", "x": EXPANDED, "env_x": EXPANDED}
+ENV = {
+    "PATH": os.environ["PATH"],
+    "HOME": "/nonexistent",
+    "LANG": "C.UTF-8",
+    "x": EXPANDED,
+    "env_x": EXPANDED,
+}
 MODES: dict[str, dict[str, Any]] = {
     "local": {},
     "lan": {"server.access": "lan", "server.address": "192.0.2.7"},
@@ -114,7 +135,9 @@ def written(home: Home) -> Plan:
     """The plan of processes, with its files where they belong."""
     facts = gather()
     calls = {"livekit-server": "/usr/bin/livekit-server", "turnserver": "/usr/bin/turnserver"}
-    facts = replace(facts, addresses=TOLD.addresses, outward=TOLD.outward, programs={**facts.programs, **calls})
+    facts = replace(
+        facts, addresses=TOLD.addresses, outward=TOLD.outward, programs={**facts.programs, **calls}
+    )
     plan = planned(home, facts, ensure(home))
     home.make_runtime_dir()
     for file in files.plan_files(home, plan, facts.python):
@@ -156,14 +179,22 @@ def test_the_gateway_serves_what_was_written(home: Home, tmp_path: Path) -> None
         manifest = client.get(f"{web}/manifest.json").json()
         pages = [
             client.get(url)
-            for url in (f"{web}/", f"{web}/connect", f"{web}/samsesh/welcome.html", plan.offer.addresses["call"])
+            for url in (
+                f"{web}/",
+                f"{web}/connect",
+                f"{web}/samsesh/welcome.html",
+                plan.offer.addresses["call"],
+            )
         ]
     assert support == {
         "contacts": [{"role": "m.role.admin", "matrix_id": HOSTILE, "email_address": HOSTILE}],
         "support_page": f"https://example.org/{HOSTILE}",
     }
     assert config["brand"] == manifest["name"] == HOSTILE
-    assert config["branding"]["auth_footer_links"][0] == {"text": HOSTILE, "url": f"https://example.org/{HOSTILE}"}
+    assert config["branding"]["auth_footer_links"][0] == {
+        "text": HOSTILE,
+        "url": f"https://example.org/{HOSTILE}",
+    }
     assert config["hostile"] == [HOSTILE, f"https://{HOSTILE}"]
     for page in pages:
         assert page.status_code == 200 and HOSTILE in unescape(page.text)
@@ -179,7 +210,9 @@ def test_programs_read_them_as_text(home: Home, mode: str) -> None:
     if mode == "lan":  # the name of our own authority
         root = home.data_dir / "gateway/pki/authorities/local/root.crt"
         assert f"{HOSTILE} at localhost (root)".encode() in ssl.PEM_cert_to_DER_cert(root.read_text())
-    supervisord = said(gather().python, "-W", "ignore", "-c", READ_SUPERVISORD, str(config / "supervisord.conf"))
+    supervisord = said(
+        gather().python, "-W", "ignore", "-c", READ_SUPERVISORD, str(config / "supervisord.conf")
+    )
     for unit in plan.units:
         specification = str(files.spec_path(home, unit))
         assert json.dumps([unit.name, str(files.log_path(home, unit.name)), specification]) in supervisord
@@ -212,7 +245,10 @@ def test_systemd_takes_the_unit(home: Home, tmp_path: Path) -> None:
     unit.write_text(service.unit_text(home, settings_of(home), "user", {}))
     if not Path("/usr/bin/systemd-analyze").exists():
         pytest.skip("systemd-analyze is not installed")
-    assert not re.findall(r"Invalid|Unknown|Failed to (?:parse|resolve)", said("/usr/bin/systemd-analyze", "verify", str(unit), ok=False))
+    assert not re.findall(
+        r"Invalid|Unknown|Failed to (?:parse|resolve)",
+        said("/usr/bin/systemd-analyze", "verify", str(unit), ok=False),
+    )
 
 
 def test_compose_expands_nothing(home: Home, tmp_path: Path, plugin: str) -> None:
@@ -235,7 +271,9 @@ def test_compose_expands_nothing(home: Home, tmp_path: Path, plugin: str) -> Non
         for key in ("command", "entrypoint"):
             assert services[name][key] == service_.get(key), name
         assert services[name].get("environment", {}) == service_.get("environment", {}), name
-        assert services[name].get("healthcheck", {}).get("test") == service_.get("healthcheck", {}).get("test"), name
+        assert services[name].get("healthcheck", {}).get("test") == service_.get("healthcheck", {}).get(
+            "test"
+        ), name
     sources = {mount["source"] for one in services.values() for mount in one.get("volumes", [])}
     assert any(source.endswith(f"{HOSTILE}.pem") for source in sources)
     assert all(Path(source).exists() for source in sources if source.startswith("/") and "/run" not in source)

@@ -222,7 +222,9 @@ def arriving(nets: Nets) -> list[bool]:
 
 @needs_root
 @pytest.mark.parametrize("kind", ["nftables", "ufw", "docker-user"])
-def test_the_relay_reaches_no_other_port_of_this_machine(home: Callable[..., Stack], nets: Nets, kind: str) -> None:
+def test_the_relay_reaches_no_other_port_of_this_machine(
+    home: Callable[..., Stack], nets: Nets, kind: str
+) -> None:
     """Through the relay strangers reach LiveKit and each other at this machine's address; whatever else is there, not."""
     nets.must("host", "ip", "address", "add", "fd79::1/64", "dev", "toout", "nodad")
     assert all(arriving(nets))
@@ -230,7 +232,9 @@ def test_the_relay_reaches_no_other_port_of_this_machine(home: Callable[..., Sta
     assert "7882 and 49160-49200" in text
     if kind == "nftables":
         nft, needs = program("nft")
-        nets.must("host", "env", *(f"{name}={value}" for name, value in needs.items()), nft, "-f", "-", stdin=text)
+        nets.must(
+            "host", "env", *(f"{name}={value}" for name, value in needs.items()), nft, "-f", "-", stdin=text
+        )
     else:
         if not shutil.which("iptables"):
             pytest.skip("iptables is not installed")
@@ -248,7 +252,18 @@ def test_the_relay_reaches_no_published_port_but_ours(home: Callable[..., Stack]
     """What Docker leads from this machine's address into containers is closed to the relay, too, but LiveKit's."""
     iptables = shutil.which("iptables") or pytest.skip("iptables is not installed")
     for published in (7882, 9999):
-        to = ("-d", "10.79.1.1", "-p", "udp", "--dport", str(published), "-j", "DNAT", "--to", "10.79.2.2:7882")
+        to = (
+            "-d",
+            "10.79.1.1",
+            "-p",
+            "udp",
+            "--dport",
+            str(published),
+            "-j",
+            "DNAT",
+            "--to",
+            "10.79.2.2:7882",
+        )
         nets.must("host", iptables, "-t", "nat", "-A", "OUTPUT", *to)
     nets.must("host", iptables, "-N", "DOCKER-USER")
     send = "import socket, sys\ns = socket.socket(2, 2)\ns.bind(('10.79.1.1', 49170))\n"

@@ -87,7 +87,9 @@ def test_invitations_do_not_stay_in_logs(stack: Stack) -> None:
     assert "validity?token=<redacted>" in (found := logged())
     assert token not in found
     if ENGINE == "native":
-        assert not any(token.encode() in path.read_bytes() for path in stack.home.logs_dir.rglob("*") if path.is_file())
+        assert not any(
+            token.encode() in path.read_bytes() for path in stack.home.logs_dir.rglob("*") if path.is_file()
+        )
 
 
 def test_up_twice_changes_nothing(stack: Stack) -> None:

@@ -90,8 +90,16 @@ def test_plain_http_leads_to_our_own_hosts_only(tmp_path: Path) -> None:
             transport = httpx2.HTTPTransport(retries=5)  # until it listens
             with closing(httpx2.Client(transport=transport, trust_env=False)) as client:
                 answers = {
-                    host: client.get(f"http://127.0.0.1:{port}/a/{{env.HOME}}?b={{env.HOME}}", headers={"Host": host})
-                    for host in ("chat.example.org", "CHAT.example.org:80", "example.org", "evil.test", "127.0.0.1")
+                    host: client.get(
+                        f"http://127.0.0.1:{port}/a/{{env.HOME}}?b={{env.HOME}}", headers={"Host": host}
+                    )
+                    for host in (
+                        "chat.example.org",
+                        "CHAT.example.org:80",
+                        "example.org",
+                        "evil.test",
+                        "127.0.0.1",
+                    )
                 }
         finally:
             caddy.terminate()

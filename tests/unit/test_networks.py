@@ -36,11 +36,18 @@ def denied_by_relay(tmp_path: Path, address: str) -> bool:
 
 @pytest.mark.parametrize("address", [*CLOUDS.values(), *OTHERS, *PUBLIC])
 def test_every_list_has_it(address: str, tmp_path: Path) -> None:
-    """What clouds tell their own machines, and everything private, is out of a stranger's reach by each of our programs."""
+    """What clouds tell their own machines, and everything private, no stranger reaches through any of our programs."""
     private = address not in PUBLIC
     assert any(ip_address(address) in ip_network(one) for one in PRIVATE_RANGES) == private
     assert denied_by_relay(tmp_path, address) == private
     guard = Guard(
-        read({"LIVEKIT_URL": "wss://x", "LIVEKIT_FULL_ACCESS_HOMESERVERS": "x", "LIVEKIT_KEY": "k", "LIVEKIT_SECRET": "s"})
+        read(
+            {
+                "LIVEKIT_URL": "wss://x",
+                "LIVEKIT_FULL_ACCESS_HOMESERVERS": "x",
+                "LIVEKIT_KEY": "k",
+                "LIVEKIT_SECRET": "s",
+            }
+        )
     )
     assert guard.permits(address) != private

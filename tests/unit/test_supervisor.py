@@ -73,14 +73,23 @@ def test_a_unit_has_the_rights_that_it_needs(tmp_path: Path, keep: bool) -> None
     for above in tmp_path.parents[:2]:
         above.chmod(0o755)
     command = [sys.executable, "-I", "-c", SHOW]
-    spec = {"name": "x", "death_signal": "INT", "supervisor_pid": "", "needs": [], "starts": str(tmp_path / "s")}
+    spec = {
+        "name": "x",
+        "death_signal": "INT",
+        "supervisor_pid": "",
+        "needs": [],
+        "starts": str(tmp_path / "s"),
+    }
     more = {"keep_low_ports": keep, "folder": "/", "command": command, "env": {}}
     (tmp_path / "spec").write_bytes(to_json({**spec, **more}))
     low = "+net_bind_service"
     owner = ["setpriv", f"--reuid={SERVICE_USER}", f"--regid={SERVICE_USER}", "--clear-groups"]
     start_it = [sys.executable, "-I", "-S", start.__file__, str(tmp_path / "spec")]
     done = subprocess.run(
-        [*owner, f"--inh-caps={low}", f"--ambient-caps={low}", *start_it], capture_output=True, text=True, check=True
+        [*owner, f"--inh-caps={low}", f"--ambient-caps={low}", *start_it],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     bound, _, status = done.stdout.partition("\n")
     assert bound == ("bound" if keep else "refused")
