@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -25,6 +25,36 @@ def to_yaml(data: Mapping[str, Any]) -> bytes:
 
 def to_json(data: Mapping[str, Any]) -> bytes:
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+class Verbatim(str):
+    """Text that Caddy is given as it is: with placeholders that we mean, or where it looks for none."""
+
+
+def to_caddy_json(data: Mapping[str, Any]) -> bytes:
+    """Caddy's JSON: `{` begins a placeholder in most of its texts, and is itself behind a backslash (replacer.go).
+
+    So every text is what it says. In the few that Caddy takes literally a backslash would stay: those are `Verbatim`.
+    """
+    return to_json(_in_texts(data, _without_placeholders))
+
+
+def _without_placeholders(text: str) -> str:
+    return text if isinstance(text, Verbatim) else re.sub(r"[{}]", r"\\\g<0>", text)
+
+
+def to_compose_yaml(data: Mapping[str, Any]) -> bytes:
+    """Docker Compose's YAML: `$` begins a variable in every text, and is doubled (its documentation: Interpolation)."""
+    return to_yaml(_in_texts(data, lambda text: text.replace("$", "$$")))
+
+
+def _in_texts(data: Any, change: Callable[[str], str]) -> Any:
+    """The same data, every text in it changed; keys are ours."""
+    if isinstance(data, Mapping):
+        return {key: _in_texts(value, change) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_in_texts(value, change) for value in data]
+    return change(data) if isinstance(data, str) else data
 
 
 def to_postgresql_conf(data: Mapping[str, str | int | bool]) -> bytes:

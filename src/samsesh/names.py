@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
+CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029]")  # C0, C1, and Unicode's own line breaks
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _USER_LOCALPART = re.compile(r"[a-z0-9._=/+-]+")
 _SIZE = re.compile(r"(\d+)\s*([KMGT]?)(i?B)?", re.IGNORECASE | re.ASCII)

@@ -1,18 +1,24 @@
 """Networks: which are not the public internet, and how the settings write them.
 
-Those below are never fetched from and never relayed to, wherever a stranger says so.
-
-IANA's special-purpose registry for IPv4 (RFC 6890 and later). Of IPv6 each program has its own list, in its own way.
+Those below are never fetched from and never relayed to, wherever a stranger says so: IANA's special-purpose registries
+(RFC 6890 and later), and what clouds have for their machines alone. Most of those are in them already: 169.254.169.254,
+100.100.100.200 (Alibaba), 192.0.0.192 (Oracle), fd00:ec2::254 (Amazon), fd20:ce::254 (Google).
 """
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 _NAT64 = 0x0064FF9B << 96
+AZURE = "168.63.129.16/32"  # public to look at, and answers Azure's machines only
 SPECIAL_V4 = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
     *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24"),
-    *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+    *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", AZURE),
+)
+# Without what holds IPv4 addresses: of those, each program has its own way.
+SPECIAL_V6 = (
+    *("64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16"),
+    *("fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
 )
 # The same behind an IPv6-only host's translator (RFC 6052); through it, that host reaches all the others.
 SPECIAL_NAT64 = tuple(

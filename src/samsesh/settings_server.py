@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from samsesh import names
 from samsesh.fields import (
@@ -25,6 +25,16 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+    @field_validator("*")
+    @classmethod
+    def _on_one_line(cls, value: Any) -> Any:
+        """No program's file has a way to hold a line break in each of its values, and nobody's name has one."""
+        for text in value if isinstance(value, list) else [value]:
+            shown = text.get_secret_value() if isinstance(text, SecretStr) else text
+            if isinstance(shown, str) and names.CONTROL.search(shown):
+                raise ValueError("a text without line breaks and other control characters is wanted")
+        return value
 
 
 class Server(Section):

@@ -19,7 +19,7 @@ from docker.engine import CACHE, place_compose
 from golden.test_golden import HERE, REGISTRATION, TOLD, settings_of
 from samsesh.engines.compose import render
 from samsesh.engines.compose.placement import ComposePlacement, facts_in_containers
-from samsesh.formats import to_yaml
+from samsesh.formats import to_compose_yaml
 from samsesh.home import Home
 from samsesh.model import Context, Plan
 from samsesh.plan import make_plan
@@ -66,7 +66,7 @@ def rendered(home: Home, folder: Path) -> tuple[dict[str, Any], dict[str, bytes]
 
 def told(compose: dict[str, Any]) -> bytes:
     """Without what changes with every line of our code."""
-    text = to_yaml(compose).decode()
+    text = to_compose_yaml(compose).decode()
     text = re.sub(r"samsesh:\S+-[0-9a-f]{12}", "samsesh:VERSION", text)
     return re.sub(r"(fingerprint: )\w{64}", r"\1FINGERPRINT", text).encode()
 
@@ -149,7 +149,7 @@ def test_compose_reads_it(home: Home, tmp_path: Path, plugin: str) -> None:
     """Docker Compose itself takes the file, and nothing in it depends on variables of whoever runs it."""
     folder = tmp_path / "out"
     compose, files, _ = rendered(home, folder)
-    for path, content in {**files, "compose.yaml": to_yaml(compose)}.items():
+    for path, content in {**files, "compose.yaml": to_compose_yaml(compose)}.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     done = subprocess.run(

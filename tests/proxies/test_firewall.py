@@ -27,6 +27,21 @@ try:
 except OSError:
     sys.exit(3)
 """
+SEND = """
+import json, socket, sys
+def arrives(source, port, host):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as receiver, socket.socket(family, socket.SOCK_DGRAM) as sender:
+        receiver.bind((host, port))
+        receiver.settimeout(5)
+        sender.bind((host, source))
+        try:
+            sender.sendto(b"x", (host, port))
+        except PermissionError:  # a rule of the way out
+            return False
+        return receiver.recv(1) == b"x"
+print(json.dumps([arrives(*way) for way in json.load(sys.stdin)]))
+"""
 numbers = itertools.count()
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces")
 
@@ -180,6 +195,83 @@ def test_nftables(home: Callable[..., Stack], nets: Nets) -> None:
     nets.must("host", nft, "-f", "-", stdin=text)
     reached = {port: nets.reached("out", "10.79.1.1", port) for port in (443, 8448, 8081)}
     assert reached == {443: True, 8448: True, 8081: False}
+
+
+WAYS = [  # (from, to, address of this machine, whether it is to arrive)
+    *(
+        (*way, address, open_)
+        for address in ("10.79.1.1", "fd79::1")
+        for way, open_ in {
+            (49160, 7882): True,  # LiveKit
+            (49200, 49170): True,  # the relay of somebody else
+            (49160, 53): False,
+            (49200, 3478): False,
+            (40000, 53): True,  # no relay
+        }.items()
+    ),
+    (49170, 53, "127.0.0.1", True),  # which coturn itself refuses
+]
+
+
+def arriving(nets: Nets) -> list[bool]:
+    found: list[bool] = json.loads(
+        nets.must("host", sys.executable, "-c", SEND, stdin=json.dumps([way[:3] for way in WAYS]))
+    )
+    return found
+
+
+@needs_root
+@pytest.mark.parametrize("kind", ["nftables", "ufw", "docker-user"])
+def test_the_relay_reaches_no_other_port_of_this_machine(
+    home: Callable[..., Stack], nets: Nets, kind: str
+) -> None:
+    """Through the relay strangers reach LiveKit and each other at this machine's address; whatever else is there, not."""
+    nets.must("host", "ip", "address", "add", "fd79::1/64", "dev", "toout", "nodad")
+    assert all(arriving(nets))
+    text = lines(home(**DOMAIN), kind)
+    assert "7882 and 49160-49200" in text
+    if kind == "nftables":
+        nft, needs = program("nft")
+        nets.must(
+            "host", "env", *(f"{name}={value}" for name, value in needs.items()), nft, "-f", "-", stdin=text
+        )
+    else:
+        if not shutil.which("iptables"):
+            pytest.skip("iptables is not installed")
+        nets.must("host", "iptables", "-N", "DOCKER-USER")
+        script = "".join(line + "\n" for line in text.splitlines() if not line.startswith("ufw "))
+        for _ in range(2):  # a second time changes nothing
+            nets.must("host", "sh", "-e", stdin=script)
+        rules = nets.must("host", "iptables", "-S", "OUTPUT").splitlines()
+        assert len(rules) == len(set(rules))
+    assert arriving(nets) == [way[3] for way in WAYS]
+
+
+@needs_root
+def test_the_relay_reaches_no_published_port_but_ours(home: Callable[..., Stack], nets: Nets) -> None:
+    """What Docker leads from this machine's address into containers is closed to the relay, too, but LiveKit's."""
+    iptables = shutil.which("iptables") or pytest.skip("iptables is not installed")
+    for published in (7882, 9999):
+        to = (
+            "-d",
+            "10.79.1.1",
+            "-p",
+            "udp",
+            "--dport",
+            str(published),
+            "-j",
+            "DNAT",
+            "--to",
+            "10.79.2.2:7882",
+        )
+        nets.must("host", iptables, "-t", "nat", "-A", "OUTPUT", *to)
+    nets.must("host", iptables, "-N", "DOCKER-USER")
+    send = "import socket, sys\ns = socket.socket(2, 2)\ns.bind(('10.79.1.1', 49170))\n"
+    send += "s.sendto(b'x', ('10.79.1.1', int(sys.argv[1])))"
+    assert nets.run("host", sys.executable, "-c", send, "9999").returncode == 0
+    nets.must("host", "sh", "-e", stdin=lines(home(**DOMAIN), "docker-user"))
+    assert nets.run("host", sys.executable, "-c", send, "7882").returncode == 0
+    assert "PermissionError" in nets.run("host", sys.executable, "-c", send, "9999").stderr
 
 
 @needs_root

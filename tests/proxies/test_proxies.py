@@ -76,10 +76,13 @@ def test_pages(site: Site) -> None:
 
 
 def test_plain_http_leads_to_https(site: Site) -> None:
-    """To the same place of the same host."""
+    """To the same place of the same host, if that is one of ours."""
     host = site.web.partition("://")[2].partition(":")[0]
     with site.client() as http:
         answer = http.get(f"http://{host}:{site.port(80)}/x?y=1", follow_redirects=False)
+        made_up = {"Host": "evil.test"}
+        other = http.get(f"http://{host}:{site.port(80)}/x?y=1", headers=made_up, follow_redirects=False)
+    assert not other.is_redirect and "evil.test" not in str(other.headers)
     assert answer.status_code in (301, 302, 308)
     assert answer.headers["location"] == f"{site.web}/x?y=1"
 

@@ -56,6 +56,42 @@ def test_status_is_what_programs_rely_on(stack: Stack) -> None:
         assert service["memory_bytes"] > 1_000_000
 
 
+@pytest.mark.native
+def test_services_cannot_get_more_rights(stack: Stack) -> None:
+    """No unit holds a capability or can get one, by set-uid programs either; started by root, none is even left to get
+    but that of binding low ports."""
+    low_ports = 1 << 10
+    pids = {service["name"]: service["pid"] for service in stack.status()["services"]}
+    assert pids.keys() == SERVICES
+    for name, pid in pids.items():
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        rights = dict(line.split(":\t") for line in lines if ":\t" in line)
+        assert rights["NoNewPrivs"] == "1", name
+        assert not any(int(rights[held], 16) for held in ("CapPrm", "CapEff", "CapAmb")), name
+        if os.geteuid() == 0:
+            assert int(rights["CapBnd"], 16) & ~low_ports == 0, name
+
+
+def test_invitations_do_not_stay_in_logs(stack: Stack) -> None:
+    """Neither the question whether one is good nor our own work with them leaves a token in any service's log."""
+    token = json.loads(stack.cli("invite", "create", "--json").stdout)["token"]
+    asked = f"{stack.url('homeserver')}/_matrix/client/v1/register/m.login.registration_token/validity"
+    assert fetch(f"{asked}?token={token}")[0] == 200
+    assert fetch(f"{stack.url('web')}/register?token={token}")[0] == 200
+    assert stack.cli("invite", "revoke", token).returncode == 0
+
+    def logged() -> str:
+        return "".join(stack.cli("logs", name, "--lines", "500").stdout for name in sorted(SERVICES))
+
+    wait_for(lambda: "registration_tokens/<redacted>" in logged(), 20)
+    assert "validity?token=<redacted>" in (found := logged())
+    assert token not in found
+    if ENGINE == "native":
+        assert not any(
+            token.encode() in path.read_bytes() for path in stack.home.logs_dir.rglob("*") if path.is_file()
+        )
+
+
 def test_up_twice_changes_nothing(stack: Stack) -> None:
     """`up` is idempotent: nothing is restarted, and it says so."""
     before = [service["pid"] for service in stack.status()["services"]]

@@ -1,6 +1,5 @@
 """The gateway's log, and what it tells those behind it, by a real Caddy."""
 
-import json
 import socket
 import subprocess
 import threading
@@ -11,10 +10,15 @@ import httpx2
 import pytest
 
 from programs import free_port
+from samsesh.engines.native.placement import NativePlacement
 from samsesh.facts import gather
-from samsesh.model import Endpoint, Route
-from samsesh.services.gateway.caddy import log_encoder
+from samsesh.formats import to_caddy_json
+from samsesh.home import Home
+from samsesh.model import Context, Endpoint, Offer, Route
+from samsesh.secrets import preview
+from samsesh.services.gateway.caddy import caddy_json, log_encoder
 from samsesh.services.gateway.handlers import ending_connections, error_routes, route_json
+from samsesh.settings import Settings
 
 FORGED = dict.fromkeys(
     ("X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP", "True-Client-IP"), "203.0.113.66"
@@ -43,7 +47,7 @@ def test_no_token_of_an_address_is_logged(tmp_path: Path) -> None:
             "logging": {"logs": {"default": log}},
             "apps": {"http": {"servers": {"livekit": server}}},
         }
-        (tmp_path / "caddy.json").write_text(json.dumps(config))
+        (tmp_path / "caddy.json").write_bytes(to_caddy_json(config))
         threading.Thread(target=cut_off, args=(backend,), daemon=True).start()
         command = [CADDY, "run", "--config", str(tmp_path / "caddy.json")]
         env = {"HOME": str(tmp_path)}
@@ -54,7 +58,10 @@ def test_no_token_of_an_address_is_logged(tmp_path: Path) -> None:
                     closing(httpx2.Client(transport=transport, trust_env=False)) as client,
                     pytest.raises(httpx2.RemoteProtocolError),
                 ):
-                    client.get(f"http://127.0.0.1:{port}/rtc/validate?access_token=a-token")
+                    client.get(
+                        f"http://127.0.0.1:{port}/rtc/validate?access_token=a-token",
+                        headers={"Referer": "https://example.org/register?token=a-token"},
+                    )
             finally:
                 caddy.terminate()
             assert caddy.stderr
@@ -62,6 +69,46 @@ def test_no_token_of_an_address_is_logged(tmp_path: Path) -> None:
     assert "incomplete response" in logged and "/rtc/validate" in logged
     assert "a-token" not in logged
     assert "\tWARN\t" in logged  # as the doctor looks for errors: without colours
+
+
+@pytest.mark.skipif(not CADDY, reason="Caddy is not installed")
+def test_plain_http_leads_to_our_own_hosts_only(tmp_path: Path) -> None:
+    """Port 80 sends nobody to a host that a request made up; our own names keep their path and query."""
+    settings = Settings.model_validate({"server": {"name": "example.org", "access": "domain"}})
+    facts = gather()
+    context = Context(
+        settings, preview(Home(tmp_path)), facts, NativePlacement(Home(tmp_path), settings, facts)
+    )
+    plain = caddy_json(context, Offer(routes=(Route("web"), Route("api"))))["apps"]["http"]["servers"]["http"]
+    port = free_port()
+    servers = {"http": {**plain, "listen": [f"127.0.0.1:{port}"]}}
+    config = {"admin": {"disabled": True}, "apps": {"http": {"servers": servers}}}
+    (tmp_path / "caddy.json").write_bytes(to_caddy_json(config))
+    command = [CADDY, "run", "--config", str(tmp_path / "caddy.json")]
+    with subprocess.Popen(command, env={"HOME": str(tmp_path)}, stderr=subprocess.DEVNULL) as caddy:
+        try:
+            transport = httpx2.HTTPTransport(retries=5)  # until it listens
+            with closing(httpx2.Client(transport=transport, trust_env=False)) as client:
+                answers = {
+                    host: client.get(
+                        f"http://127.0.0.1:{port}/a/{{env.HOME}}?b={{env.HOME}}", headers={"Host": host}
+                    )
+                    for host in (
+                        "chat.example.org",
+                        "CHAT.example.org:80",
+                        "example.org",
+                        "evil.test",
+                        "127.0.0.1",
+                    )
+                }
+        finally:
+            caddy.terminate()
+    assert {host: answer.status_code for host, answer in answers.items()} == {
+        **dict.fromkeys(("chat.example.org", "CHAT.example.org:80", "example.org"), 302),
+        **dict.fromkeys(("evil.test", "127.0.0.1"), 404),
+    }
+    leads = answers["chat.example.org"].headers["location"]
+    assert leads.startswith("https://chat.example.org/a/") and str(tmp_path) not in leads
 
 
 def heard(listener: socket.socket, requests: list[bytes]) -> None:
@@ -94,7 +141,7 @@ def test_what_is_behind_gets_one_true_address(tmp_path: Path) -> None:
             "errors": {"routes": error_routes()},
         }
         config = {"admin": {"disabled": True}, "apps": {"http": {"servers": {"api": server}}}}
-        (tmp_path / "caddy.json").write_text(json.dumps(config))
+        (tmp_path / "caddy.json").write_bytes(to_caddy_json(config))
         threading.Thread(target=heard, args=(backend, requests), daemon=True).start()
         command = [CADDY, "run", "--config", str(tmp_path / "caddy.json")]
         with subprocess.Popen(command, env={"HOME": str(tmp_path)}, stderr=subprocess.DEVNULL) as caddy:

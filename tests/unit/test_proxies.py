@@ -101,6 +101,17 @@ def test_paths_of_certificates(kind: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text", ["/srv/{$HOME}.pem", "/srv/{env.HOME}.pem", "/srv/$host.pem", "/srv/{{x}}.pem", "/a\\b"]
+)
+def test_what_a_web_server_would_expand_is_refused(text: str) -> None:
+    """Neither Caddyfiles nor nginx have a way to write these as they are: we say so before they publish something."""
+    with pytest.raises(SettingsError, match="something else"):
+        wanted(text)
+    with pytest.raises(SettingsError, match="email is"):
+        wanted(tls={"mode": "proxy", "email": text})
+
+
 def test_certificate_and_key_belong_together() -> None:
     """One alone is refused; HAProxy has both in one file."""
     for kind in ("nginx", "caddy", "traefik"):

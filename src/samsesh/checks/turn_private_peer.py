@@ -11,7 +11,16 @@ NEEDS = ("turn-allocate",)
 PUBLIC = "9.9.9.9"  # only permission is asked for; nothing is sent there
 PRIVATE = (
     *("10.0.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.168.0.1", "100.64.0.1", "0.0.0.0"),  # noqa: S104 - peers
-    *("::1", "fd00::1", "fe80::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::a00:1"),
+    *(
+        "168.63.129.16",
+        "192.0.0.192",
+        "::1",
+        "fd00::1",
+        "fe80::1",
+        "::ffff:10.0.0.1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::a00:1",
+    ),
 )
 GOOD_FOR = 60  # seconds that the credential is good for
 

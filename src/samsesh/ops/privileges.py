@@ -11,7 +11,7 @@ from samsesh.errors import SamseshError
 from samsesh.home import SERVICE_USER, Home
 from samsesh.run import lend, run
 
-PR_SET_KEEPCAPS = 8
+PR_SET_KEEPCAPS, PR_CAPBSET_DROP = 8, 24
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
 CAP_SETGID, CAP_NET_BIND_SERVICE = 6, 10
 CAPABILITY_VERSION_3 = 0x20080522
@@ -36,6 +36,7 @@ def become_service_user(home: Home, *, make_home: bool = True, output: Path | No
     if output is not None:
         _own_home(output, user)
     libc = ctypes.CDLL(None, use_errno=True)
+    _bound_to_low_ports(libc)
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.initgroups(user.pw_name, user.pw_gid)
     lend([group for group in lent if group not in os.getgroups()])
@@ -141,6 +142,13 @@ def _name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"user {uid}"
+
+
+def _bound_to_low_ports(libc: ctypes.CDLL) -> None:
+    """Nothing that is started from here gets another capability again, whatever its file has (capabilities(7))."""
+    for number in range(64):
+        if number != CAP_NET_BIND_SERVICE and libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0) != 0:
+            return  # the kernel knows no more, or does not let us
 
 
 def _keep_low_ports(libc: ctypes.CDLL) -> None:

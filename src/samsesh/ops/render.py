@@ -8,7 +8,7 @@ from pathlib import Path
 from samsesh.engines.compose import image, render
 from samsesh.errors import SamseshError
 from samsesh.facts import gather
-from samsesh.formats import to_yaml
+from samsesh.formats import to_compose_yaml
 from samsesh.model import Context
 from samsesh.ops.addresses import find
 from samsesh.ops.server import Server, placement
@@ -59,7 +59,7 @@ def render_to(server: Server, folder: Path) -> list[Path]:
         changed.append(path)
     if not settings.images.samsesh:
         image.write_context(folder / render.IMAGE)
-    compose = to_yaml(render.compose(project, plan, given, settings))
+    compose = to_compose_yaml(render.compose(project, plan, given, settings))
     readme = README.format(uid=project.user[0], gid=project.user[1], name=project.name)
     for name, content in (
         ("README", readme.encode()),

@@ -63,9 +63,18 @@ def render(facts: WebFacts, index: str) -> dict[str, bytes]:
         "index.html": page(index, facts, urls["logo"]).encode(),
         "config.json": _json(config(facts)),
         "manifest.json": _json(manifest(facts, urls["logo"])),
-        "samsesh/welcome.html": pages.named_template("element_welcome.html.j2").render(facts=facts).encode(),
+        "samsesh/welcome.html": _welcome(facts),
         **files,
     }
+
+
+def _welcome(facts: WebFacts) -> bytes:
+    """Element Web replaces `$names` and `_t('texts')` in what it embeds before it reads it as HTML (EmbeddedPage.tsx)."""
+    from markupsafe import Markup
+
+    brand = html.escape(facts.brand).replace("$", "&#36;").replace("_t(", "&#95;t(")
+    template = pages.named_template("element_welcome.html.j2")
+    return template.render(facts=facts, brand=Markup(brand)).encode()  # noqa: S704 - escaped above
 
 
 def config(facts: WebFacts) -> dict[str, Any]:

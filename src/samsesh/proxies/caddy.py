@@ -20,7 +20,7 @@ def _options(layout: Layout) -> Block:
     options = [
         *([f"http_port {layout.http}"] if layout.http != 80 else []),
         *([f"https_port {layout.https}"] if layout.https != 443 else []),
-        *([f"email {layout.email}"] if layout.email and not layout.certificate else []),
+        *([f"email {quoted(layout.email)}"] if layout.email and not layout.certificate else []),
     ]
     return ["", ("", options)] if options else []
 

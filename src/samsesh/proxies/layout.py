@@ -1,15 +1,18 @@
 """What a proxy has to do for one server: hosts, ports, paths, and where each leads. The same for every kind of proxy."""
 
+import re
 from dataclasses import dataclass
 
 from samsesh import names
 from samsesh.access import LOCAL, PATHS, Access
+from samsesh.errors import SettingsError
 from samsesh.services.gateway.caddy import YEAR, largest_body
 
 API = ("/_matrix/", "/_synapse/client/", "/.well-known/matrix/")  # where the API shares its host
 WELL_KNOWN = ("/.well-known/matrix/",)
 FEDERATION = ("/_matrix/federation/", "/_matrix/key/")
 UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where that is reached from this machine
+EXPANDED = re.compile(r"[{}$\\]")
 ABOUT = "Samsesh behind {kind}, for {name}; made by `samsesh proxy-config {kind}`. Run it again when settings change."
 
 
@@ -75,6 +78,12 @@ class Layout:
 def layout(access: Access, *, v6: bool, certificate: str = "", key: str = "") -> Layout:
     """For a server of a domain. `access.proxied` holds, or is taken for granted."""
     settings = access.settings
+    for what, text in (("certificate", certificate), ("key", key), ("tls.email", settings.tls.email)):
+        if EXPANDED.search(text):
+            raise SettingsError(
+                f"{what} is {text!r}: web servers read {{ }} $ and \\ as something else, and not all can be told not to",
+                "take another without these characters",
+            )
     ports, bind = settings.ports, settings.proxy.bind
     return Layout(
         name=settings.server.name,

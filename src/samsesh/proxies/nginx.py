@@ -21,18 +21,29 @@ def render(layout: Layout) -> str:
 
 
 def _redirect(layout: Layout) -> Block:
-    """Plain http leads to https; certbot's questions by http are answered from its usual folder."""
+    """Plain http leads to https; certbot's questions by http are answered from its usual folder.
+
+    The first server of a port answers for every host: who names another is not led on.
+    """
+    ours = ("map $host $samsesh_host", ["default ''", *(f"{host} $host" for host in layout.hosts)])
     suffix = "" if layout.https == 443 else f":{layout.https}"
     challenges = ("location /.well-known/acme-challenge/", ["root /var/www/html"])
     return [
         "",
+        ours,
         (
             "server",
             [
                 *_listen(layout, layout.http, ""),
                 f"server_name {' '.join(layout.hosts)}",
                 challenges,
-                ("location /", [f"return 301 https://$host{suffix}$request_uri"]),
+                (
+                    "location /",
+                    [
+                        ("if ($samsesh_host = '')", ["return 404"]),
+                        f"return 301 https://$samsesh_host{suffix}$request_uri",
+                    ],
+                ),
             ],
         ),
     ]

@@ -13,14 +13,12 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from samsesh.networks import SPECIAL_V4
+from samsesh.networks import SPECIAL_V4, SPECIAL_V6
 from samsesh.rtc.config import Config
 
-METADATA = "168.63.129.16/32"  # a cloud's, on a public address
-_FORBIDDEN_V4 = tuple(map(IPv4Network, (*SPECIAL_V4, METADATA)))
+_FORBIDDEN_V4 = tuple(map(IPv4Network, SPECIAL_V4))
 _PUBLIC_V6 = IPv6Network("2000::/3")
-# Teredo and others, documentation twice, 6to4: the last could hide a private IPv4 address.
-_FORBIDDEN_V6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
+_FORBIDDEN_V6 = tuple(map(IPv6Network, SPECIAL_V6))
 _NAT64 = IPv6Network("64:ff9b::/96")  # how a host without IPv4 reaches it (RFC 6052)
 PRIVATE = "a private address, which SAMSESH_RTC_ALLOW_PRIVATE does not name"
 LOOKUPS = 16  # at a time: a stranger's slow name server must not hold up our own look-ups

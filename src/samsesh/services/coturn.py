@@ -3,13 +3,13 @@
 Names and meanings: coturn's turnserver.conf. An option that it does not know is only logged, so the log is read too.
 """
 
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 
 from samsesh import names
 from samsesh.access import LOCAL
 from samsesh.formats import to_turnserver_conf
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Turn, Unit
-from samsesh.networks import SPECIAL_V4
+from samsesh.networks import SPECIAL_V4, SPECIAL_V6
 
 CIPHERS = ":".join(  # of TLS 1.2: its own default has old ones, too; what is newer chooses by itself
     f"ECDHE-{key}-{cipher}"
@@ -18,17 +18,10 @@ CIPHERS = ":".join(  # of TLS 1.2: its own default has old ones, too; what is ne
 )
 BAD_WORDS = "Bad configuration format"
 # Nobody reaches what is not the public internet through us: a relay would be a door into the network behind it.
-DENIED_V6 = [
-    *(
-        "::1-::ffff:ffff:ffff",  # coturn 4.6 takes `::` as the beginning of a range for every address there is
-        "64:ff9b::-64:ff9b::ffff:ffff",
-        "64:ff9b:1::-64:ff9b:1:ffff:ffff:ffff:ffff:ffff",
-    ),
-    *("100::-100::ffff:ffff:ffff:ffff", "2001::-2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff"),
-    *("2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2002::-2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-    *("fc00::-fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fe80::-feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
-    "ff00::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-]
+IPV4_IN_V6 = (
+    "::1-::ffff:ffff:ffff",  # coturn 4.6 takes `::` as the beginning of a range for every address there is
+    "64:ff9b::-64:ff9b::ffff:ffff",
+)
 LOOPBACK = ("127.0.0.1", "::1")
 # What each version knows, as Debian's 4.5.2, 4.6.1 and 4.18.0 were seen to take it; elsewhere an option is "bad".
 HARDENED_SINCE = (4, 6)  # before it there are no switches against answers that help to flood others
@@ -169,7 +162,7 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
         "new-log-timestamp-format": "%Y-%m-%d %H:%M:%S",
         "pidfile": str(turn.pidfile),
         "userdb": str(place.data("coturn") / "turndb"),
-        "denied-peer-ip": [*map(_range, SPECIAL_V4), *DENIED_V6],
+        "denied-peer-ip": [*map(_range, SPECIAL_V4), *IPV4_IN_V6, *map(_range, SPECIAL_V6)],
         # To ourselves: LiveKit, and the relays of two who both need one. What is sent to the router's address it sends to
         # ours, so that no router has to lead it back.
         "allowed-peer-ip": [address for address in relays if address not in LOOPBACK],
@@ -180,7 +173,7 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
 
 def _range(network: str) -> str:
     """`10.0.0.0/8` as coturn writes it: its first and its last address."""
-    found = IPv4Network(network)
+    found = ip_network(network)
     return f"{found[0]}-{found[-1]}"
 
 

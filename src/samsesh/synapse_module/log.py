@@ -1,9 +1,14 @@
-"""Synapse's log, with names of strangers in it: a record is a line, and only what follows an error goes on below it."""
+"""Synapse's log, with what strangers write in it: a record is a line, and no invitation stays there."""
 
 import logging
+import re
 from types import TracebackType
 
 from samsesh.text import one_line, printable
+
+# In questions whether one is good (spec: Client-Server API, "Token-authenticated registration"), and in the admin API's
+# addresses: whoever has an invitation has an account. Synapse itself leaves out access tokens only.
+_INVITATION = re.compile(r"([?&]token=|/registration_tokens/(?!new\b))[^&\s\"'>]+")
 
 
 class Formatter(logging.Formatter):
@@ -13,7 +18,7 @@ class Formatter(logging.Formatter):
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - Python's name
-        return one_line(super().formatMessage(record))
+        return one_line(_without_invitations(super().formatMessage(record)))
 
     def formatException(  # noqa: N802 - Python's name
         self,
@@ -26,4 +31,8 @@ class Formatter(logging.Formatter):
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"\t{line}" for line in printable(text).split("\n"))
+    return "\n".join(f"\t{line}" for line in printable(_without_invitations(text)).split("\n"))
+
+
+def _without_invitations(text: str) -> str:
+    return _INVITATION.sub(r"\1<redacted>", text)

@@ -18,7 +18,7 @@ from samsesh.engines.compose.placement import check_path, data_of, service
 from samsesh.engines.compose.see import memory_of, seen
 from samsesh.errors import SamseshError
 from samsesh.facts import Facts, family
-from samsesh.formats import to_yaml
+from samsesh.formats import to_compose_yaml
 from samsesh.home import Home
 from samsesh.model import File, Plan
 from samsesh.secrets import Secrets
@@ -63,7 +63,7 @@ class ComposeEngine:
     def _files(self, plan: Plan) -> list[File]:
         project, given = self.project(), self._given(plan)
         data = render.compose(project, plan, given, self.settings)
-        return [*render.files(project, given), File(self.home.path / "compose.yaml", to_yaml(data))]
+        return [*render.files(project, given), File(self.home.path / "compose.yaml", to_compose_yaml(data))]
 
     def usable(self) -> None:
         self.docker.check()

@@ -76,8 +76,7 @@ class Project:
     def mount(self, path: Path) -> str:
         """How compose.yaml names the folder or file behind a path of the containers."""
         there = self.on_host(path)
-        text = f"./{there.relative_to(self.folder)}" if there.is_relative_to(self.folder) else str(there)
-        return text.replace("$", "$$")  # else Compose would put variables in
+        return f"./{there.relative_to(self.folder)}" if there.is_relative_to(self.folder) else str(there)
 
 
 def compose(project: Project, plan: Plan, given: Given, settings: Settings) -> dict[str, Any]:
@@ -156,8 +155,8 @@ def _service(
     data: dict[str, Any] = {
         "image": images.reference(unit.image, settings.images),
         **(_build(settings) if unit.image == "samsesh" else {}),
-        **({"entrypoint": _words(container.entrypoint)} if container.entrypoint else {}),
-        **({"command": _words(container.command(unit))} if unit.command else {}),
+        **({"entrypoint": list(container.entrypoint)} if container.entrypoint else {}),
+        **({"command": list(container.command(unit))} if unit.command else {}),
         "user": "{}:{}".format(*project.user),
         "working_dir": "/",  # nothing is loaded from a folder that others write to
         "environment": _environment(unit, container, settings),
@@ -237,17 +236,13 @@ def _build(settings: Settings) -> dict[str, Any]:
     }  # no registry is asked for it: it is built where it is missing
 
 
-def _words(command: tuple[str, ...]) -> list[str]:
-    return [word.replace("$", "$$") for word in command]
-
-
 def _environment(unit: Unit, container: Container, settings: Settings) -> dict[str, str]:
     env = {"TZ": settings.server.timezone, **container.env, **unit.env}
     if unit.image == "postgres":
         env |= {"PGDATA": unit.command[2], "POSTGRES_PASSWORD_FILE": str(SECRETS / "database_admin_password")}
     if unit.name == "synapse":
         env["PYTHONPATH"] = str(CONFIG / "synapse" / "modules")
-    return {name: value.replace("$", "$$") for name, value in env.items()}
+    return env
 
 
 def _mounts(project: Project, plan: Plan, unit: Unit, given: list[File]) -> list[str]:
@@ -314,7 +309,7 @@ def _after(plan: Plan, unit: Unit) -> dict[str, dict[str, Any]]:
 
 
 def _health(project: Project, unit: Unit, container: Container) -> dict[str, Any]:
-    test = _words(("CMD", *container.health(unit.probe)))
+    test = ["CMD", *container.health(unit.probe)]
     allowed = int(unit.probe.seconds)
     if project.quick:
         return {

@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Any
 
-PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
+PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_NO_NEW_PRIVS = 1, 15, 38
 NAME = "samsesh-start"  # of a process that is past Python's own start, in which a signal can get lost
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 NEEDS_SECONDS = 600
@@ -128,8 +128,6 @@ def die_with_supervisor(spec: dict[str, Any]) -> None:
     """Ask the kernel to end us with supervisord, so that nothing of ours runs on unseen and twice."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, getattr(signal, "SIG" + spec["death_signal"]))
-    if not spec["keep_low_ports"]:
-        libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     try:
         with open(spec["supervisor_pid"], encoding="ascii") as file:
             expected = int(file.read())
@@ -137,6 +135,14 @@ def die_with_supervisor(spec: dict[str, Any]) -> None:
         expected = os.getppid()
     if os.getppid() != expected:  # it died before we asked
         sys.exit(1)
+
+
+def give_up_rights(spec: dict[str, Any]) -> None:
+    """Leave it what it needs, and no program that it starts more: set-uid bits and capabilities of files do not count."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if not spec["keep_low_ports"]:
+        libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
 
 def say(text: str) -> None:
@@ -150,6 +156,7 @@ def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         spec = json.load(file)
     die_with_supervisor(spec)
+    give_up_rights(spec)
     pause_if_it_keeps_ending(spec["starts"])
     wait_for_needs(spec)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -3,7 +3,7 @@
 Configuration is Caddy's native JSON (its documentation: JSON Config Structure).
 """
 
-from samsesh.formats import to_json
+from samsesh.formats import to_caddy_json
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Unit
 from samsesh.services.gateway import tls
 from samsesh.services.gateway.caddy import READY, caddy_json, listeners, port, redirects
@@ -16,7 +16,7 @@ def offer(context: Context) -> Offer:
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     place, access = context.place, context.access
     admin = place.listen("caddy").socket
-    config = File(place.config("gateway") / "caddy.json", to_json(caddy_json(context, offer)))
+    config = File(place.config("gateway") / "caddy.json", to_caddy_json(caddy_json(context, offer)))
     probed = "admin" if access.certificates or access.proxied else "api"  # in plain http on loopback
     return (
         Unit(

@@ -5,6 +5,7 @@ from typing import Any
 
 from samsesh import names
 from samsesh.access import LOCAL
+from samsesh.formats import Verbatim
 from samsesh.model import Context, Endpoint, Offer, Route
 from samsesh.services.gateway import tls
 from samsesh.services.gateway.handlers import ending_connections, error_routes, redirect, route_json
@@ -14,6 +15,7 @@ from samsesh.settings import Settings
 SMALLEST_LIMIT = 200 * 65_536  # Synapse takes as much for a transaction of federation
 READY = "/_samsesh/ready"
 YEAR = 31_536_000
+NOT_OURS = {"handle": [{"handler": "error", "status_code": 404}]}  # for hosts that are none of ours
 BEHIND = {"domain": 1, "web": 2}  # listeners that answer what others of the same host left
 
 
@@ -79,10 +81,11 @@ def largest_body(settings: Settings) -> int:
 
 
 def log_encoder() -> dict[str, Any]:
-    """UTC, as every log of ours begins with. Without queries: browsers can send LiveKit's tokens in nothing else."""
+    """UTC, as every log of ours begins with. Without queries: LiveKit's tokens and invitations stand in them."""
     query = {"filter": "regexp", "regexp": r"\?.*", "value": "?..."}
+    fields = {"request>uri": query, "request>headers>Referer": {"filter": "delete"}}
     console = {"format": "console", "time_format": "2006-01-02 15:04:05.000", "level_format": "upper"}
-    return {"format": "filter", "wrap": console, "fields": {"request>uri": query}}
+    return {"format": "filter", "wrap": console, "fields": fields}
 
 
 def _server(context: Context, listeners_: list[str], routes: tuple[Route, ...]) -> dict[str, Any]:
@@ -99,7 +102,7 @@ def _server(context: Context, listeners_: list[str], routes: tuple[Route, ...]) 
             {"handle": [{"handler": "request_body", "max_size": largest_body(context.settings)}]},
             route_json(ready),
             *_routes(context, listeners_, routes),
-            {"handle": [{"handler": "error", "status_code": 404}]},  # a host that is none of ours
+            NOT_OURS,
         ],
         "errors": {"routes": error_routes()},
     }
@@ -154,18 +157,23 @@ def _strict_transport(context: Context, number: int) -> list[dict[str, Any]]:
 
 
 def _redirecting(context: Context) -> dict[str, Any]:
-    """Plain http, where browsers come first; Caddy answers the certificate authority's questions there by itself."""
+    """Plain http, where browsers come first; Caddy answers the certificate authority's questions there by itself.
+
+    Only our own hosts are led on: who could name another would have us send people there.
+    """
     number = context.settings.ports.of("http")
     addresses = context.place.public(context.access.bound("web", context.facts.loopback), number)
     https = context.settings.ports.of("https")
     suffix = "" if https == 443 else f":{https}"
+    same = redirect(Verbatim(f"https://{{http.request.host}}{suffix}{{http.request.uri}}"))
     return {
         "listen": [_address(endpoint) for endpoint in addresses],
         "automatic_https": {"disable": True},
         "protocols": ["h1"],
         "routes": [
             route_json(Route("http", (READY,), answer=(200, "ready"))),
-            {"handle": [redirect(f"https://{{http.request.host}}{suffix}{{http.request.uri}}")]},
+            {"match": [{"host": list(context.access.names())}], "handle": [same], "terminal": True},
+            NOT_OURS,
         ],
     }
 
@@ -174,7 +182,7 @@ def _leading_to_web(context: Context) -> dict[str, Any]:
     """The https port of a server without a domain."""
     return {
         **_open(context, "web", context.settings.ports.of("https")),
-        "routes": [{"handle": [redirect(context.access.url("web") + "{http.request.uri}")]}],
+        "routes": [{"handle": [redirect(Verbatim(context.access.url("web") + "{http.request.uri}"))]}],
     }
 
 

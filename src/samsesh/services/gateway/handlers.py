@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from samsesh.access import Site
+from samsesh.formats import Verbatim
 from samsesh.model import Endpoint, Route
 
-CLIENT, ADDRESS = "X-Forwarded-For", "{http.vars.client_ip}"
+CLIENT, ADDRESS = "X-Forwarded-For", Verbatim("{http.vars.client_ip}")
 HTTP1 = {"protocol": "http/1.1"}
 OTHERS = ("Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP")  # by which others tell an address
 
@@ -74,7 +75,7 @@ def _ask(upstream: Endpoint, path: str) -> dict[str, Any]:
     """A question with the request's query before it is passed on (what a Caddyfile calls forward_auth)."""
     return {
         **_proxy(upstream),
-        "rewrite": {"method": "GET", "uri": f"{path}?{{http.request.uri.query}}"},
+        "rewrite": {"method": "GET", "uri": Verbatim(f"{path}?{{http.request.uri.query}}")},
         "headers": {"request": {"set": {CLIENT: [ADDRESS]}, "delete": [*OTHERS, "Connection", "Upgrade"]}},
         "handle_response": [{"match": {"status_code": [2]}, "routes": [{"handle": [{"handler": "vars"}]}]}],
     }
@@ -97,7 +98,7 @@ def _files(route: Route) -> list[dict[str, Any]]:
 
 
 def redirect(target: str) -> dict[str, Any]:
-    """To the same place over https; a temporary one, since a browser would keep another for ever."""
+    """To another place (Verbatim where it has placeholders); for now, since a browser would keep another for ever."""
     return {"handler": "static_response", "status_code": 302, "headers": {"Location": [target]}}
 
 
@@ -121,11 +122,11 @@ def error_routes() -> list[dict[str, Any]]:
 
 def error_answer() -> dict[str, Any]:
     """What the gateway itself refuses or cannot pass on, in Matrix's words, and readable for web clients."""
-    body = '{"errcode":"M_UNKNOWN","error":"{http.error.status_text}"}'
+    body = Verbatim(r'\{"errcode":"M_UNKNOWN","error":"{http.error.status_text}"\}')
     headers = {"Access-Control-Allow-Origin": ["*"], "Content-Type": ["application/json"]}
     return {
         "handler": "static_response",
-        "status_code": "{http.error.status_code}",
+        "status_code": Verbatim("{http.error.status_code}"),
         "body": body,
         "headers": headers,
     }

@@ -3,6 +3,7 @@
 from typing import Any
 
 from samsesh.access import Access
+from samsesh.formats import Verbatim
 from samsesh.model import Context, Route
 from samsesh.settings_server import Tls
 
@@ -69,7 +70,7 @@ def _acme(context: Context) -> dict[str, Any]:
     if wanted.email:
         issuer["email"] = wanted.email
     if wanted.directory_ca:
-        issuer["trusted_roots_pem_files"] = [str(context.place.operator_file(wanted.directory_ca))]
+        issuer["trusted_roots_pem_files"] = [Verbatim(context.place.operator_file(wanted.directory_ca))]
     if context.access.mode == "ip":
         issuer["profile"] = "shortlived"  # the only one in which Let's Encrypt certifies addresses
     return issuer
@@ -85,7 +86,7 @@ def _authority(context: Context) -> dict[str, Any]:
         return {"install_trust": False}
     name = f"{context.settings.brand.name} at {context.settings.server.name}"
     return {
-        "name": name,
+        "name": Verbatim(name),
         "root_common_name": f"{name} (root)",
         "intermediate_lifetime": INTERMEDIATE,
         "install_trust": False,

@@ -7,27 +7,14 @@ from typing import Any
 
 from samsesh import names
 from samsesh.model import Context, Endpoint, File, Offer, Turn
-from samsesh.networks import SPECIAL_NAT64, SPECIAL_V4, without
+from samsesh.networks import SPECIAL_NAT64, SPECIAL_V4, SPECIAL_V6, without
 from samsesh.settings import Settings
 
 MB = 1024 * 1024
 LOG_BYTES = 20 * MB
 LOG_FILES = 5
 # Everything that is not the public internet: never fetched for previews, pushes or federation.
-PRIVATE_RANGES = [
-    *SPECIAL_V4,
-    *SPECIAL_NAT64,
-    *(
-        "::/128",
-        "::1/128",
-        "2001:db8::/32",
-        "2002::/16",
-        "fc00::/7",
-        "fe80::/10",
-        "fec0::/10",
-        "ff00::/8",
-    ),
-]
+PRIVATE_RANGES = [*SPECIAL_V4, *SPECIAL_NAT64, "::/128", "::1/128", *SPECIAL_V6]
 
 
 # Who was away is asked again after a minute, then ever more seldom: small servers are restarted, and come back.
