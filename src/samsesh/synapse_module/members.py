@@ -28,28 +28,30 @@ logger = logging.getLogger(__name__)
 
 
 class MembersModule:
-    """`socket`: where it listens; `key_path`: a file with the key."""
+    """`socket`: where it listens; `key`: what it is to hear first."""
 
     def __init__(self, config: Json, api: "ModuleApi") -> None:
         self._api = api
         if api.worker_app is not None:
             return  # workers load the modules, too, and the main process answers
-        key = Path(config["key_path"]).read_bytes().strip()
-        factory = Factory.forProtocol(lambda: Conversation(key, self._answer))
+        factory = Factory.forProtocol(lambda: Conversation(config["key"], self._answer))
         # The reactor is not of the public API. `wantPID`: what a killed Synapse left there is replaced.
         api._hs.get_reactor().listenUNIX(config["socket"], factory, mode=0o600, wantPID=True)
 
     @staticmethod
     def parse_config(config: Json) -> Json:
+        """With the key itself in the place of its path."""
         from synapse.module_api.errors import ConfigError
 
-        if config.keys() != {"socket", "key_path"} or not all(
-            isinstance(path, str) for path in config.values()
-        ):
+        if config.keys() != {"socket", "key_path"}:
             raise ConfigError("MembersModule takes the paths `socket` and `key_path`")
-        if not Path(config["key_path"]).read_bytes().strip():
+        try:
+            key = Path(config["key_path"]).read_bytes().strip()
+        except OSError as error:
+            raise ConfigError(f"MembersModule: {config['key_path']}: {error.strerror}") from None
+        if not key:
             raise ConfigError(f"MembersModule: the key in {config['key_path']} is empty")
-        return config
+        return {"socket": config["socket"], "key": key}
 
     def _answer(self, question: bytes, send: Callable[[bytes], None]) -> None:
         async def answer() -> None:
