@@ -2,8 +2,9 @@
 
     PYTHON scripts/bench_rtc.py [--seconds 8] [--livekit]
 PYTHON is that of the tests' environment, with this checkout's code in it. Everything runs on this machine: the service,
-a homeserver that answers every token over TLS, and 16 connections that ask as fast as they can. `--livekit` measures
-users with full access, too, whose room is made in the livekit-server of PATH or SAMSESH_TEST_LIVEKIT.
+a homeserver that answers every token over TLS and says of everybody that they are in the room, and 16 connections that
+ask as fast as they can. `--livekit` measures users with full access, too, whose room is made in the livekit-server of
+PATH or SAMSESH_TEST_LIVEKIT.
 """
 
 import argparse
@@ -49,6 +50,19 @@ class Homeserver(asyncio.Protocol):
             self.transport.write(self.answer)
 
 
+class Members(asyncio.Protocol):
+    """Says of everybody that they are in the room (samsesh/synapse_module/members.py)."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        asked = [json.loads(line)["id"] for line in lines if line.startswith(b"{")]  # not the key
+        self.transport.write(b"".join(b'{"id": %d, "joined": true}\n' % id_ for id_ in asked))
+
+
 class Client(asyncio.Protocol):
     """One connection that asks again as soon as it was answered."""
 
@@ -79,14 +93,16 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-async def homeserver(port: int, certificate: str) -> None:
+async def homeserver(port: int, certificate: str, members: str) -> None:
     body = json.dumps({"sub": f"@ann:localhost:{port}"}).encode()
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     Homeserver.answer = head.encode() + body
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    server = await asyncio.get_running_loop().create_server(Homeserver, "127.0.0.1", port, ssl=context)
-    await server.serve_forever()
+    loop = asyncio.get_running_loop()
+    async with await loop.create_unix_server(Members, members):
+        server = await loop.create_server(Homeserver, "127.0.0.1", port, ssl=context)
+        await server.serve_forever()
 
 
 async def load(port: int, request: bytes, seconds: float) -> dict[str, float]:
@@ -155,6 +171,8 @@ def measure(folder: Path, environ: dict[str, str], seconds: float, livekit: str 
         "LIVEKIT_JWT_BIND": f"127.0.0.1:{port}",
         "LIVEKIT_FULL_ACCESS_HOMESERVERS": name if livekit else "nobody.invalid",
         "SAMSESH_RTC_ALLOW_PRIVATE": "127.0.0.0/8",
+        "SAMSESH_RTC_MEMBERS": f"unix:{folder}/{stub}.sock",
+        "SAMSESH_RTC_MEMBERS_KEY_FILE": str(folder / "key"),
         "SSL_CERT_FILE": str(folder / "ca.pem"),
     }
     member = {"id": "member", "claimed_user_id": f"@ann:{name}", "claimed_device_id": "DEVICE"}
@@ -163,7 +181,14 @@ def measure(folder: Path, environ: dict[str, str], seconds: float, livekit: str 
     body = json.dumps(asked).encode()
     head = f"POST /get_token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     request = head.encode() + b"\r\n\r\n" + body
-    me = [sys.executable, __file__, "--homeserver", str(stub), str(folder / "server.pem")]
+    me = [
+        sys.executable,
+        __file__,
+        "--homeserver",
+        str(stub),
+        str(folder / "server.pem"),
+        f"{folder}/{stub}.sock",
+    ]
     with contextlib.ExitStack() as stack:
         stack.enter_context(running(me, f"https://localhost:{stub}/", environ))
         if livekit:
@@ -196,18 +221,19 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--livekit", action="store_true")
-    parser.add_argument("--homeserver", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--homeserver", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.homeserver:
-        port, certificate = options.homeserver
+        port, certificate, members = options.homeserver
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(homeserver(int(port), certificate))
+            runner.run(homeserver(int(port), certificate, members))
     livekit = os.environ.get("SAMSESH_TEST_LIVEKIT") or shutil.which("livekit-server")
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "SAMSESH_RTC_"))
     }
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
+        (folder / "key").write_text("a key")
         authority = trustme.CA()
         authority.cert_pem.write_to_path(folder / "ca.pem")
         authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")

@@ -126,10 +126,15 @@ async def openid(patient: Patient) -> Mapping[str, Any]:
     return found
 
 
-async def ask_token(patient: Patient, token: Mapping[str, Any], slot: str, member: str) -> rtc.Answer:
-    """The authorization service's answer to an OpenID token; its LiveKit room is deleted in the end."""
+async def ask_token(
+    patient: Patient, token: Mapping[str, Any], slot: str, member: str, room_id: str = ""
+) -> rtc.Answer:
+    """The authorization service's answer to an OpenID token, for the doctor's own room or another; its LiveKit room is
+    deleted in the end."""
     server, doctor = patient.server, await person(patient)
-    request = rtc.token_request(await room(patient), slot, token, doctor.user_id, doctor.device_id, member)
+    request = rtc.token_request(
+        room_id or await room(patient), slot, token, doctor.user_id, doctor.device_id, member
+    )
     answer = await rtc.get_token(await browser(patient), server.plan.offer.rtc_service, request)
     if answer.status == 200:
         with suppress(ValueError, KeyError, TypeError):
@@ -165,8 +170,10 @@ def livekit_key(server: Server) -> tuple[str, str]:
 async def readiness(patient: Patient) -> Mapping[str, Any]:
     """What the authorization service says of itself, asked behind the gateway."""
     server = patient.server
-    endpoint = await aside(lambda: server.engine.reach(server.plan, "rtc-auth"))
-    answer = await (await browser(patient)).ask("GET", f"http://{endpoint}/readyz")
+    socket = server.plan.unit("rtc-auth").probe.endpoint.socket
+    assert socket is not None  # only its webhooks come to a port
+    async with rtc.behind(server.engine.on_host(socket)) as here:
+        answer = await here.ask("GET", "http://localhost/readyz")
     if "livekit" not in answer.body:
         raise SamseshError(
             f"the authorization service does not say whether it is ready ({answer})",

@@ -178,6 +178,9 @@ class Offer:
     well_known_client: Mapping[str, Any] = field(default_factory=dict)
     well_known_server: Mapping[str, Any] = field(default_factory=dict)
     admin_api: Endpoint | None = None  # Synapse's client and admin API on a socket that only we reach
+    members: Endpoint | None = (
+        None  # where Synapse says who is in a room, to who has the secret `members_key`
+    )
     files: tuple[File, ...] = ()  # what the gateway's routes serve
     addresses: Mapping[str, str] = field(default_factory=dict)  # name -> URL, for people
 
@@ -193,6 +196,7 @@ def merge(offers: list[Offer]) -> Offer:
         well_known_client={key: value for offer in offers for key, value in offer.well_known_client.items()},
         well_known_server={key: value for offer in offers for key, value in offer.well_known_server.items()},
         admin_api=next((offer.admin_api for offer in offers if offer.admin_api), None),
+        members=next((offer.members for offer in offers if offer.members), None),
         files=tuple(file for offer in offers for file in offer.files),
         addresses={key: value for offer in offers for key, value in offer.addresses.items()},
     )
@@ -201,9 +205,10 @@ def merge(offers: list[Offer]) -> Offer:
 class Placement(Protocol):
     """What an engine decides: where files are, where units listen, how they reach each other.
 
-    Names of private endpoints: "postgres", "synapse", "caddy", "livekit", "rtc-auth"; "agent", "synapse-admin" and
-    "postgres-admin" are sockets, the last two of which this program reaches, too. `open_at`: at which addresses of the
-    machine a unit is open where media goes to these; `public`: how it listens so that addresses of the machine reach it.
+    Names of private endpoints: "postgres", "synapse", "caddy", "livekit", "rtc-webhook"; "agent", "synapse-members",
+    "synapse-admin", "postgres-admin" and "rtc-auth" are sockets, the last three of which this program reaches, too.
+    `open_at`: at which addresses of the machine a unit is open where media goes to these; `public`: how it listens so
+    that addresses of the machine reach it.
     """
 
     @property

@@ -57,6 +57,7 @@ class Secrets:
     turn_shared_secret: Secret
     livekit_key: Secret
     livekit_secret: Secret
+    members_key: Secret
 
 
 def _word() -> str:

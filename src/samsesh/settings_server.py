@@ -162,7 +162,12 @@ class Ports(Section):
     ] = 12787
     rtc_auth_inner: Annotated[
         Port,
-        _port("Authorization service behind the gateway; loopback only.", "http", "rtc-auth", public=False),
+        _port(
+            "LiveKit's webhooks to the authorization service; loopback only.",
+            "http",
+            "rtc-auth",
+            public=False,
+        ),
     ] = 12788
     call_inner: Annotated[
         Port,

@@ -102,6 +102,27 @@ def test_a_call_of_two_servers(
     assert hosts <= {one.machine.v4, one.machine.v6} and hosts
 
 
+def test_only_who_is_in_the_room_gets_into_its_call(
+    one: Server, two: Server, ada: Account, bob: Account
+) -> None:
+    """Somebody of another server gets a token while he is in the room, and none before, after, or in his own room."""
+    room = ada.room("members")
+    bobs = bob.room("elsewhere")
+
+    def asks(room: str) -> int:
+        proof = bob.post(f"v3/user/{quote(bob.id)}/openid/request_token", {})
+        body = {"room": room, "openid_token": proof, "device_id": bob.device.device_id}
+        with one.http("https://rtc.one.test") as http:
+            return http.post("/livekit/jwt/sfu/get", json=body).status_code
+
+    assert asks(room) == 403
+    good(bob.join("#members:one.test"))
+    assert asks(room) == 200
+    ada.post(f"v3/rooms/{quote(room)}/kick", {"user_id": bob.id})
+    assert asks(room) == 403
+    assert asks(bobs) == 403  # a room that this server is not in
+
+
 @pytest.mark.parametrize("other", ["address", "port"], indirect=True)
 def test_names_that_say_where(wire: Network, one: Server, other: Server, ada: Account) -> None:
     """A server whose name is its address in a local network, or has a port, talks with one under a domain."""

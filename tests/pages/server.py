@@ -123,7 +123,7 @@ def serving(folder: Path, **synapse: Any) -> Iterator[Site]:
 
 
 def homeserver_yaml(folder: Path, port: int, more: dict[str, Any]) -> dict[str, Any]:
-    names = ["client", "consent"] if "user_consent" in more else ["client"]
+    names = ["client", "openid", *(["consent"] if "user_consent" in more else [])]
     generous = {"per_second": 1000, "burst_count": 1000}
     return {
         "server_name": "localhost",

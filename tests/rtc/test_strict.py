@@ -10,6 +10,7 @@ from typing import Any
 import jwt
 import pytest
 
+from programs import free_port
 from rtc.running import KEY, SECRET, Answer, Local, Rtc, Run, current
 from samsesh.rtc.limits import BURST
 
@@ -87,9 +88,9 @@ def test_signed_webhooks_of_any_form(strict: Rtc, body: bytes) -> None:
     assert strict.post("/delegate_delayed_leave", {}).status == 404
 
 
-def test_limits(run: Run) -> None:
+def test_limits(run: Run, tmp_path: Path) -> None:
     """One client is held back with 429 that a page can read; another behind the same proxy is not. Lies do not help."""
-    rtc = run(SAMSESH_RTC_STRICT="yes")
+    rtc = run(SAMSESH_RTC_STRICT="yes", LIVEKIT_JWT_BIND=f"unix:{tmp_path}/rtc.sock")
     first = [
         rtc.post("/get_token", b"{}", {"X-Forwarded-For": f"8.8.{n}.8, 203.0.113.1"})
         for n in range(int(BURST) + 60)
@@ -110,14 +111,37 @@ def test_limits(run: Run) -> None:
     assert {answer.status for answer in mapped} == {400}  # these are many, of IPv4
 
 
-def test_limits_behind_a_socket(run: Run, tmp_path: Path) -> None:
-    """Behind our gateway's unix socket clients are told apart by what the gateway says."""
-    rtc = run(SAMSESH_RTC_STRICT="yes", LIVEKIT_JWT_BIND=f"unix:{tmp_path}/rtc.sock")
-    first = [
-        rtc.post("/get_token", b"{}", {"X-Forwarded-For": "203.0.113.1"}) for _ in range(int(BURST) + 60)
+def test_nobody_on_this_machine_forges_an_address(run: Run) -> None:
+    """At a port even a local process is who it is: another X-Forwarded-For each time gives it no other limit."""
+    rtc = run(SAMSESH_RTC_STRICT="yes")
+    asked = [
+        rtc.post("/get_token", b"{}", {"X-Forwarded-For": f"203.0.113.{n}"}).status
+        for n in range(int(BURST) + 60)
     ]
-    assert first[-1].status == 429
-    assert rtc.post("/get_token", b"{}", {"X-Forwarded-For": "203.0.113.2"}).status == 400
+    assert asked[-1] == 429
+
+
+@pytest.mark.parametrize("strict", ["yes", "no"])
+def test_webhooks_at_a_port_of_their_own(run: Run, homeserver: Local, tmp_path: Path, strict: str) -> None:
+    """There LiveKit is heard, and nobody gets anything else: no token, no figures, whatever address they claim."""
+    port = free_port()
+    bind = f"127.0.0.1:{port}"
+    rtc = run(
+        SAMSESH_RTC_STRICT=strict,
+        LIVEKIT_JWT_BIND=f"unix:{tmp_path}/rtc.sock",
+        SAMSESH_RTC_WEBHOOK_BIND=bind,
+    )
+    at_port = Rtc({"LIVEKIT_JWT_BIND": bind}, rtc.log)
+    forged = {"X-Forwarded-For": "203.0.113.7"}
+    body = json.dumps(current(homeserver.name)).encode()
+    for path in ("/get_token", "/sfu/get", "/delegate_delayed_leave"):
+        assert at_port.ask("POST", path, body, forged).status == 404
+    for path in ("/healthz", "/readyz", "/metrics", "/rejoin"):
+        assert at_port.ask("GET", path, None, forged).status == 404
+    assert rtc.post("/get_token", current(homeserver.name)).status == 200
+    before = rtc.logged().count("webhook not signed")
+    assert deliver(at_port, b"{}", "forged").status == 200
+    assert rtc.logged().count("webhook not signed") == before + 1
 
 
 def test_a_drop_in_has_no_limits(rtc: Rtc) -> None:

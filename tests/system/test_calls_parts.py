@@ -5,6 +5,8 @@ import json
 import shutil
 import socket
 from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -67,6 +69,43 @@ def test_what_is_private_of_the_service_stays_so(stack: Stack) -> None:
     """Metrics, readiness and webhooks of the authorization service are not at its public port."""
     for path in ("/metrics", "/readyz", "/sfu_webhook", "/"):
         assert fetch(stack.url("rtc") + path)[0] == 404
+
+
+def test_calls_are_for_those_in_the_room(stack: Stack) -> None:
+    """Through the whole server: who is in a room gets a token for its call, a stranger who knows its ID gets none."""
+    base = stack.url("homeserver")
+
+    def said(path: str, access: str, body: dict[str, object]) -> dict[str, Any]:
+        sent = json.dumps(body).encode()
+        status, _, text = fetch(f"{base}/_matrix/client/v3{path}?access_token={access}", "POST", sent)
+        assert status == 200, text
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    owner, stranger = token(stack, "owner"), token(stack, "stranger")
+    room = said("/createRoom", owner, {"preset": "public_chat"})["room_id"]
+
+    def asks(name: str, access: str) -> tuple[int, dict[str, Any]]:
+        proof = said(f"/user/{quote(f'@{name}:localhost')}/openid/request_token", access, {})
+        body = {"room": room, "openid_token": proof, "device_id": "DEVICE"}
+        status, headers, text = fetch(f"{stack.url('rtc')}/sfu/get", "POST", json.dumps(body).encode())
+        assert headers["Access-Control-Allow-Origin"] == "*"
+        return status, json.loads(text)
+
+    assert asks("owner", owner)[0] == 200
+    refused = asks("stranger", stranger)
+    assert refused[0] == 403 and refused[1]["errcode"] == "M_FORBIDDEN"
+    said(f"/join/{quote(room)}", stranger, {})
+    assert asks("stranger", stranger)[0] == 200
+    said(f"/rooms/{quote(room)}/kick", owner, {"user_id": "@stranger:localhost"})
+    assert asks("stranger", stranger)[0] == 403
+
+
+def test_the_port_behind_the_gateway_is_for_webhooks_alone(stack: Stack) -> None:
+    """A local process gets nothing else of the authorization service there, whatever address it claims to have."""
+    for path in ("/get_token", "/sfu/get", "/readyz", "/metrics"):
+        assert fetch(f"http://127.0.0.1:{12788 + stack.offset}{path}", "POST", b"{}")[0] == 404
+    assert fetch(f"http://127.0.0.1:{12788 + stack.offset}/sfu_webhook", "POST", b"{}")[0] == 200
 
 
 @pytest.fixture

@@ -28,7 +28,8 @@ Checks = Mapping[str, dict[str, Any]]
 Edit = Callable[[Any], Any]
 BY_CALL = {"calls-media-udp", "calls-media-tcp"}
 BY_SFU = {"calls-sfu", *BY_CALL, "calls-media-relay"}
-BY_ROOM = {*BY_SFU, "calls-openid", "calls-webhook"}
+BY_OPENID = {*BY_SFU, "calls-members"}
+BY_ROOM = {*BY_OPENID, "calls-openid", "calls-webhook"}
 BY_TURN = {"turn-private-peer", "turn-tls", "calls-media-relay"}
 LOCAL = {"calls-media-relay", "turn-tls"}  # skipped where LiveKit is on loopback, and without a certificate
 
@@ -225,10 +226,32 @@ def test_a_service_that_does_not_reach_the_homeserver_is_told(caller: Stack) -> 
     edit = put("env", "SAMSESH_RTC_HOMESERVER_URL", value="unix:/nonexistent")
     with edited(caller, {"units/rtc-auth.json": edit}, "rtc-auth"):
         found = examined(caller)
-    only(found, {"calls-openid"}, BY_SFU)
+    only(found, {"calls-openid"}, BY_OPENID)
     assert "real OpenID token" in found["calls-openid"]["summary"]
     assert "the service on the homeserver: the homeserver cannot be reached" in found["calls-openid"]["seen"]
     assert "logs rtc-auth" in found["calls-openid"]["advice"]
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("kind", ["nobody answers", "nobody is asked"])
+def test_calls_that_are_not_for_their_room_alone_are_told(caller: Stack, kind: str) -> None:
+    """Where Synapse is not reached nobody gets a token, where it is not asked everybody does: both are told."""
+
+    def edit(unit: dict[str, Any]) -> dict[str, Any]:
+        names = ("SAMSESH_RTC_MEMBERS", "SAMSESH_RTC_MEMBERS_KEY_FILE")
+        if kind == "nobody answers":
+            return {**unit, "env": {**unit["env"], names[0]: "unix:/nonexistent"}}
+        return {**unit, "env": {name: value for name, value in unit["env"].items() if name not in names}}
+
+    with edited(caller, {"units/rtc-auth.json": edit}, "rtc-auth"):
+        found = examined(caller)
+    if kind == "nobody answers":
+        only(found, {"calls-openid"}, BY_OPENID)
+        assert "does not say who is in a room" in found["calls-openid"]["summary"]
+        assert "no such file" in found["calls-openid"]["seen"]
+    else:
+        only(found, {"calls-members"})
+        assert "whoever knows the ID" in found["calls-members"]["summary"]
 
 
 def test_webhooks_that_lead_nowhere_are_told(caller: Stack) -> None:

@@ -24,14 +24,24 @@ async def check(patient: Patient) -> Result:
     seen = f"bogus token: {bogus}\nreal token: {real}"
     if real.status == 200:
         return Result("ok", "a real OpenID token is taken, a bogus one refused", seen=seen)
-    told = (await caller.readiness(patient)).get("homeserver", {})
-    reason = f"; the service on the homeserver: {told['reason']}" if told.get("reason") else ""
+    parts = await caller.readiness(patient)
+    reasons = [
+        part["reason"] for name in ("homeserver", "members") if "reason" in (part := parts.get(name, {}))
+    ]
+    reason = f"; the service on the homeserver: {', '.join(reasons)}" if reasons else ""
     if real.status == 401:
         return Result(
             "failed",
             f"the authorization service does not believe a real OpenID token of {name}",
             seen=seen + reason,
             advice="see: samsesh logs rtc-auth, samsesh logs synapse; then: samsesh restart rtc-auth",
+        )
+    if not parts.get("members", {}).get("ok", True):
+        return Result(
+            "failed",
+            "nobody gets into a call: the homeserver does not say who is in a room",
+            seen=seen + reason,
+            advice="see: samsesh logs synapse, samsesh logs rtc-auth; then: samsesh up",
         )
     return Result("failed", str(real), seen=seen + reason, advice="see: samsesh logs rtc-auth")
 

@@ -24,7 +24,11 @@ def rtc_auth() -> None:
 
     \b
     Ours, none of them needed:
-    SAMSESH_RTC_STRICT  yes: delegation only once webhooks came, rate limits, /metrics, /readyz
+    SAMSESH_RTC_STRICT  yes: delegation only once webhooks came, rate limits, /metrics, /readyz. The limits are for each
+      client's address; behind a proxy listen on a unix socket: only there its X-Forwarded-For counts
+    SAMSESH_RTC_WEBHOOK_BIND  where LiveKit's webhooks are taken, too, and nothing else: 127.0.0.1:8081
+    SAMSESH_RTC_MEMBERS  unix:/path where the homeserver says who is in a room; without it anybody may join its call
+    SAMSESH_RTC_MEMBERS_KEY_FILE  a file with the key for that
     SAMSESH_RTC_HOMESERVER  server name of your own homeserver, which is asked directly
     SAMSESH_RTC_HOMESERVER_URL  where: http(s)://host:port or unix:/path
     SAMSESH_RTC_LIVEKIT_API_URL  where this service reaches LiveKit, if not at LIVEKIT_URL

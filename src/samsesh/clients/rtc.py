@@ -7,8 +7,9 @@ Every request is made as a web page of another origin makes it: an answer withou
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -105,6 +106,11 @@ async def browser(http: httpx2.AsyncClient | None = None) -> AsyncIterator[Brows
     """`http`: of one's own, for sites that are not reached or trusted in the usual way; it is closed, too."""
     async with http or httpx2.AsyncClient(timeout=SECONDS, trust_env=False) as used:
         yield Browser(used)
+
+
+def behind(path: Path) -> AbstractAsyncContextManager[Browser]:
+    """Requests to what listens on a unix socket, as the gateway's come there."""
+    return browser(httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=str(path)), timeout=SECONDS))
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ JSON: Headers = [(b"content-type", b"application/json")]
 TEXT: Headers = [(b"content-type", b"text/plain; charset=utf-8")]
 PROMETHEUS: Headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
 CLOSE = (b"connection", b"close")
+NOT_FOUND = b"404 page not found\n"
 READERS = {
     "/get_token": read_current,
     "/sfu/get": read_legacy,
@@ -58,6 +59,8 @@ class App:
         self._log = log
         self._metrics = metrics
         self._limits = Limits() if config.strict else None
+        port = config.webhook_bind.rpartition(":")[2]
+        self._webhook_port = int(port) if port else 0
         self.closing = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +68,9 @@ class App:
             return
         path = scope["path"]
         try:
-            if path in READERS:
+            if self._webhook_port and scope["server"][1] == self._webhook_port and path != "/sfu_webhook":
+                status = await answer(send, 404, TEXT, NOT_FOUND)
+            elif path in READERS:
                 status = await self._post_route(path, scope, receive, send)
             else:
                 status = await self._other_route(path, scope, receive, send)
@@ -132,7 +137,7 @@ class App:
         if self._metrics and path == "/readyz" and method == "GET":
             ready = await self._service.readiness()
             return await answer(send, 200 if ready["ready"] else 503, JSON, encode(ready))
-        return await answer(send, 404, TEXT, b"404 page not found\n")
+        return await answer(send, 404, TEXT, NOT_FOUND)
 
     async def _webhook(self, scope: Scope, receive: Receive, send: Send) -> int:
         """Always 200, as upstream: LiveKit would only try again."""

@@ -28,6 +28,9 @@ class Config:
     api_url: str
     full_access: tuple[str, ...]
     bind: str = ":8080"
+    webhook_bind: str = ""  # where LiveKit's webhooks are taken, too, and nothing else
+    members_socket: str = ""  # where the homeserver says who is in a room; empty: anybody may join its call
+    members_key: str = field(default="", repr=False)
     insecure: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
     sanity_seconds: int = 0
@@ -65,6 +68,8 @@ def read(environ: Mapping[str, str]) -> Config:
     if not full_access:
         raise _wrong("LIVEKIT_FULL_ACCESS_HOMESERVERS", "is not set")
     own, own_url = _homeserver(environ)
+    bind = _bind(environ)
+    members_socket, members_key = _members(environ)
     state = environ.get("SAMSESH_RTC_STATE", "")
     metadata = "SAMSESH_RTC_UPDATE_OWN_METADATA"
     return Config(
@@ -73,7 +78,10 @@ def read(environ: Mapping[str, str]) -> Config:
         url=url,
         api_url=_api_url(environ, url),
         full_access=_names(environ, "LIVEKIT_FULL_ACCESS_HOMESERVERS"),
-        bind=_bind(environ),
+        bind=bind,
+        webhook_bind=_webhook_bind(environ, bind),
+        members_socket=members_socket,
+        members_key=members_key,
         insecure=environ.get("LIVEKIT_INSECURE_SKIP_VERIFY_TLS") == SKIP_TLS,
         overrides=_overrides(environ.get("LIVEKIT_CS_API_URL_OVERRIDES", "")),
         sanity_seconds=_seconds(environ, "LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS"),
@@ -122,13 +130,43 @@ def _bind(environ: Mapping[str, str]) -> str:
     if bind and port:
         raise _wrong("LIVEKIT_JWT_PORT", "is set together with LIVEKIT_JWT_BIND")
     bind = bind or f":{port or 8080}"
-    if not bind.startswith("unix:/"):
-        _, colon, number = bind.rpartition(":")
-        if not (colon and number.isascii() and number.isdigit() and int(number) < 65_536):
-            raise _wrong(
-                "LIVEKIT_JWT_BIND", f"is {bind!r}; it looks like :8080, 127.0.0.1:8080 or unix:/path"
-            )
+    if not (bind.startswith("unix:/") or _is_address(bind)):
+        raise _wrong("LIVEKIT_JWT_BIND", f"is {bind!r}; it looks like :8080, 127.0.0.1:8080 or unix:/path")
     return bind
+
+
+def _webhook_bind(environ: Mapping[str, str], bind: str) -> str:
+    """Requests there are told from others by its port."""
+    variable = "SAMSESH_RTC_WEBHOOK_BIND"
+    webhook = environ.get(variable, "")
+    if webhook and not _is_address(webhook):
+        raise _wrong(variable, f"is {webhook!r}; it looks like :8081 or 127.0.0.1:8081")
+    if webhook and webhook.rpartition(":")[2] == bind.rpartition(":")[2]:
+        raise _wrong(variable, "has the port of LIVEKIT_JWT_BIND")
+    return webhook
+
+
+def _is_address(bind: str) -> bool:
+    _, colon, number = bind.rpartition(":")
+    return bool(colon) and number.isascii() and number.isdigit() and int(number) < 65_536
+
+
+def _members(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Path of the socket, and the key."""
+    variable, key_file = "SAMSESH_RTC_MEMBERS", "SAMSESH_RTC_MEMBERS_KEY_FILE"
+    bind = environ.get(variable, "")
+    if bool(bind) != bool(environ.get(key_file)):
+        raise _wrong(
+            *((variable, f"is set without {key_file}") if bind else (key_file, f"is set without {variable}"))
+        )
+    if not bind:
+        return "", ""
+    if not bind.startswith("unix:/"):
+        raise _wrong(variable, f"is {bind!r}; it looks like unix:/path")
+    key = _file(environ, key_file).strip()
+    if not key:
+        raise _wrong(key_file, "names a file that is empty")
+    return bind.removeprefix("unix:"), key
 
 
 def _api_url(environ: Mapping[str, str], url: str) -> str:

@@ -9,7 +9,7 @@ import socket
 import stat
 import warnings
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -27,6 +27,7 @@ from samsesh.rtc.http import Protocol
 from samsesh.rtc.leave import Leaves
 from samsesh.rtc.livekit import Rooms
 from samsesh.rtc.log import Libraries, Log
+from samsesh.rtc.members import Members
 from samsesh.rtc.openid import OpenId
 from samsesh.rtc.proof import Proof
 from samsesh.rtc.service import Service
@@ -48,11 +49,15 @@ def serve(config: Config) -> None:
     logging.getLogger("samsesh").setLevel(config.level)
     logging.captureWarnings(True)
     warnings.simplefilter("ignore", InsecureKeyLengthWarning)  # we say it ourselves
-    with listening(config.bind) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(config, listener, log))
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(listening(config.bind, "LIVEKIT_JWT_BIND"))]
+        if config.webhook_bind:
+            listeners.append(stack.enter_context(listening(config.webhook_bind, "SAMSESH_RTC_WEBHOOK_BIND")))
+        runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
+        runner.run(_run(config, listeners, log))
 
 
-async def _run(config: Config, listener: socket.socket, log: Log) -> None:
+async def _run(config: Config, listeners: list[socket.socket], log: Log) -> None:
     context = tls(config)
     async with AsyncExitStack() as stack:
         strangers = await stack.enter_async_context(session_for_strangers(config, context))
@@ -66,7 +71,10 @@ async def _run(config: Config, listener: socket.socket, log: Log) -> None:
         client_api = ClientApi(config, strangers, homeserver, own, discovery)
         jobs = Leaves(open_store(config.redis_url, config.state), rooms.has, client_api.post)
         proof = Proof(rooms, log) if config.strict else None
-        service = Service(config, openid, rooms, tokens, client_api, jobs, proof, log)
+        members = Members(config.members_socket, config.members_key) if config.members_socket else None
+        if members:
+            stack.callback(members.close)
+        service = Service(config, openid, members, rooms, tokens, client_api, jobs, proof, log)
         if config.strict:
             from samsesh.rtc.metrics import Metrics
 
@@ -83,7 +91,7 @@ async def _run(config: Config, listener: socket.socket, log: Log) -> None:
             log.warning("the secret is short: LiveKit wants 32 characters", variable="LIVEKIT_SECRET")
         if config.insecure:
             log.warning("certificates and addresses are not checked: LIVEKIT_INSECURE_SKIP_VERIFY_TLS")
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=listeners)
         if proving:
             proving.cancel()
         log.info("stopped")
@@ -127,8 +135,8 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def listening(bind: str) -> Iterator[socket.socket]:
-    """A listening socket at `:port`, `host:port` or `unix:/path`."""
+def listening(bind: str, variable: str) -> Iterator[socket.socket]:
+    """A listening socket at `:port`, `host:port` or `unix:/path`; `variable` is where that came from."""
     path = socket_path(bind)
     try:
         listener = _unix(path) if path else _tcp(bind)
@@ -136,9 +144,9 @@ def listening(bind: str) -> Iterator[socket.socket]:
         taken = error.errno == errno.EADDRINUSE
         raise SamseshError(
             f"cannot listen on {bind}: {error.strerror or error}",
-            "another program listens there: stop it, or set LIVEKIT_JWT_BIND to another address"
+            f"another program listens there: stop it, or set {variable} to another address"
             if taken
-            else "set LIVEKIT_JWT_BIND to an address of this machine",
+            else f"set {variable} to an address of this machine",
         ) from None
     with listener:
         yield listener

@@ -11,6 +11,7 @@ from samsesh.rtc.fetch import FAILURES, why
 from samsesh.rtc.leave import Leave, Leaves
 from samsesh.rtc.livekit import LiveKitError, Rooms
 from samsesh.rtc.log import Log
+from samsesh.rtc.members import Members, UnansweredError
 from samsesh.rtc.openid import USERINFO, OpenId, UnverifiedError
 from samsesh.rtc.proof import Proof
 from samsesh.rtc.tokens import Tokens, identity_of, room_of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from samsesh.rtc.metrics import Metrics
 
 UNAUTHORIZED = "The request could not be authorised."
+NOT_IN_ROOM = "You are not in this room"
 ONLY_FULL_ACCESS = "Delegation of delayed events is only supported for full access users"
 # Why a session of LiveKit's ended whose participant is still there, by another session (livekit_models.proto).
 CAME_BACK = ("DUPLICATE_IDENTITY", "MIGRATION")
@@ -26,12 +28,13 @@ PARTICIPANT_EVENTS = ("participant_joined", "participant_left", "participant_con
 
 
 class Service:
-    """`proof`: None where delegation needs none, as upstream."""
+    """As upstream, `members` is None if anybody may join a room's call, `proof` if delegation needs none."""
 
     def __init__(
         self,
         config: Config,
         openid: OpenId,
+        members: Members | None,
         rooms: Rooms,
         tokens: Tokens,
         client_api: ClientApi,
@@ -41,6 +44,7 @@ class Service:
     ) -> None:
         self._config = config
         self._openid = openid
+        self._members = members
         self._rooms = rooms
         self._tokens = tokens
         self._client_api = client_api
@@ -56,7 +60,7 @@ class Service:
 
     async def token(self, asked: Asked) -> str:
         """The JWT for one participant, whose room is made where they may; RefusedError otherwise."""
-        user = await self._verify(asked)
+        user = await self._admit(asked)
         full_access = self._config.has_full_access(asked.server)
         if asked.delay_id and not full_access:
             raise RefusedError(400, "M_BAD_JSON", ONLY_FULL_ACCESS)
@@ -76,12 +80,23 @@ class Service:
 
     async def delegate(self, asked: Asked) -> None:
         """Takes over the leave of somebody who is in the call already; RefusedError otherwise."""
-        user = await self._verify(asked)
+        user = await self._admit(asked)
         if not self._config.has_full_access(asked.server):
             raise RefusedError(403, "M_FORBIDDEN", ONLY_FULL_ACCESS)
         room, identity = room_of(asked), identity_of(asked, user)
         await self._jobs.add(await self._leave(asked, room, identity))
         self._log.info("delegated", server=asked.server, room=room)
+
+    async def _admit(self, asked: Asked) -> str:
+        """Who it is; RefusedError if that is not known, or if they are not in the room."""
+        user = await self._verify(asked)
+        try:
+            if self._members and not await self._members.joined(asked.room, user):
+                raise RefusedError(403, "M_FORBIDDEN", NOT_IN_ROOM)
+        except UnansweredError as error:
+            self._log.error("members not known", reason=error.reason)
+            raise RefusedError(503, "M_UNKNOWN", "The homeserver does not say who is in this room") from None
+        return user
 
     async def _verify(self, asked: Asked) -> str:
         began = time.perf_counter()
@@ -146,6 +161,8 @@ class Service:
         found: dict[str, Any] = {"livekit": await _checked(self._check_livekit)}
         if self._config.homeserver:
             found["homeserver"] = await _checked(self._check_homeserver)
+        if self._members:
+            found["members"] = await _checked(self._members.check)
         ready = all(part["ok"] for part in found.values())
         leaves = {"count": self._jobs.count(), "trouble": self._jobs.trouble}
         return {"ready": ready, **found, "delegation": self.delegates, "leaves": leaves}

@@ -77,7 +77,7 @@ def livekit_yaml(
     """The whole of livekit.yaml."""
     place = context.place
     inner = place.listen("livekit")
-    webhook = place.reach("rtc-auth")
+    webhook = place.reach("rtc-webhook")
     return {
         "port": inner.port,
         "bind_addresses": [inner.host],

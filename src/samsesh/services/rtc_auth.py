@@ -5,6 +5,7 @@ from typing import Any
 from samsesh import __version__
 from samsesh.model import Context, File, Offer, Probe, Route, Unit
 
+MEMBERS_KEY = "members_key"
 PATHS = ("/sfu/get", "/get_token", "/delegate_delayed_leave", "/healthz")
 
 
@@ -33,8 +34,11 @@ def offer(context: Context) -> Offer:
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     if not context.calls:
         return ()
-    assert offer.admin_api is not None  # synapse.py always offers one
-    place, inner = context.place, context.place.listen("rtc-auth")
+    assert offer.admin_api is not None  # synapse.py always offers one,
+    assert offer.members is not None  # and this where there are calls
+    place, webhook = context.place, context.place.listen("rtc-webhook")
+    own = place.listen("rtc-auth")
+    sockets = (own.socket, offer.admin_api.socket, offer.members.socket)
     # Not the secrets folder's own files: a value from .env counts over them.
     pair = f"{context.secrets.livekit_key.reveal()}:{context.secrets.livekit_secret.reveal()}\n"
     keys = File(place.config("rtc-auth") / "keys", pair.encode(), secret=True)
@@ -44,7 +48,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             name="rtc-auth",
             title="call authorization",
             command=(place.program("python"), "-I", "-m", "samsesh", "rtc-auth"),
-            probe=Probe("http", place.listen("rtc-auth"), "/healthz", seconds=60),
+            probe=Probe("http", own, "/healthz", seconds=60),
             files=(keys, *([authorities] if authorities else [])),
             folders=(place.data("rtc-auth"),),
             env={
@@ -52,8 +56,9 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 **_others(context),
                 **({"SAMSESH_RTC_CA": str(authorities.path)} if authorities else {}),
             },
-            binds=(("rtc_auth_inner", inner),) if not place.apart else (),
-            sockets=(offer.admin_api.socket,) if offer.admin_api.socket else (),
+            binds=(("rtc_auth_inner", webhook),) if not place.apart else (),
+            sockets=tuple(socket for socket in sockets if socket),
+            secrets=(MEMBERS_KEY,),
             outward=True,
             spare=True,
             stop_seconds=15,
@@ -65,15 +70,17 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
 
 def _environment(context: Context, offer: Offer, keys: str) -> dict[str, str]:
     place, settings = context.place, context.settings
-    assert offer.admin_api is not None  # synapse.py always offers one
     return {
         "LIVEKIT_URL": context.access.url("livekit", "ws"),
         "LIVEKIT_KEY_FILE": keys,
         "LIVEKIT_FULL_ACCESS_HOMESERVERS": ",".join([settings.server.name, *settings.calls.full_access]),
         "LIVEKIT_JWT_BIND": str(place.listen("rtc-auth")),
+        "SAMSESH_RTC_WEBHOOK_BIND": str(place.listen("rtc-webhook")),
         "SAMSESH_RTC_STRICT": "yes",
         "SAMSESH_RTC_HOMESERVER": settings.server.name,
         "SAMSESH_RTC_HOMESERVER_URL": str(offer.admin_api),
+        "SAMSESH_RTC_MEMBERS": str(offer.members),
+        "SAMSESH_RTC_MEMBERS_KEY_FILE": str(place.secret(MEMBERS_KEY)),
         "SAMSESH_RTC_LIVEKIT_API_URL": f"http://{place.reach('livekit')}",
         "SAMSESH_RTC_STATE": str(place.data("rtc-auth") / "leaves.sqlite"),
         "SAMSESH_RTC_UPDATE_OWN_METADATA": _word(settings.calls.update_own_metadata),

@@ -23,9 +23,12 @@ DATA = {
     "coturn": Path("/var/lib/coturn"),
 }
 SERVICES = {"rtc-auth": "lk-jwt-service"}  # unit -> service, as the document calls it
-PORTS = {"postgres": 5432, "synapse": 8008, "livekit": 7880, "rtc-auth": 8080}
+PORTS = {"postgres": 5432, "synapse": 8008, "livekit": 7880, "rtc-webhook": 8080}
+OF = {"rtc-webhook": "rtc-auth"}  # endpoints beside a unit's own
 SOCKETS = {  # in a folder of the home that only the units that name it see
     "synapse-admin": "synapse/admin.sock",
+    "synapse-members": "synapse/members.sock",
+    "rtc-auth": "rtc-auth/rtc-auth.sock",
     "postgres-admin": "postgres/.s.PGSQL.5432",
     "caddy": "gateway/caddy.sock",
     "agent": "agent/agent.sock",
@@ -128,7 +131,7 @@ class ComposePlacement(OperatorFiles):
         return Endpoint(ANY, PORTS[name])
 
     def reach(self, name: str) -> Endpoint:
-        return self.listen(name) if name in SOCKETS else Endpoint(service(name), PORTS[name])
+        return self.listen(name) if name in SOCKETS else Endpoint(service(OF.get(name, name)), PORTS[name])
 
     def own(self, address: str) -> bool:
         return own_address(address)

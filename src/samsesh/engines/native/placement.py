@@ -9,7 +9,8 @@ from samsesh.model import Endpoint
 from samsesh.operator_files import OperatorFiles
 from samsesh.settings import Settings
 
-PORTS = {"livekit": "livekit_inner", "rtc-auth": "rtc_auth_inner"}  # what cannot listen on a socket
+# What is no socket: LiveKit neither listens on one nor sends its webhooks there.
+PORTS = {"livekit": "livekit_inner", "rtc-webhook": "rtc_auth_inner"}
 SOCKETS = dict.fromkeys(("postgres", "postgres-admin"), ".s.PGSQL.5432")  # PostgreSQL names its own
 
 

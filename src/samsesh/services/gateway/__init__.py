@@ -3,6 +3,8 @@
 Configuration is Caddy's native JSON (its documentation: JSON Config Structure).
 """
 
+from pathlib import Path
+
 from samsesh.formats import to_caddy_json
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Unit
 from samsesh.services.gateway import tls
@@ -15,7 +17,6 @@ def offer(context: Context) -> Offer:
 
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     place, access = context.place, context.access
-    admin = place.listen("caddy").socket
     config = File(place.config("gateway") / "caddy.json", to_caddy_json(caddy_json(context, offer)))
     probed = "admin" if access.certificates or access.proxied else "api"  # in plain http on loopback
     return (
@@ -33,7 +34,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             folders=(place.data("gateway"),),
             env={"XDG_DATA_HOME": str(place.data("gateway")), "XDG_CONFIG_HOME": str(place.data("gateway"))},
             binds=binds(context, offer),
-            sockets=(admin,) if admin else (),
+            sockets=_sockets(context, offer),
             outward=True,
             image="caddy",
             stop_seconds=15,
@@ -41,6 +42,16 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             address=access.url("api"),
         ),
     )
+
+
+def _sockets(context: Context, offer: Offer) -> tuple[Path, ...]:
+    """Its own, and those of what it passes requests to."""
+    behind = [
+        *(route.upstream for route in offer.routes),
+        *(route.before and route.before[0] for route in offer.routes),
+    ]
+    used = [endpoint.socket for endpoint in (context.place.listen("caddy"), *behind) if endpoint]
+    return tuple(dict.fromkeys(socket for socket in used if socket))
 
 
 def binds(context: Context, offer: Offer) -> tuple[tuple[str, Endpoint], ...]:

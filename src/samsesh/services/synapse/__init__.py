@@ -31,6 +31,7 @@ def offer(context: Context) -> Offer:
         well_known_client={"m.homeserver": {"base_url": access.url("api")}},
         well_known_server={"m.server": access.federation_server} if access.federates else {},
         admin_api=context.place.reach("synapse-admin"),
+        members=context.place.reach("synapse-members") if context.calls else None,
         addresses={"homeserver": access.url("api")},
     )
 
@@ -47,7 +48,7 @@ def _federation(synapse: Endpoint, headers: dict[str, str]) -> tuple[Route, ...]
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     assert offer.database is not None  # postgres.py always offers one
     place = context.place
-    socket = place.listen("synapse-admin").socket
+    sockets = [place.listen("synapse-admin").socket, offer.members and offer.members.socket]
     config = File(
         place.config("synapse") / "homeserver.yaml",
         to_yaml(homeserver_yaml(context, offer)),
@@ -80,8 +81,8 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             needs=(offer.database.unit,) if offer.database.unit else (),
             # Our module in it is of that version: a new one restarts it.
             env={**jemalloc, **openssl, "SAMSESH_VERSION": __version__},
-            sockets=(socket,) if socket else (),
-            secrets=SECRETS,
+            sockets=tuple(socket for socket in sockets if socket),
+            secrets=(*SECRETS, *(["members_key"] if offer.members else [])),
             outward=True,
             image="synapse",
             stop_seconds=60,

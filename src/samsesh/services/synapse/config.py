@@ -35,7 +35,7 @@ def homeserver_yaml(context: Context, offer: Offer) -> dict[str, Any]:
         **_rates(settings),
         **_calls(context, offer),
         **_turn(context, offer),
-        "modules": _modules(context),
+        "modules": _modules(context, offer),
         **_memory(context),
         "app_service_config_files": [
             str(context.place.operator_file(path)) for path in settings.synapse.appservices
@@ -222,11 +222,14 @@ def _calls(context: Context, offer: Offer) -> dict[str, Any]:
     }
 
 
-def _modules(context: Context) -> list[dict[str, Any]]:
+def _modules(context: Context, offer: Offer) -> list[dict[str, Any]]:
     """Ours; for calls also while LiveKit is still to come: rooms made until then are to take calls later."""
     settings, found = context.settings, []
     if settings.calls.provider == "element-call":
         found.append({"module": "samsesh.synapse_module.CallsModule", "config": {}})
+    if offer.members:
+        config = {"socket": str(offer.members.socket), "key_path": str(context.place.secret("members_key"))}
+        found.append({"module": "samsesh.synapse_module.members.MembersModule", "config": config})
     denied = settings.federation.deny
     if denied and settings.federation.allow is None and context.access.federates:
         found.append({"module": "samsesh.synapse_module.FederationModule", "config": {"deny": denied}})
