@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # it has no types
 
-from programs import get_programs
+from programs import get_programs, need
 from samsesh.home import SERVICE_USER, Home
 from samsesh.ops.privileges import service_user
 from samsesh.settings_server import Ports
@@ -104,6 +104,13 @@ def give_to_service_user(path: Path) -> None:
             shutil.chown(part, SERVICE_USER, SERVICE_USER)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The mark `needs`: what a test needs before anything is set up for it."""
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            need(name)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that workers end at about the same time; those with a browser, which take all
     of a core, between the others.
@@ -135,9 +142,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
 
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _range = range(2300 + 5200 * _worker, 7500 + 5200 * _worker, 17)  # of four workers at most
-_offsets = iter(
-    random.sample(_range, len(_range))
-)  # in no order, so that two runs at once rarely want the same
+# In no order, so that two runs at once rarely want the same.
+_offsets = iter(random.sample(_range, len(_range)))
 
 
 def free_offset() -> int:

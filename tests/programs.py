@@ -1,4 +1,4 @@
-"""Programs that tests drive and no Python package brings."""
+"""Programs that tests drive: those of the distribution, in programs.txt, and those that are fetched or built once."""
 
 import functools
 import itertools
@@ -11,6 +11,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 import pytest
 
@@ -22,25 +23,46 @@ from samsesh.ops.privileges import make_cache, service_user
 from samsesh.settings import Artifacts
 
 
+def missing(what: str) -> NoReturn:
+    """Skip a test, since what it needs is not on this machine. With SAMSESH_TEST_MISSING=fail, as in CI, it fails."""
+    if os.environ.get("SAMSESH_TEST_MISSING") == "fail":
+        pytest.fail(what, pytrace=False)
+    pytest.skip(what)
+
+
+@functools.cache
+def packages() -> dict[str, str]:
+    """Program -> the package that has it, of programs.txt."""
+    lines = Path(__file__).with_suffix(".txt").read_text().splitlines()
+    rows = (line.split() for line in lines if not line.startswith("#"))
+    return {row[0]: row[1] for row in rows}
+
+
+def need(name: str) -> str:
+    """The path of one in programs.txt. Where it is missing, the test does not run."""
+    package = packages()[name]
+    return shutil.which(name) or missing(f"{name} is not installed (package {package})")
+
+
 def livekit_server() -> Path:
     """A real LiveKit that every user can run: SAMSESH_TEST_LIVEKIT, one on PATH, or fetched or built once and kept.
 
-    Building takes two minutes or more. Skips the test, with the reason, where none is to be had.
+    Building takes two minutes or more. Where none is to be had, the test does not run.
     """
     if given := os.environ.get("SAMSESH_TEST_LIVEKIT"):
         return Path(given)
     try:
         return obtained(livekit)
     except SamseshError as error:
-        pytest.skip(f"{error.message}\n{error.detail}")
+        missing(f"{error.message}\n{error.detail}")
 
 
 def element_call_pages() -> Path:
-    """The folder of a real Element Call, got once and kept. Skips the test where none is to be had."""
+    """The folder of a real Element Call, got once and kept. Where none is to be had, the test does not run."""
     try:
         return obtained(element_call)
     except SamseshError as error:
-        pytest.skip(f"{error.message}\n{error.detail}")
+        missing(f"{error.message}\n{error.detail}")
 
 
 PEBBLE = "v2.10.1"
@@ -52,15 +74,14 @@ def pebble() -> Path:
     if given := os.environ.get("SAMSESH_TEST_PEBBLE"):
         return Path(given)
     folder = cache_dir(os.environ, Path("/nonexistent")) / f"pebble-{PEBBLE}"
-    go = shutil.which("go") or shutil.which("go", path=livekit.GO_PLACE)
     if not (folder / "pebble").exists():
-        if not go:
-            pytest.skip("there is no Go to build pebble with")
         module = f"github.com/letsencrypt/pebble/v2/cmd/pebble@{PEBBLE}"
         env = {**os.environ, **go_caches(), "GOBIN": str(folder), "CGO_ENABLED": "0"}
-        done = subprocess.run([go, "install", module], env=env, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            [need("go"), "install", module], env=env, capture_output=True, text=True, timeout=600
+        )
         if done.returncode:
-            pytest.skip(f"pebble could not be built: {done.stderr[-300:]}")
+            missing(f"pebble could not be built: {done.stderr[-300:]}")
     return folder / "pebble"
 
 
@@ -78,8 +99,7 @@ def obtained(module: ModuleType) -> Path:
 def go_caches() -> dict[str, str]:
     """The caches of this user's Go, so that it does not fetch and compile everything anew."""
     names = ("GOMODCACHE", "GOCACHE")
-    go = shutil.which("go") or shutil.which("go", path=livekit.GO_PLACE)
-    if not go:
+    if not (go := shutil.which("go")):
         return {}
     said = subprocess.run([go, "env", *names], capture_output=True, text=True, timeout=30)
     return dict(zip(names, said.stdout.split(), strict=False))

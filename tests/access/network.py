@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import nameserver
+from programs import need
 
 
 @dataclass
@@ -59,8 +60,9 @@ class Network:
 @contextmanager
 def network(folder: Path, *addresses: str) -> Iterator[Network]:
     """`addresses` with their prefix length, such as 203.0.113.10/24; the first of a family has the way out."""
-    if os.geteuid() != 0 or not shutil.which("ip"):
-        pytest.skip("needs root and ip for a network namespace")
+    if os.geteuid() != 0:
+        pytest.skip("only root makes network namespaces")
+    need("ip")
     made = Network(f"samsesh-{os.getpid()}", folder / "names.json")
     settings = Path("/etc/netns") / made.name
     subprocess.run(["ip", "netns", "add", made.name], check=True, timeout=20)

@@ -14,6 +14,7 @@ import trustme
 
 import samsesh
 from artifacts.releases import Releases, serving
+from programs import need
 from samsesh import download, pins
 from samsesh.artifacts import livekit
 from samsesh.cache import Search
@@ -110,8 +111,7 @@ def run_as_nobody(
     folder.mkdir()
     if os.geteuid() == 0:
         os.chown(folder, 65534, 65534)
-        setpriv = shutil.which("setpriv") or pytest.skip("setpriv is not installed")
-        argv = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", *argv]
+        argv = [need("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups", *argv]
     return subprocess.run(
         argv,
         env={**os.environ, "HOME": "/nonexistent", "PYTHONPATH": str(source), **environ},

@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.chroot,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a chroot"),
-    pytest.mark.skipif(shutil.which("debootstrap") is None, reason="debootstrap is not installed"),
+    pytest.mark.needs("debootstrap"),
 ]
 
 # What the code that is tried imports, and what that needs.

@@ -124,7 +124,7 @@ def test_the_lock_names_one_package_and_no_registry() -> None:
         assert "//" not in (element_call.HERE / name).read_text().replace("==", "")
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+@pytest.mark.needs("npm")
 def test_a_package_with_another_checksum_is_refused(search: MakeSearch, plain: Releases) -> None:
     """A registry that serves something else under the package's name and version gets no further than npm."""
     package = tar(
@@ -147,7 +147,7 @@ def test_a_package_with_another_checksum_is_refused(search: MakeSearch, plain: R
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+@pytest.mark.needs("npm")
 def test_the_real_pages_from_npm(tmp_path: Path) -> None:
     """The pinned package is there, matches its checksum, and holds the pages and their licence."""
     got = element_call.obtain(Search(Artifacts(), tmp_path / "cache", "x86_64", os.environ))

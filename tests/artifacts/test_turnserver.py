@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from artifacts.conftest import MakeSearch, program, run_as_nobody
+from programs import missing
 from samsesh.artifacts import turnserver
 from samsesh.cache import Search
 from samsesh.errors import SamseshError
@@ -30,7 +31,7 @@ def detail(search: Search) -> str:
     return caught.value.detail
 
 
-@pytest.mark.skipif(shutil.which("turnserver") is None, reason="coturn is not installed")
+@pytest.mark.needs("turnserver")
 def test_the_installed_one_is_used(search: MakeSearch) -> None:
     """The real coturn of this machine says its version and needs nothing of ours."""
     looking = search()
@@ -187,7 +188,7 @@ def test_a_user_without_rights_unpacks_it(open_folder: Path) -> None:
     """On a machine without coturn and five of its libraries, its packages are fetched, unpacked, and run from there."""
     done = as_nobody(open_folder, without_coturn(STATUS.read_text()))
     if "apt knows no coturn" in done.stderr:
-        pytest.skip("apt has no lists here: apt-get update")
+        missing("apt has no lists here: apt-get update")
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.splitlines()[-1]).is_relative_to(open_folder)
     assert len(list((open_folder / "cache").iterdir())) == 3

@@ -1,6 +1,5 @@
 """Chromium with false cameras, and people with accounts on the shared server."""
 
-import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -8,6 +7,7 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from calls.call import PASSWORD, Caller, chromium
 from conftest import Stack
+from programs import missing, need
 
 
 def add_people(stack: Stack, *names: str) -> None:
@@ -21,16 +21,13 @@ def calls_of(stack: Stack) -> str:
     """Where its calls are; without LiveKit or Element Call on this machine there is nothing to test."""
     address = stack.status()["addresses"].get("call")
     if not address:
-        pytest.skip("LiveKit or Element Call could not be got")
+        missing("LiveKit or Element Call could not be got")
     return str(address)
 
 
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
-    path = shutil.which("chromium")
-    if not path:
-        pytest.skip("Chromium is not installed")
-    return path
+    return need("chromium")
 
 
 @pytest.fixture(

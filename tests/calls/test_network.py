@@ -1,7 +1,6 @@
 """Calls through firewalls: a server and two browsers in a network namespace, where packets of browsers are dropped."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from playwright.sync_api import Browser, Playwright
 from calls.call import Caller, chromium
 from calls.conftest import add_people, calls_of
 from conftest import Stack
+from programs import need
 
 pytestmark = [pytest.mark.native, pytest.mark.browser, pytest.mark.slow]
 
@@ -34,8 +34,9 @@ def root(*command: str, stdin: str = "") -> None:
 
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[None]:
-    if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("nft"):
-        pytest.skip("a network namespace needs root, ip and nft")
+    if os.geteuid() != 0:
+        pytest.skip("only root makes a network namespace")
+    need("ip"), need("nft")
     root("ip", "netns", "add", NAME)
     try:
         root("ip", "-n", NAME, "link", "set", "lo", "up")

@@ -1,13 +1,13 @@
 """Chromium that trusts one more authority, as a person makes it: by certutil, in a home of its own."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+from programs import need
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--host-resolver-rules=MAP * 127.0.0.1"),
@@ -18,9 +18,7 @@ ARGUMENTS = [
 @contextmanager
 def chromium(home: Path, root: Path | None, *arguments: str) -> Iterator[Browser]:
     """Every name leads to this machine; only what `root` signed is trusted."""
-    program, certutil = shutil.which("chromium"), shutil.which("certutil")
-    if not program or not certutil:
-        pytest.skip("chromium or certutil (libnss3-tools) is not installed")
+    path, certutil = need("chromium"), need("certutil")
     database = home / ".pki/nssdb"
     database.mkdir(parents=True)
     store = (certutil, "-d", f"sql:{database}")
@@ -29,7 +27,7 @@ def chromium(home: Path, root: Path | None, *arguments: str) -> Iterator[Browser
         subprocess.run([*store, "-A", "-t", "C,,", "-n", "samsesh", "-i", str(root)], check=True, timeout=30)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=program,
+            executable_path=path,
             args=[*ARGUMENTS, *arguments],
             env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
         )

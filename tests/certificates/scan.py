@@ -5,6 +5,8 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+from programs import need
+
 VERSIONS = {"TLSv1.0": "-tls1", "TLSv1.1": "-tls1_1", "TLSv1.2": "-tls1_2", "TLSv1.3": "-tls1_3"}
 SANE = re.compile(r"TLS_(AES|CHACHA20)_\w+|ECDHE-(ECDSA|RSA)-(AES\d+-GCM-SHA\d+|CHACHA20-POLY1305(-SHA256)?)")
 
@@ -20,10 +22,10 @@ class Taken:
 
 
 def scan(port: int, host: str) -> Taken:
-    if program := shutil.which("sslscan"):
+    if sslscan := shutil.which("sslscan"):
         only = ("--no-renegotiation", "--no-compression", "--no-heartbleed", "--no-fallback", "--no-groups")
         shown = ("--no-colour", "--no-failed", "--timeout=6", *only)
-        command = [program, *shown, f"--sni-name={host}", f"127.0.0.1:{port}"]
+        command = [sslscan, *shown, f"--sni-name={host}", f"127.0.0.1:{port}"]
         told = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
         versions = re.findall(r"^((?:SSL|TLS)v[\d.]+)\s+enabled", told, re.MULTILINE)
         ciphers = re.findall(r"^(?:Accepted|Preferred)\s+\S+\s+\d+ bits\s+(\S+)", told, re.MULTILINE)
@@ -37,7 +39,7 @@ def scan(port: int, host: str) -> Taken:
 
 
 def _agreed(port: int, host: str, option: str) -> str:
-    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", host, option]
+    command = [need("openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-servername", host, option]
     weakest = ("-cipher", "ALL:@SECLEVEL=0")
     told = subprocess.run(
         [*command, *weakest], input="", capture_output=True, text=True, timeout=30, check=False

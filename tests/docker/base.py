@@ -13,6 +13,7 @@ import pytest
 
 from docker.engine import CACHE, LABEL, Engine, open_lock
 from launcher.chroot import mirror
+from programs import need
 
 LEFT_OUT = (
     *("var/cache/apt/archives/*.deb", "var/cache/apt/*.bin", "var/lib/apt/lists/*", "var/log/*.log"),
@@ -53,10 +54,9 @@ def ensure_base(engine: Engine, base: Base) -> str:
     with open_lock(f"base-{base.name}") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not engine.exists(base.image):
-            if os.geteuid() or not shutil.which("debootstrap"):
-                pytest.skip(
-                    "the Debian of the stand-in images is not there, and only root makes it (debootstrap)"
-                )
+            if os.geteuid():
+                pytest.skip("the Debian of the stand-in images is not there, and only root makes it")
+            need("debootstrap")
             with tempfile.TemporaryDirectory(prefix="base-", dir=CACHE) as folder:
                 make(engine, base, Path(folder))
     return base.image

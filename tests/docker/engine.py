@@ -8,7 +8,6 @@ stand-ins get a registry of their own in front (`Engine.registry`, for the setti
 import fcntl
 import functools
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -22,8 +21,7 @@ from typing import IO
 
 import pytest
 
-from programs import go_caches
-from samsesh.artifacts.livekit import GO_PLACE
+from programs import go_caches, missing, need
 from samsesh.cache import cache_dir
 
 CACHE = cache_dir(os.environ, Path("/nonexistent")).with_name("samsesh-test") / "docker"
@@ -83,16 +81,16 @@ class Engine:
 @contextmanager
 def running() -> Iterator[Engine]:
     """An engine to use, or the test is skipped with the reason."""
-    if not shutil.which("docker"):
-        pytest.skip("docker is not installed")
+    need("docker")
     CACHE.mkdir(parents=True, exist_ok=True)
     place_compose()
     host = machines_own()
     if host:
         yield Engine(host, own=False)
         return
-    if os.geteuid() or not shutil.which("dockerd"):
-        pytest.skip("no Docker engine answers, and only root can start one (docker.io)")
+    if os.geteuid():
+        pytest.skip("no Docker engine answers, and only root can start one")
+    need("dockerd")
     ours = Engine(f"unix://{PLACE}/docker.sock", own=True)
     with open_lock("using") as using:
         with open_lock("starting") as starting:
@@ -225,9 +223,6 @@ def place_compose() -> None:
 
 
 def build_compose(plugin: Path) -> None:
-    go = shutil.which("go") or shutil.which("go", path=GO_PLACE)
-    if not go:
-        pytest.skip("Docker Compose is not installed, and Go to build it is not either")
     with tempfile.TemporaryDirectory(prefix="compose-", dir=CACHE) as name:
         (Path(name) / "go.mod").write_text("module compose\n")
         env = {**os.environ, **go_caches(), "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}
@@ -244,8 +239,8 @@ def build_compose(plugin: Path) -> None:
             ],
         ):
             done = subprocess.run(
-                [go, *command], cwd=name, env=env, capture_output=True, text=True, timeout=900
+                [need("go"), *command], cwd=name, env=env, capture_output=True, text=True, timeout=900
             )
             if done.returncode:
-                pytest.skip(f"Docker Compose cannot be built: {done.stderr[-500:]}")
+                missing(f"Docker Compose cannot be built: {done.stderr[-500:]}")
         (Path(name) / "docker-compose").rename(plugin)

@@ -15,11 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
 from docker.base import Base, ensure_base
 from docker.engine import CACHE, LABEL, Engine, open_lock
 from launcher.machine import SOURCE
+from programs import missing
 from samsesh.engines.compose.images import table
 
 PYTHON = "3.11"  # of the bases
@@ -93,4 +92,4 @@ def uv() -> str:
     """The uv that the launcher uses."""
     known = [shutil.which("uv"), Path(sys.prefix).parent / "uv/bin/uv", Path.home() / ".local/bin/uv"]
     found = next((str(path) for path in known if path and Path(path).exists()), None)
-    return found or pytest.skip("uv is not installed")
+    return found or missing("uv is not installed")

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-import shutil
-import subprocess
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +18,7 @@ from calls.conftest import add_people, calls_of
 from conftest import Stack, free_offset
 from docker.engine import Engine, reboot
 from docker.images import commands
+from programs import need
 from system.test_messages import begin, go_on
 
 pytestmark = pytest.mark.slow
@@ -111,9 +112,7 @@ def test_people_talk(server: Stack, tmp_path: Path) -> None:
 
 def test_a_call(server: Stack) -> None:
     """Two browsers in a call see and hear each other through the containers, over UDP."""
-    address, path = calls_of(server), shutil.which("chromium")
-    if not path:
-        pytest.skip("Chromium is not installed")
+    address, path = calls_of(server), need("chromium")
     add_people(server, "ada", "ben")
     with sync_playwright() as playwright, chromium(playwright, path) as browser:
         ada, ben = [Caller(browser, address).log_in(name) for name in ("ada", "ben")]
@@ -196,7 +195,7 @@ def test_a_change_restarts_only_what_it_concerns(server: Stack) -> None:
 def test_killed(server: Stack, engine: Engine, name: str) -> None:
     """Whatever is killed comes back by itself, and all is well again."""
     pid = containers(engine, server)[name]["State"]["Pid"]
-    subprocess.run(["kill", "-9", str(pid)], check=True)
+    os.kill(pid, signal.SIGKILL)
     until(lambda: containers(engine, server)[name]["State"]["Pid"] not in (0, pid), f"{name} started again")
     until(lambda: server.status()["ok"], "all is well")
 

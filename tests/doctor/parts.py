@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from programs import free_port, livekit_server
+from programs import free_port, livekit_server, need
 
 KEY, SECRET = "testkey", "a secret of more than 32 characters"
 TURN_SECRET = "another secret of the tests"
@@ -21,13 +20,6 @@ PUBLIC = "198.51.100.1"  # of TEST-NET-2: the server's address in a namespace
 PEER = "198.51.100.7"
 DENIED = ("10.0.0.0-10.255.255.255", "127.0.0.0-127.255.255.255", "169.254.0.0-169.254.255.255", "::1")
 JOIN = Path(__file__).with_name("join.py")
-
-
-def turnserver_program() -> str:
-    found = shutil.which("turnserver")
-    if not found:
-        pytest.skip("needs coturn's turnserver on PATH")
-    return found
 
 
 @dataclass
@@ -49,8 +41,9 @@ class Namespace:
 
 @contextmanager
 def namespace(name: str) -> Iterator[Namespace]:
-    if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("nft"):
-        pytest.skip("needs root, ip and nft for a network namespace")
+    if os.geteuid() != 0:
+        pytest.skip("only root makes a network namespace")
+    need("ip"), need("nft")
     made = Namespace(f"{name}-{os.getpid()}")
     subprocess.run(["ip", "netns", "add", made.name], check=True, timeout=20)
     try:
@@ -134,7 +127,7 @@ def coturn(
     denied: bool = True,
 ) -> Iterator[int]:
     """A running coturn with the shared secret; its port."""
-    program = turnserver_program()
+    program = need("turnserver")
     port, low = [free_port() for _ in range(2)]
     host = PUBLIC if inside else "127.0.0.1"
     lines = [

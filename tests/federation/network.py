@@ -17,6 +17,7 @@ import pytest
 
 import nameserver
 from nameserver import Records
+from programs import need
 from rtc.running import wait_for
 
 RESOLV = Path("/etc/netns")  # what `ip netns exec` lays over /etc
@@ -61,8 +62,9 @@ class Network:
 @contextmanager
 def network(names: tuple[str, ...], records: Records) -> Iterator[Network]:
     """Machines of these names; everything is gone afterwards. Skips where that takes rights that we lack."""
-    if os.geteuid() != 0 or not shutil.which("ip"):
-        pytest.skip("network namespaces need root and ip")
+    if os.geteuid() != 0:
+        pytest.skip("only root makes network namespaces")
+    need("ip")
     hub = Machine(f"samsesh-hub-{os.getpid()}", 1)
     machines = {name: Machine(f"samsesh-{name}-{os.getpid()}", 2 + at) for at, name in enumerate(names)}
     with ExitStack() as stack:

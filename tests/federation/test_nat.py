@@ -10,6 +10,7 @@ import pytest
 from federation.network import Machine, Network, inside, network, root
 from federation.servers import Account, Authorities, Server, Tables, good, hosts_of, in_a_call, server
 from nameserver import Records
+from programs import need
 from samsesh.clients import turn
 
 pytestmark = [pytest.mark.slow]
@@ -33,6 +34,7 @@ table ip nat {{
 @pytest.fixture(scope="module")
 def wire() -> Iterator[Network]:
     """Of the machines, `home` is behind `router`; callers are at `away`. LiveKit's own ports are not led inside."""
+    need("nft"), need("sysctl")
     records: Records = {host: {"A": ["10.99.0.2"]} for host in hosts_of("nat.test")}
     with network(("router", "away", "home"), records) as made, inside(made.hub, records):
         behind(made.machines["router"], made.machines["home"])

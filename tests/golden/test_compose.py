@@ -17,6 +17,7 @@ import yaml
 
 from docker.engine import CACHE, place_compose
 from golden.test_golden import HERE, REGISTRATION, TOLD, settings_of
+from programs import need
 from samsesh.engines.compose import render
 from samsesh.engines.compose.placement import ComposePlacement, facts_in_containers
 from samsesh.formats import to_compose_yaml
@@ -137,8 +138,7 @@ def test_only_what_is_needed_is_published(home: Home, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def plugin() -> str:
     """The folder of Docker's configuration with Compose in it; no engine is needed."""
-    if not shutil.which("docker"):
-        pytest.skip("docker is not installed")
+    need("docker")
     CACHE.mkdir(parents=True, exist_ok=True)
     place_compose()
     return str(CACHE / "config")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from programs import need
+
 SOURCE = Path(__file__).parents[2]
 ROOT = os.geteuid() == 0
 NOBODY = 65534
@@ -20,7 +22,7 @@ def copy_checkout(target: Path, only: list[str] | None = None) -> None:
     """The files of this working tree that git knows or would know, committed or not."""
     listed = subprocess.run(
         [
-            "git",
+            need("git"),
             "-c",
             f"safe.directory={SOURCE}",
             "ls-files",

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -14,7 +13,7 @@ from launcher.checkout import Checkout
 from launcher.machine import ROOT, as_nobody
 
 needs_root = pytest.mark.skipif(not ROOT, reason="only root makes an environment for another user")
-needs_user = pytest.mark.skipif(ROOT and shutil.which("setpriv") is None, reason="setpriv is not installed")
+needs_user = pytest.mark.needs(*(["setpriv"] if ROOT else []))
 
 
 def test_first_start_keeps_stdout_for_the_program_and_the_second_says_nothing(checkout: Checkout) -> None:

@@ -1,7 +1,6 @@
 """README followed to the letter on a clean Debian, as root and as an ordinary user."""
 
 import json
-import shutil
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.chroot,
     pytest.mark.skipif(not ROOT, reason="only root makes a chroot"),
-    pytest.mark.skipif(shutil.which("debootstrap") is None, reason="debootstrap is not installed"),
+    pytest.mark.needs("debootstrap"),
 ]
 
 

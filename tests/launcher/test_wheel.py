@@ -1,7 +1,6 @@
 """The same program as a wheel: light, complete, and starting as `samsesh`."""
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -18,7 +17,6 @@ WITHOUT = {"SAMSESH_BUILD_WITHOUT_ELEMENT_CALL": "1"}
 
 def build(folder: Path, environ: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     """A wheel in `folder`, by the build backend itself, from a copy of this checkout."""
-    pytest.importorskip("hatchling")
     copy_checkout(folder / "source")
     return subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
@@ -88,7 +86,7 @@ def test_the_wheel_starts_with_what_every_engine_needs(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+@pytest.mark.needs("npm")
 def test_the_wheel_carries_element_call(tmp_path: Path) -> None:
     """Its pages are where the program looks for them, with their licence, without the source maps."""
     done = build(tmp_path, {})

@@ -1,12 +1,12 @@
 """A site for all tests of the pages, and Chromium."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from pages.server import Site, serving
+from programs import need
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -43,9 +43,7 @@ def terms_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     scope="module"
 )  # Playwright keeps an event loop in this thread, and other tests need their own
 def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if not path:
-        pytest.skip("Chromium is not installed")
+    path = need("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser

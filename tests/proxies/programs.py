@@ -1,41 +1,29 @@
-"""Real proxies: on PATH, or Debian's packages unpacked into a cache folder, so that none starts as a service."""
+"""Real proxies: on PATH, or Debian's packages unpacked into a temporary folder, so that none starts as a service."""
 
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
-import pytest
-
+from programs import missing, packages
 from samsesh.facts import gather
 
-PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
-PACKAGES = {"nginx": "nginx", "haproxy": "haproxy", "ufw": "ufw", "nft": "nftables"}
 
-
-def program(name: str) -> tuple[str, dict[str, str]]:
-    """(path, environment that it needs). Skips where there is none and none can be had."""
+def proxy_program(name: str) -> tuple[str, dict[str, str]]:
+    """(path, environment that it needs). Where there is none and none can be had, the test does not run."""
     if name == "caddy" and (ours := gather().programs.get("caddy")):
         return ours, {}
-    packaged = Path(sys.prefix, "bin", name)  # Traefik comes as a Python package, too
-    if packaged.exists():
-        return str(packaged), {}
-    given = os.environ.get(f"SAMSESH_TEST_{name.upper()}") or shutil.which(name, path=PLACES)
-    if given:
-        return given, {}
-    if name not in PACKAGES:
-        pytest.skip(f"{name} is not installed: put it on PATH, or SAMSESH_TEST_{name.upper()}")
-    return _unpacked(name)
+    path = os.environ.get(f"SAMSESH_TEST_{name.upper()}") or shutil.which(name)
+    return (path, {}) if path else _unpacked(name)
 
 
 @cache
 def _unpacked(name: str) -> tuple[str, dict[str, str]]:
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        pytest.skip(f"{name} is not installed, and this is no Debian that has it")
+        missing(f"{name} is not installed, and this is no Debian that has it")
     folder = Path(tempfile.mkdtemp(prefix=f"samsesh-{name}-"))
     folder.chmod(0o755)
     environ = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
@@ -43,10 +31,10 @@ def _unpacked(name: str) -> tuple[str, dict[str, str]]:
     def asked(*command: str) -> str:
         done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, timeout=120)
         if done.returncode != 0:
-            pytest.skip(f"{name} could not be got: {done.stderr[-300:]}")
+            missing(f"{name} could not be got: {done.stderr[-300:]}")
         return done.stdout
 
-    said = asked("apt-get", "-s", "--no-install-recommends", "install", PACKAGES[name])
+    said = asked("apt-get", "-s", "--no-install-recommends", "install", packages()[name])
     asked("apt-get", "-q", "download", *re.findall(r"^Inst (\S+)", said, re.MULTILINE))
     for package in folder.glob("*.deb"):
         asked("dpkg-deb", "-x", str(package), str(folder / "tree"))

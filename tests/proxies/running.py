@@ -13,7 +13,7 @@ import trustme
 import yaml
 
 from conftest import Stack
-from proxies.programs import program
+from proxies.programs import proxy_program
 
 SECONDS = 20
 
@@ -83,7 +83,7 @@ def files(kind: str, stack: Stack, folder: Path, own: Certificates) -> list[str]
 @contextmanager
 def proxy(kind: str, stack: Stack, folder: Path, own: Certificates) -> Iterator[None]:
     """Runs until the block ends."""
-    path, needs = program(kind)
+    path, needs = proxy_program(kind)
     arguments = files(kind, stack, folder, own)
     home = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     environ = {**os.environ, **needs, **home, "CADDY_ADMIN": f"unix/{folder}/admin.sock"}

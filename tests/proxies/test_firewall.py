@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Stack
-from proxies.programs import program
+from programs import need
+from proxies.programs import proxy_program
 
 LISTEN = """
 import socket, sys
@@ -185,7 +186,7 @@ def nets() -> Iterator[Nets]:
 @needs_root
 def test_nftables(home: Callable[..., Stack], nets: Nets) -> None:
     """nft takes the lines; beside a policy that drops, which stays, public ports are reached, and no other."""
-    nft, _ = program("nft")
+    nft = need("nft")
     text = lines(home(**DOMAIN), "nftables")
     nets.must("host", nft, "-c", "-f", "-", stdin=text)
     base = "type filter hook input priority 0; policy drop; ct state established accept;"
@@ -231,14 +232,9 @@ def test_the_relay_reaches_no_other_port_of_this_machine(
     text = lines(home(**DOMAIN), kind)
     assert "7882 and 49160-49200" in text
     if kind == "nftables":
-        nft, needs = program("nft")
-        nets.must(
-            "host", "env", *(f"{name}={value}" for name, value in needs.items()), nft, "-f", "-", stdin=text
-        )
+        nets.must("host", need("nft"), "-f", "-", stdin=text)
     else:
-        if not shutil.which("iptables"):
-            pytest.skip("iptables is not installed")
-        nets.must("host", "iptables", "-N", "DOCKER-USER")
+        nets.must("host", need("iptables"), "-N", "DOCKER-USER")
         script = "".join(line + "\n" for line in text.splitlines() if not line.startswith("ufw "))
         for _ in range(2):  # a second time changes nothing
             nets.must("host", "sh", "-e", stdin=script)
@@ -250,7 +246,7 @@ def test_the_relay_reaches_no_other_port_of_this_machine(
 @needs_root
 def test_the_relay_reaches_no_published_port_but_ours(home: Callable[..., Stack], nets: Nets) -> None:
     """What Docker leads from this machine's address into containers is closed to the relay, too, but LiveKit's."""
-    iptables = shutil.which("iptables") or pytest.skip("iptables is not installed")
+    iptables = need("iptables")
     for published in (7882, 9999):
         to = (
             "-d",
@@ -277,7 +273,7 @@ def test_the_relay_reaches_no_published_port_but_ours(home: Callable[..., Stack]
 @needs_root
 def test_docker_user(home: Callable[..., Stack], nets: Nets) -> None:
     """Of the ports that Docker publishes ours are reached and others are not; containers still reach the world."""
-    iptables = shutil.which("iptables") or pytest.skip("iptables is not installed")
+    iptables = need("iptables")
     for published, inner in ((443, 8443), (9999, 443)):
         rule = ("-p", "tcp", "--dport", str(published), "-j", "DNAT", "--to", f"10.79.2.2:{inner}")
         nets.must("host", iptables, "-t", "nat", "-A", "PREROUTING", "-i", "toout", *rule)
@@ -295,7 +291,7 @@ def test_docker_user(home: Callable[..., Stack], nets: Nets) -> None:
 @needs_root
 def test_ufw(home: Callable[..., Stack], nets: Nets, tmp_path: Path) -> None:
     """ufw takes each line, for IPv4 and IPv6."""
-    path, needs = program("ufw")
+    path, needs = proxy_program("ufw")
     tree = Path(path).parents[2]
     if not needs.keys() <= {"LD_LIBRARY_PATH"} or tree == Path("/"):
         pytest.skip("this machine's own ufw is left alone")

@@ -17,6 +17,7 @@ from livekit import api
 from livekit.protocol import rtc as protocol
 
 from access.sites import client
+from programs import missing
 from proxies.conftest import Site
 from samsesh.clients import sfu
 
@@ -69,7 +70,7 @@ def test_pages(site: Site) -> None:
         assert "text/html" in answer.headers["content-type"]
         assert "strict-transport-security" not in answer.headers  # it is a trial
         if "call" not in site.addresses:
-            pytest.skip("Element Call could not be got")
+            missing("Element Call could not be got")
         assert http.get(f"{site.addresses['call']}/room/").status_code == 200
         config = http.get(f"{site.addresses['call']}/config.json").json()
         assert config["livekit"]["livekit_service_url"] == site.addresses["rtc"]
@@ -238,7 +239,7 @@ class Here(AbstractResolver):
 def test_calls(site: Site) -> None:
     """The authorization service answers below its path, and LiveKit's signalling opens a web socket through it."""
     if "livekit" not in site.addresses:
-        pytest.skip("LiveKit could not be got")
+        missing("LiveKit could not be got")
     with site.client() as http:
         assert http.get(f"{site.addresses['rtc']}/healthz").status_code == 200
     asyncio.run(signal(site))

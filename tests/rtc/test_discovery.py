@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from programs import need
 from rtc import homeservers
 from rtc.running import KEY, SECRET, Authority, Rtc, current, wait_for
 
@@ -85,6 +86,7 @@ def internet(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> 
 def make(authority: Authority, folder: Path, **variables: str) -> Internet:
     """All of it, and a service in it that is asked over a unix socket, which reaches out of the namespace."""
     apart = ["unshare", "--net", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    need("unshare"), need("ip")
     if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no network namespaces here")
     names = [

@@ -1,7 +1,6 @@
 """Several services on one Redis: each job has one owner, and none is lost with a process or with Redis itself."""
 
 import asyncio
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from programs import need
 from rtc.leaving import ABORTED, JOINED, LEFT, World
 from samsesh.rtc.leave import Answer, Leave, Leaves
 from samsesh.rtc.redis_store import RedisStore
@@ -81,8 +81,7 @@ class Redis:
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
-    if not shutil.which("redis-server"):
-        pytest.skip("redis-server is not installed")
+    need("redis-server")
     server = Redis(tmp_path)
     server.start()
     yield server

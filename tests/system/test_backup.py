@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -154,7 +153,7 @@ def cut_off(stack: Stack, at: str, number: int, *args: str) -> int:
 
 def small_disk(stack: Stack, options: str) -> Stack:
     """The same home, with another disk over its backups that only this command sees."""
-    if os.geteuid() != 0 or not shutil.which("unshare"):
+    if os.geteuid() != 0:
         pytest.skip("mounting a small disk needs root")
     script = (
         f'mount -t tmpfs -o {options},mode=0700,uid=$(stat -c %u "$0"),gid=$(stat -c %g "$0") none "$0" || exit 99\n'

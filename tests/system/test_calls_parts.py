@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from artifacts.releases import serving, tar
 from conftest import Stack
-from programs import livekit_server
+from programs import livekit_server, need
 from system.test_server import fetch
 from system.trouble import Done, fine, processes, refused, started
 
@@ -221,9 +220,7 @@ def test_a_coturn_that_does_not_take_its_configuration(new_home: Callable[[str],
     own = new_home("coturn")
     own.path.mkdir(mode=0o755, exist_ok=True)
     other = own.path.with_name("other-turnserver")
-    real = shutil.which("turnserver", path="/usr/bin:/usr/sbin:/usr/local/bin")
-    if not real:
-        pytest.skip("coturn is not installed")
+    real = need("turnserver")
     # A later version's words for a switch that it no longer has.
     other.write_text(
         f'#!/bin/sh\n[ "$1" = --version ] || echo "CONFIG: ERROR: Bad configuration format: no-cli"\nexec {real} "$@"\n'

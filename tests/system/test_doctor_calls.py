@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from system.trouble import fine
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not shutil.which("turnserver"), reason="needs coturn's turnserver on PATH"),
+    pytest.mark.needs("turnserver"),
 ]
 Checks = Mapping[str, dict[str, Any]]
 Edit = Callable[[Any], Any]

@@ -34,7 +34,7 @@ def cut_off(listener: socket.socket) -> None:
         link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")
 
 
-@pytest.mark.skipif(not CADDY, reason="Caddy is not installed")
+@pytest.mark.needs("caddy")
 def test_no_token_of_an_address_is_logged(tmp_path: Path) -> None:
     """LiveKit's tokens stand in addresses, since browsers send them no other way: what Caddy logs of one has none."""
     with socket.create_server(("127.0.0.1", 0)) as backend:
@@ -127,7 +127,7 @@ def heard(listener: socket.socket, requests: list[bytes]) -> None:
                     pass
 
 
-@pytest.mark.skipif(not CADDY, reason="Caddy is not installed")
+@pytest.mark.needs("caddy")
 def test_what_is_behind_gets_one_true_address(tmp_path: Path) -> None:
     """Whatever a client says of itself, and one request is answered once: what is left of its body is no other."""
     requests: list[bytes] = []

@@ -11,6 +11,7 @@ from typing import Literal
 
 import pytest
 
+from programs import need
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home
 from samsesh.ops import service, systemd
@@ -69,8 +70,10 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return told
 
 
-def test_system_unit_is_as_agreed() -> None:
-    """The unit of the default home changes only on purpose."""
+def test_system_unit_is_as_agreed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The unit of the default home changes only on purpose; Python is no user's, wherever these tests' own is."""
+    monkeypatch.setattr(sys, "prefix", "/opt/samsesh")
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
     text = service.unit_text(Home(Path("/var/lib/samsesh")), Settings(), "system", LAUNCHER)
     assert text == GOLDEN.read_text()
 
@@ -81,8 +84,7 @@ def test_system_unit_is_as_agreed() -> None:
 )
 def test_systemd_accepts_the_unit(tmp_path: Path, kind: Literal["system", "user"], folder: str) -> None:
     """systemd's own verifier has nothing to say, whatever the paths of home and launcher."""
-    if not shutil.which("systemd-analyze"):
-        pytest.skip("systemd-analyze is not on this machine")
+    need("systemd-analyze")
     settings = Settings(ports=Ports(web=81))
     launcher = tmp_path / 'a "launcher" at 50% $HOME'
     launcher.symlink_to("/bin/true")
@@ -242,8 +244,9 @@ def test_a_crontab_that_cannot_be_read_is_not_overwritten(
 
 def test_a_real_crontab(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same in the machine's own cron, for user nobody."""
-    if os.geteuid() != 0 or not shutil.which("crontab"):
-        pytest.skip("needs root and cron")
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    need("crontab")
     before = subprocess.run(["crontab", "-u", "nobody", "-l"], capture_output=True, text=True)
     if before.returncode == 0:
         pytest.skip("nobody has a crontab here, which is left alone")

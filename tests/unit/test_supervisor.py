@@ -1,6 +1,7 @@
 """Stopping units that have only just been started."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -48,7 +49,7 @@ def test_a_unit_is_starting_until_it_can_be_stopped(tmp_path: Path) -> None:
             assert until(lambda: not starting(parent.pid))
             assert Path(f"/proc/{child}/comm").read_text() == f"{start.NAME}\n"
         finally:
-            subprocess.run(["kill", "-INT", child], check=True)
+            os.kill(int(child), signal.SIGINT)
     assert parent.returncode == 0
     assert not starting(parent.pid)
 
