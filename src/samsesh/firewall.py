@@ -130,7 +130,7 @@ class Relay:
         ]
 
     def published(self) -> str:
-        """What Docker publishes has the port of the container by then. Of all of it, LiveKit's is let through."""
+        """What Docker publishes has the container's port by then. Of all of it, LiveKit's is let through."""
         asked = "-m conntrack --ctstate DNAT --ctdir ORIGINAL"
         media = f" ! --ctorigdstport {self.media}" if self.media else ""
         return _once("iptables", f"OUTPUT -p udp --sport {self.first}:{self.last} {asked}{media} -j DROP")

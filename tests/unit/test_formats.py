@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from supervisor.options import UnhosedConfigParser
 
-from samsesh.formats import HEADER, to_ini, to_json, to_postgresql_conf, to_yaml
+from samsesh.formats import (
+    HEADER,
+    Verbatim,
+    to_caddy_json,
+    to_compose_yaml,
+    to_ini,
+    to_json,
+    to_postgresql_conf,
+    to_yaml,
+)
 
 printable = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 plain = st.recursive(
@@ -35,6 +44,23 @@ def test_yaml_is_read_as_it_was(data: dict[str, Any]) -> None:
 def test_json_is_read_as_it_was(data: dict[str, Any]) -> None:
     """JSON, too."""
     assert json.loads(to_json(data)) == data
+
+
+@given(st.lists(st.text("{}\\\\a", max_size=8)))
+def test_caddy_json_has_no_placeholder_but_ours(texts: list[str]) -> None:
+    """Every brace is behind a backslash of its own, which Caddy takes away again; a placeholder of ours stays."""
+    written = json.loads(to_caddy_json({"texts": texts, "ours": [Verbatim("{http.request.host}")]}))
+    assert written["ours"] == ["{http.request.host}"]
+    assert not any(re.search(r"(?<!\\)[{}]", text) for text in written["texts"])
+    assert [re.sub(r"\\([{}])", r"\1", text) for text in written["texts"]] == texts
+
+
+@given(st.lists(st.text("${}a", max_size=8)))
+def test_compose_yaml_has_no_variable(texts: list[str]) -> None:
+    """Every `$` is two, which Compose reads as one."""
+    written = yaml.safe_load(to_compose_yaml({"texts": texts}))["texts"]
+    assert not any(len(run) % 2 for text in written for run in re.findall(r"\$+", text))
+    assert [text.replace("$$", "$") for text in written] == texts
 
 
 @given(
