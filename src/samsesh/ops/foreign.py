@@ -16,6 +16,8 @@ from samsesh.home import Home
 from samsesh.load import SECRET_KEYS
 from samsesh.write import write_file
 
+# Files of ours: among the operator's they would be settings that nobody looked at.
+NEVER = (".env", "audit.log", "lock", "samsesh.toml", "state.json")
 UNSET: tuple[Any, ...] = ("", {}, [])
 # Folders of a home that are ours; nobody's certificate or picture has to be there.
 OURS = frozenset({"backups", "cache", "config", "data", "logs", "run", "secrets"})
