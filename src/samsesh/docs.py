@@ -21,8 +21,8 @@ def settings_page() -> str:
         "",
         "What `samsesh.toml` in the home folder may say. Unknown names are errors.",
         "",
-        "Those with † choose what is executed or loaded. `samsesh restore` shows them and asks before it takes them from a "
-        "backup; without a terminal it leaves them out, unless you add `--trust-programs`.",
+        "Those with † choose what is executed or loaded. `samsesh restore` shows them and asks before it takes them "
+        "from a backup; without a terminal it leaves them out, unless you add `--trust-programs`.",
         "",
     ]
     for section, part in Settings.model_fields.items():

@@ -22,6 +22,9 @@ livekit = "/tmp/evil"  # gone
 offline = true
 mirror = "https://github.com"
 
+[images]
+synapse = "evil.test/synapse:1"  # an empty variable lies over it
+
 [extra.synapse]
 modules = [{module = "evil", config = {}}]
 
@@ -53,6 +56,7 @@ def test_what_chooses_programs_is_seen_wherever_it_stands(tmp_path: Path) -> Non
         "artifacts.livekit": "/tmp/third",
         "artifacts.turnserver": "/tmp/evil",
         "artifacts.mirror": "https://github.com",
+        "images.synapse": "evil.test/synapse:1",
         "extra.synapse": {"modules": [{"module": "evil", "config": {}}]},
     }
     assert choices["artifacts.livekit"].shown == 'artifacts.livekit = "/tmp/third"'
@@ -77,7 +81,6 @@ def test_what_is_left_out_is_gone_from_both_files(tmp_path: Path) -> None:
     assert home.env_file.read_text().splitlines() == [
         "# kept",
         'SAMSESH_BRAND_NAME="A \\u2028 B"',
-        "SAMSESH_IMAGES_SYNAPSE=",
         "TZ=UTC",
     ]
     assert home.env_file.stat().st_mode & 0o777 == 0o600
