@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Stack
+from conftest import Stack, give_to_service_user
 from synapse_module.homeserver import Person
 from system.test_rooms import old_room, person
 from system.trouble import wait_for
@@ -141,15 +141,14 @@ def test_errors_that_repeat_a_word(stack: Stack, words: tuple[str, ...]) -> None
 def test_names_of_files(stack: Stack) -> None:
     """The backups' folder is listed, and a home named, without what their names have in them."""
     path = stack.home.backups_dir / f"x{LINK.replace('/', '')}\u202e\n.tar"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     path.write_bytes(b"no backup")
-    path.parent.chmod(0o755)
+    give_to_service_user(path.parent)
     try:
         assert "\\x1b]8" in harmless(stack.cli("backup", "list"))
         harmless(stack.cli("backup", "list", "--json"))
     finally:
         path.unlink()
-        path.parent.chmod(0o700)
     for name in ("\x1b[2J", "\u202e", "a\nb"):
         other = Stack(stack.path.with_name(f"x{name}"), 1)
         for command in ("status", "up", "logs"):
