@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from samsesh.environment import DOCUMENT, SECRET_VARIABLES, keys, meaning, variable_of
+from samsesh.environment import DOCUMENT, SECRET_VARIABLES, keys, meaning, runs_code, variable_of
 from samsesh.errors import FAILED
 from samsesh.load import plain
 from samsesh.ops.config import sample, value_of
@@ -21,6 +21,9 @@ def settings_page() -> str:
         "",
         "What `samsesh.toml` in the home folder may say. Unknown names are errors.",
         "",
+        "Those with † choose what is executed or loaded. `samsesh restore` shows them and asks before it takes them "
+        "from a backup; without a terminal it leaves them out, unless you add `--trust-programs`.",
+        "",
     ]
     for section, part in Settings.model_fields.items():
         assert part.annotation is not None
@@ -28,7 +31,8 @@ def settings_page() -> str:
         lines += [f"## [{section}]", "", about, "", "| setting | default | meaning |", "|---|---|---|"]
         for name in part.annotation.model_fields:
             key = f"{section}.{name}"
-            lines.append(f"| `{key}` | {_default(key)} | {_cell(meaning(key))} |")
+            mark = "† " * runs_code(key)
+            lines.append(f"| `{key}` | {_default(key)} | {mark}{_cell(meaning(key))} |")
         lines.append("")
     return "\n".join(lines)
 

@@ -1,10 +1,14 @@
 """What of a backup chooses what runs here."""
 
+import io
 import tomllib
 from pathlib import Path
 
+import pytest
+
+from samsesh.errors import SamseshError
 from samsesh.home import Home
-from samsesh.ops import foreign
+from samsesh.ops import archive, foreign, restore
 from samsesh.ops.foreign import Choice
 
 SETTINGS = """\
@@ -17,6 +21,9 @@ trial = true
 livekit = "/tmp/evil"  # gone
 offline = true
 mirror = "https://github.com"
+
+[images]
+synapse = "evil.test/synapse:1"  # an empty variable lies over it
 
 [extra.synapse]
 modules = [{module = "evil", config = {}}]
@@ -49,6 +56,7 @@ def test_what_chooses_programs_is_seen_wherever_it_stands(tmp_path: Path) -> Non
         "artifacts.livekit": "/tmp/third",
         "artifacts.turnserver": "/tmp/evil",
         "artifacts.mirror": "https://github.com",
+        "images.synapse": "evil.test/synapse:1",
         "extra.synapse": {"modules": [{"module": "evil", "config": {}}]},
     }
     assert choices["artifacts.livekit"].shown == 'artifacts.livekit = "/tmp/third"'
@@ -73,10 +81,26 @@ def test_what_is_left_out_is_gone_from_both_files(tmp_path: Path) -> None:
     assert home.env_file.read_text().splitlines() == [
         "# kept",
         'SAMSESH_BRAND_NAME="A \\u2028 B"',
-        "SAMSESH_IMAGES_SYNAPSE=",
         "TZ=UTC",
     ]
     assert home.env_file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", foreign.NEVER)
+def test_settings_are_nowhere_else(tmp_path: Path, name: str) -> None:
+    """An archive cannot bring settings in among the operator's files, where nobody would have looked at them."""
+    home = Home(tmp_path / "home")
+    home.path.mkdir()
+    out = io.BytesIO()
+    writer = archive.writer(out)
+    with writer.tar:
+        writer.add(f"files/{name}", io.BytesIO(b"x"), 1)
+        writer.finish({"server_name": "a.test"})
+    with pytest.raises(SamseshError, match=f"files/{name}"):
+        restore.restore(
+            home, out, port_offset=None, start=False, trusted=lambda choices: True, say=lambda text: None
+        )
+    assert not (home.path / name).exists() or name in ("audit.log", "lock")
 
 
 def test_files_where_programs_look_for_theirs(tmp_path: Path) -> None:

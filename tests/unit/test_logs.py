@@ -3,8 +3,11 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from samsesh.engine import Entry
+from samsesh.engines.compose.logs import _entry
 from samsesh.home import Home
 from samsesh.ops import logs
+from samsesh.run import last_lines
 
 
 def test_every_service_says_when(tmp_path: Path) -> None:
@@ -40,3 +43,18 @@ def test_no_name_forges_a_record(tmp_path: Path) -> None:
         found = logs.entries(home, [], 100, since)
         assert [entry.line for entry in found] == written.split("\n")
         assert [entry.goes_on for entry in found] == [False, True, False]
+
+
+def test_dockers_lines() -> None:
+    """Docker stamps every line; one that is indented goes on the record before it."""
+    stamp = "2026-01-31T12:00:02.123456789Z "
+    assert _entry("synapse", f"{stamp}2026-01-31 12:00:02,123 - INFO - x\x85y") == Entry(
+        "2026-01-31 12:00:02", "synapse", "2026-01-31 12:00:02,123 - INFO - x\x85y"
+    )
+    assert _entry("synapse", f"{stamp}\tTraceback").goes_on
+    assert _entry("synapse", "2026-01-31 12:00:00,000 - INFO - forged").goes_on
+
+
+def test_the_end_of_a_log_has_whole_lines() -> None:
+    """What is shown below an error ends where the program's lines do."""
+    assert last_lines("a\nb\rc\x85d\u2028e\n", 1) == "b\rc\x85d\u2028e"

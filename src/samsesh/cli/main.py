@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from samsesh import __version__
 from samsesh.cli import (
@@ -141,7 +142,17 @@ def main() -> None:
             signal.signal(number, _end)
     try:
         _home_first(sys.argv[1:])
-        app(prog_name="samsesh", standalone_mode=True)
+        sys.exit(app(prog_name="samsesh", standalone_mode=False))
+    except TyperException as error:  # printed by us: it repeats words that may come from elsewhere
+        from samsesh.cli.output import print_error
+
+        if told := error.format_message():  # empty where the help was printed in its place
+            context = getattr(error, "ctx", None)
+            print_error(SamseshError(told, f"see: {context.command_path if context else 'samsesh'} --help"))
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.stderr.write("samsesh: nothing was answered\n")
+        sys.exit(FAILED)
     except SamseshError as error:
         from samsesh.cli.output import print_error
 

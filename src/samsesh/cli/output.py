@@ -57,11 +57,11 @@ errors = Speaker(stderr=True)
 
 def say(text: str) -> None:
     """One line of progress."""
-    errors.print(f"  {text}", style="dim")
+    errors.print(f"  {_indented(text)}", style="dim")
 
 
 def warn(text: str) -> None:
-    errors.print(f"! {text}", style="yellow")
+    errors.print(f"! {_indented(text)}", style="yellow")
 
 
 def add_row(table: Table, *cells: str | Text) -> None:
@@ -91,8 +91,13 @@ def write(text: str) -> None:
 
 
 def print_error(error: SamseshError) -> None:
-    errors.print(f"samsesh: {error.message}", style="bold red")
+    errors.print(f"samsesh: {_indented(error.message)}", style="bold red")
     if error.hint:
-        errors.print(f"  {error.hint}")
+        errors.print(f"  {_indented(error.hint)}")
     if error.detail:
-        errors.print(error.detail, style="dim")
+        errors.print(f"  {_indented(error.detail)}", style="dim")
+
+
+def _indented(text: str) -> str:
+    """So that what a text quotes cannot begin a line as we do, or as a record of a log does."""
+    return printable(text).replace("\n", "\n  ")

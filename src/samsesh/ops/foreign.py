@@ -16,6 +16,8 @@ from samsesh.home import Home
 from samsesh.load import SECRET_KEYS
 from samsesh.write import write_file
 
+# Files of ours: among the operator's they would be settings that nobody looked at.
+NEVER = (".env", "audit.log", "lock", "samsesh.toml", "state.json")
 UNSET: tuple[Any, ...] = ("", {}, [])
 # Folders of a home that are ours; nobody's certificate or picture has to be there.
 OURS = frozenset({"backups", "cache", "config", "data", "logs", "run", "secrets"})
@@ -61,12 +63,13 @@ def _without_password(url: Any) -> str:
 
 def settings(home: Home) -> list[Choice]:
     """Those of samsesh.toml and `.env` that choose what runs."""
-    values = {**load.file_values(home), **_variables(home).settings}
-    return [
-        Choice(key, value)
+    choices = {
+        key: Choice(key, value)
+        for values in (load.file_values(home), _variables(home).settings)  # the latter count
         for key, value in values.items()
         if environment.runs_code(key) and value not in UNSET
-    ]
+    }
+    return list(choices.values())
 
 
 def leave_out(home: Home, choices: Iterable[Choice]) -> None:

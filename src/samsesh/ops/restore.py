@@ -87,6 +87,8 @@ def _unpack(home: Home, opened: BinaryIO, trusted: Trusted, say: Say) -> None:
     with explained(home.path), tempfile.TemporaryDirectory(prefix=".restore-", dir=home.path) as name:
         new = Path(name)
         archive.extract(opened, new)
+        if own := [name for name in foreign.NEVER if (new / "files" / name).exists()]:
+            raise archive.damaged(f"it has a part that no backup of ours has: files/{own[0]}")
         _place(home, new)
         choices = [*foreign.settings(home), *foreign.files(new / "files")]
         refused = choices if choices and not trusted(choices) else []
