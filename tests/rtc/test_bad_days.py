@@ -298,6 +298,10 @@ GOOD = {
         ("SAMSESH_RTC_LIVEKIT_API_URL", "http://localhost:port"),
         ("SAMSESH_RTC_ALLOW_PRIVATE", "10.0.0.0/8,nonsense"),
         ("SAMSESH_RTC_UPDATE_OWN_METADATA", "maybe"),
+        ("SAMSESH_RTC_WEBHOOK_BIND", "unix:/webhook"),
+        ("SAMSESH_RTC_WEBHOOK_BIND", "127.0.0.1:8080"),  # where all else is
+        ("SAMSESH_RTC_MEMBERS", "unix:/members"),
+        ("SAMSESH_RTC_MEMBERS_KEY_FILE", "/etc/hostname"),
     ],
 )
 def test_wrong_settings(variable: str, value: str) -> None:
