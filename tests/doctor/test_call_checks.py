@@ -6,6 +6,7 @@ import pytest
 
 from samsesh.checks import (
     calls_media_tcp,
+    calls_members,
     calls_power,
     calls_service,
     calls_sfu,
@@ -101,6 +102,14 @@ def test_delegation_must_be_what_apps_are_told() -> None:
     assert ghosts.status == "failed" and "for an hour" in ghosts.summary
     for found in (calls_webhook.judged(False, withheld), calls_webhook.judged(True, withheld)):
         assert found.status == "failed" and found.advice
+
+
+def test_a_stranger_must_be_refused() -> None:
+    """403 that a page can read is right; a token is a defect, and so is any other answer."""
+    assert calls_members.judged(answer(403)).status == "ok"
+    for found in (calls_members.judged(answer(status)) for status in (200, 401, 503)):
+        assert found.status == "failed" and found.advice
+    assert "whoever knows the ID" in calls_members.judged(answer(200)).summary
 
 
 def test_a_call_without_sound_names_the_port() -> None:
