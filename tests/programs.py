@@ -3,23 +3,22 @@
 import functools
 import itertools
 import os
-import platform
-import pwd
 import shutil
 import socket
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from samsesh.artifacts import element_call, livekit
-from samsesh.cache import Search, cache_dir
+from samsesh.cache import cache_dir
 from samsesh.errors import SamseshError
 from samsesh.home import SERVICE_USER
 from samsesh.ops.privileges import make_cache, service_user
-from samsesh.settings import Artifacts
 
 
 def livekit_server() -> Path:
@@ -32,7 +31,7 @@ def livekit_server() -> Path:
     try:
         return obtained(livekit)
     except SamseshError as error:
-        pytest.skip(f"{error.message}\n{error.detail}")
+        pytest.skip(error.message)
 
 
 def element_call_pages() -> Path:
@@ -40,7 +39,7 @@ def element_call_pages() -> Path:
     try:
         return obtained(element_call)
     except SamseshError as error:
-        pytest.skip(f"{error.message}\n{error.detail}")
+        pytest.skip(error.message)
 
 
 PEBBLE = "v2.10.1"
@@ -64,15 +63,39 @@ def pebble() -> Path:
     return folder / "pebble"
 
 
+OBTAIN = """
+import os, platform, sys
+from importlib import import_module
+from pathlib import Path
+from samsesh.cache import Search, cache_dir
+from samsesh.errors import SamseshError
+from samsesh.settings import Artifacts
+search = Search(Artifacts(), cache_dir(os.environ, Path("/nonexistent")), platform.machine(), os.environ)
+try:
+    print(import_module(sys.argv[1]).obtain(search).path)
+except SamseshError as error:
+    sys.exit(f"{error.message}\\n{error.detail}")
+"""
+
+
 @functools.cache
 def obtained(module: ModuleType) -> Path:
-    cache = cache_dir(os.environ, Path("/nonexistent"))
-    search = Search(Artifacts(), cache, platform.machine(), {**os.environ, **go_caches()}, say=print)
-    found: Path = module.obtain(search).path
-    if os.geteuid() == 0 and SERVICE_USER in {user.pw_name for user in pwd.getpwall()}:
-        for path in (cache, *cache.rglob("*")):  # the server that tests start may have to add to it
-            shutil.chown(path, SERVICE_USER, SERVICE_USER)
-    return found
+    """Got as the user whose cache it is: root trusts nothing that the service user can change."""
+    who: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        make_cache(service_user())
+        who = {"user": SERVICE_USER, "group": SERVICE_USER, "extra_groups": [], "cwd": "/"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", OBTAIN, module.__name__],
+        env={**os.environ, **go_caches()},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        **who,
+    )
+    if done.returncode:
+        raise SamseshError(done.stderr.strip())
+    return Path(done.stdout.strip())
 
 
 def go_caches() -> dict[str, str]:
@@ -88,8 +111,6 @@ def go_caches() -> dict[str, str]:
 @functools.cache
 def get_programs() -> None:
     """What calls need, once for this machine: so that no test's `up` has to wait for it. Without them calls are off."""
-    if os.geteuid() == 0:
-        make_cache(service_user())
     for module in (livekit, element_call):
         with suppress(SamseshError):
             obtained(module)
