@@ -41,17 +41,21 @@ locate() {
     parent=$path
     sum=$(cksum <"$lock")
     environment=$parent/$kind-$name-${sum%% *} log=$parent/log
-    refuse_suspect_code
-    refuse_suspect_environment
+    suspect_above "$partner" "$checkout" "$environment"
+    if [ -z "$suspect" ]; then
+        set -- "$checkout/samsesh" "$checkout/scripts" "$checkout/requirements" "$checkout/src"
+        if [ "$kind" = dev ]; then set -- "$@" "$checkout/tests" "$checkout/hatch_build.py" "$checkout/pyproject.toml"; fi
+        suspect code "$partner" "$@"
+        refuse_suspect_code
+    else
+        suspect_above "$partner" "$checkout"
+        refuse_suspect_code
+        refuse_suspect_environment
+    fi
     if [ -n "$shared" ]; then code=$(fingerprint); fi
 }
 
 refuse_suspect_code() {
-    suspect_above "$partner" "$checkout"
-    if [ -z "$suspect" ]; then
-        suspect code "$partner" "$checkout/samsesh" "$checkout/scripts" "$checkout/requirements" "$checkout/src" \
-            "$checkout/tests" "$checkout/hatch_build.py" "$checkout/pyproject.toml"
-    fi
     case $suspect in
         '') ;;
         *' belongs to '*) fail "$suspect, who could change what is run here" \
