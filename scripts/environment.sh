@@ -59,9 +59,9 @@ refuse_suspect_code() {
     case $suspect in
         '') ;;
         *' belongs to '*) fail "$suspect, who could change what is run here" \
-            "clone it as the user who runs it, run it with sudo as its owner, or make it yours: chown -R $(id -un): $checkout" ;;
+            "run it as its owner (with sudo as root), or move it to a folder of your own and make it yours: chown -R $(id -un): $checkout" ;;
         *) fail "$suspect, and so change what is run here" \
-            "move the checkout to a folder that only you can write to, or take that right away: chmod -R go-w $checkout" ;;
+            "take that right away (chmod go-w), or move the checkout to a folder that only you can write to" ;;
     esac
 }
 
@@ -103,8 +103,7 @@ prepare() {
         exec 9>"$parent/.lock"
         wait_for_others
         if ready; then exit 0; fi
-        cd / # uv, pip and npm look for settings in the folder that they are called from, and in all above it
-        heed_own_settings "$parent"
+        cd / # uv looks for settings and projects in the folder that it is called from, and in all above it
         if ! made; then make_environment; fi
         place_code
         tidy
@@ -128,6 +127,7 @@ make_environment() {
     trap 'unmake 143' TERM HUP
     say "making the environment in $environment (once)"
     rm -rf "$environment"
+    heed_own_settings "$parent"
     make_cache
     get_uv
     choose_python
@@ -135,10 +135,10 @@ make_environment() {
         say "no Python 3.$oldest_python or newer here: uv gets one"
         python=">=3.$oldest_python,<3.$((newest_python + 1))"
         if [ -n "$shared" ]; then export UV_PYTHON_INSTALL_DIR="$parent/python"; fi
-        quietly "$uv" venv --quiet --no-project --python-preference only-managed --python "$python" "$environment" ||
+        quietly "$uv" venv --quiet --python-preference only-managed --python "$python" "$environment" ||
             fail "could not get Python 3.$oldest_python or newer" "$(python_hint), then run this again" "$(last_words)"
     else
-        quietly "$uv" venv --quiet --no-project --python "$python" "$environment" ||
+        quietly "$uv" venv --quiet --python "$python" "$environment" ||
             fail "could not make a Python environment" "see $log" "$(last_words)"
     fi
     say "getting the packages"
@@ -155,8 +155,10 @@ make_environment() {
 # uv trusts what is in its cache, and does not compare checksums again: ours is nobody else's.
 make_cache() {
     if [ "$me" = 0 ] && [ -n "$shared" ]; then cache=${parent%/*}/cache; else cache=${XDG_CACHE_HOME:-$HOME/.cache}/samsesh/uv; fi
-    mkdir -p "$cache" 2>/dev/null || cache=$parent/cache
-    mkdir -p "$cache"
+    if ! mkdir -p "$cache" 2>/dev/null || [ ! -w "$cache" ]; then
+        cache=$parent/cache
+        mkdir -p "$cache"
+    fi
     is_own "$cache" || fail "$suspect, and packages are to be kept in $cache" "take that right away, or remove that folder"
     chmod 700 "$cache"
     export UV_CACHE_DIR="$cache"

@@ -140,7 +140,7 @@ heed_own_settings() { # heed_own_settings FOLDER
                 UV_INSECURE_HOST | UV_NATIVE_TLS | UV_SYSTEM_CERTS | UV_HTTP_* | UV_REQUEST_TIMEOUT | \
                 UV_CONCURRENT_DOWNLOADS | UV_KEYRING_PROVIDER | UV_PYTHON_DOWNLOADS | UV_PYTHON_INSTALL_MIRROR | \
                 UV_PYTHON_DOWNLOADS_JSON_URL) own_or_unset "$variable" ;;
-            NPM_CONFIG_REGISTRY | npm_config_registry | npm_config_cafile) own_or_unset "$variable" ;;
+            npm_config_registry | npm_config_cafile) own_or_unset "$variable" ;;
             *[A-Z]* | npm_*) command unset "$variable" 2>/dev/null || : ;; # some shells have such that cannot be unset
         esac
     done
