@@ -16,7 +16,9 @@ from samsesh.cache import Search
 from samsesh.errors import SamseshError
 from samsesh.tools import network
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can put files there in another user's name")
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can put files there in another user's name"
+)
 NOBODY = 65534
 needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed")
@@ -80,7 +82,7 @@ def test_an_npmrc_above_the_cache_does_not_count(
 
 
 def test_uv_that_brings_npm_heeds_no_settings_of_others(search: MakeSearch, tmp_path: Path) -> None:
-    """Without npm: uv has a cache that is removed afterwards, and neither settings nor variables that change what it does."""
+    """Without npm: uv's cache is removed afterwards, and no settings or variables change what it does."""
     program(tmp_path / "bin/uv", f"PATH={os.defpath}; env >{tmp_path}/report; exit 1")
     write(tmp_path / ".config/uv/uv.toml", "cache-dir = '/evil'\n")
     variables = {"UV_CACHE_DIR": "/evil", "UV_DEFAULT_INDEX": "http://127.0.0.1:9", "PIP_TARGET": "/evil"}
@@ -96,7 +98,9 @@ def test_uv_that_brings_npm_heeds_no_settings_of_others(search: MakeSearch, tmp_
 def go_env(search: Search, work: Path, *names: str) -> list[str]:
     """What Go itself takes from the environment of the build, in its folder."""
     env: Mapping[str, str] = {**livekit._go_environment(search, work), "PATH": os.environ["PATH"]}
-    done = subprocess.run(["go", "env", *names], env=env, cwd=work, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["go", "env", *names], env=env, cwd=work, capture_output=True, text=True, check=True
+    )
     return done.stdout.splitlines()
 
 

@@ -192,7 +192,13 @@ def test_a_link_in_the_code_is_refused(checkout: Checkout, open_folder: Path) ->
 
 def test_an_access_list_that_lets_others_write_is_refused(checkout: Checkout) -> None:
     """The mode shows a group that may write, and only the list who may: it is not read, but refused."""
-    entries = [(0x01, 7, -1), (0x02, 7, STRANGER), (0x04, 5, -1), (0x10, 7, -1), (0x20, 5, -1)]  # acl(5), acl_ea.h
+    entries = [
+        (0x01, 7, -1),
+        (0x02, 7, STRANGER),
+        (0x04, 5, -1),
+        (0x10, 7, -1),
+        (0x20, 5, -1),
+    ]  # acl(5), acl_ea.h
     acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
     try:
         os.setxattr(checkout.path / "src/samsesh", "system.posix_acl_access", acl)
