@@ -10,7 +10,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -31,7 +30,7 @@ def livekit_server() -> Path:
     try:
         return obtained(livekit)
     except SamseshError as error:
-        pytest.skip(error.message)
+        pytest.skip(f"{error.message}\n{error.detail}")
 
 
 def element_call_pages() -> Path:
@@ -39,7 +38,7 @@ def element_call_pages() -> Path:
     try:
         return obtained(element_call)
     except SamseshError as error:
-        pytest.skip(error.message)
+        pytest.skip(f"{error.message}\n{error.detail}")
 
 
 PEBBLE = "v2.10.1"
@@ -81,20 +80,21 @@ except SamseshError as error:
 @functools.cache
 def obtained(module: ModuleType) -> Path:
     """Got as the user whose cache it is: root trusts nothing that the service user can change."""
-    who: dict[str, Any] = {}
-    if os.geteuid() == 0:
+    if as_root := os.geteuid() == 0:
         make_cache(service_user())
-        who = {"user": SERVICE_USER, "group": SERVICE_USER, "extra_groups": [], "cwd": "/"}
     done = subprocess.run(
         [sys.executable, "-I", "-c", OBTAIN, module.__name__],
         env={**os.environ, **go_caches()},
         capture_output=True,
         text=True,
         timeout=1800,
-        **who,
+        cwd="/",
+        user=SERVICE_USER if as_root else None,
+        group=SERVICE_USER if as_root else None,
+        extra_groups=[] if as_root else None,
     )
     if done.returncode:
-        raise SamseshError(done.stderr.strip())
+        raise SamseshError(f"{module.__name__} could not be got", detail=done.stderr.strip())
     return Path(done.stdout.strip())
 
 
