@@ -7,6 +7,7 @@ SAMSESH_BUILD_WITHOUT_ELEMENT_CALL=1; that wheel fetches Element Call where it r
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,23 @@ class CustomBuildHook(BuildHookInterface[Any]):
     def _fetch(self, folder: Path) -> Path:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(Path(self.root) / LOCK / name, folder)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        sys.path.insert(0, str(Path(self.root) / "src"))
+        from samsesh.tools import network
+
+        mine = {
+            name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ
+        }  # our npm's, too
+        env = {**mine, **network(os.environ, folder)}
+        options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
         try:
             done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=600, check=False
+                ["npm", "ci", *options, "--cache", str(folder / "npm-cache")],
+                cwd=folder,
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
             )
             problem = done.stderr.strip() if done.returncode else ""
         except (OSError, subprocess.TimeoutExpired) as error:

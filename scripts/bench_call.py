@@ -27,7 +27,7 @@ from calls.call import PASSWORD, Caller, chromium
 
 def samsesh(home: Path, *args: str, stdin: str = "") -> str:
     """The output of a command."""
-    command = [sys.executable, "-m", "samsesh", "--home", str(home), *args]
+    command = [sys.executable, "-I", "-m", "samsesh", "--home", str(home), *args]
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, cwd="/", check=False)
     if done.returncode != 0:
         raise SystemExit(f"samsesh {args[0]}: {done.stderr}")

@@ -203,7 +203,7 @@ def measure(folder: Path, environ: dict[str, str], seconds: float, livekit: str 
             stack.enter_context(
                 running([livekit, "--config", str(config)], f"http://127.0.0.1:{sfu}/", environ)
             )
-        command = [sys.executable, "-m", "samsesh", "rtc-auth"]
+        command = [sys.executable, "-I", "-m", "samsesh", "rtc-auth"]
         process = stack.enter_context(running(command, f"http://127.0.0.1:{port}/healthz", service))
         idle, used = pss(process.pid), cpu_seconds(process.pid)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -10,10 +10,10 @@ SOURCE = Path(__file__).parents[1] / "src"
 # Lowest first. A part is a module or package directly in samsesh; parts of one layer may import each other.
 LAYERS = (
     ("__init__", "errors", "formats", "names", "networks", "text"),
-    ("run", "write"),
+    ("owners", "run", "write"),
     ("home",),
     ("environment", "facts", "fields", "load", "secrets", "settings", "settings_server"),
-    ("access", "cache", "download", "operator_files", "pins", "releases"),
+    ("access", "cache", "download", "operator_files", "pins", "releases", "tools"),
     ("model",),
     ("agent", "artifacts", "clients", "pages", "rtc", "synapse_module"),
     ("services",),

@@ -1,6 +1,7 @@
 # Where the Python environment of this checkout is and how it is made: for the launcher and the scripts, which set
 # $checkout (absolute) and `set -eu` first. POSIX sh; nothing here prints on stdout.
-# shellcheck shell=sh
+# shellcheck shell=sh source-path=SCRIPTDIR/..
+. "${checkout:?}/scripts/trust.sh"
 
 oldest_python=11 # 3.x; the newest is the last one that every locked package has a wheel for
 newest_python=14
@@ -17,10 +18,10 @@ fail() { # fail WHAT HINT [DETAIL]
 }
 
 # locate run|dev: sets $kind, $lock, $parent, $environment, $log, and $code: what the code must be a copy of, or
-# nothing where it is used in place.
+# nothing where it is used in place. Ends here if somebody else can change the code or the environment.
 locate() {
-    : "${checkout:?}"
     kind=$1
+    know_users
     case $kind in
         dev) lock=$checkout/requirements/dev.lock ;;
         *) if has_native; then lock=$checkout/requirements/native.lock; else lock=$checkout/requirements/base.lock; fi ;;
@@ -28,7 +29,7 @@ locate() {
     sum=$(printf '%s' "$checkout" | cksum)
     name=${sum%% *}
     shared='' code=''
-    if [ "$(id -u)" = 0 ] && [ "$(uname -s)" = Linux ]; then
+    if [ "$me" = 0 ] && [ "$(uname -s)" = Linux ]; then
         # The service user must be able to read and run it, and it may not read root's folders.
         shared=yes parent=${SAMSESH_ENV_ROOT:-/opt/samsesh}/$name
     elif [ -w "$checkout/.venv" ] || { [ ! -e "$checkout/.venv" ] && [ -w "$checkout" ]; }; then
@@ -36,9 +37,39 @@ locate() {
     else
         shared=yes parent=${XDG_DATA_HOME:-${HOME:-/nonexistent}/.local/share}/samsesh-environments/$name
     fi
+    true_path "$parent"
+    parent=$path
     sum=$(cksum <"$lock")
     environment=$parent/$kind-$name-${sum%% *} log=$parent/log
+    suspect_above "$partner" "$checkout" "$environment"
+    if [ -z "$suspect" ]; then
+        set -- "$checkout/samsesh" "$checkout/scripts" "$checkout/requirements" "$checkout/src"
+        if [ "$kind" = dev ]; then set -- "$@" "$checkout/tests" "$checkout/hatch_build.py" "$checkout/pyproject.toml"; fi
+        suspect code "$partner" "$@"
+        refuse_suspect_code
+    else
+        suspect_above "$partner" "$checkout"
+        refuse_suspect_code
+        refuse_suspect_environment
+    fi
     if [ -n "$shared" ]; then code=$(fingerprint); fi
+}
+
+refuse_suspect_code() {
+    case $suspect in
+        '') ;;
+        *' belongs to '*) fail "$suspect, who could change what is run here" \
+            "run it as its owner (with sudo as root), or move it to a folder of your own and make it yours: chown -R $(id -un): $checkout" ;;
+        *) fail "$suspect, and so change what is run here" \
+            "take that right away (chmod go-w), or move the checkout to a folder that only you can write to" ;;
+    esac
+}
+
+refuse_suspect_environment() {
+    suspect_above "$partner" "$environment"
+    if [ -z "$suspect" ]; then return; fi
+    if [ "$me" = 0 ]; then variable=SAMSESH_ENV_ROOT; else variable=XDG_DATA_HOME; fi
+    fail "$suspect, and what is run is to be in $parent" "take that right away, or name a folder that only you can write to: $variable=DIR"
 }
 
 has_native() { # whether PostgreSQL, Synapse and Caddy are to be had as Python packages here
@@ -67,12 +98,12 @@ prepare() {
     trap : INT # so that this shell waits until the other has tidied up
     (
         umask 022
-        unset PYTHONHOME PYTHONPATH
         mkdir -p "$parent" 2>/dev/null || fail "cannot make the folder $parent" "make it writable for this user"
+        refuse_suspect_environment # again: somebody else may have been faster
         exec 9>"$parent/.lock"
         wait_for_others
         if ready; then exit 0; fi
-        cd "$checkout" || exit # so that uv heeds no settings of the folder we were called from
+        cd / # uv looks for settings and projects in the folder that it is called from, and in all above it
         if ! made; then make_environment; fi
         place_code
         tidy
@@ -96,6 +127,8 @@ make_environment() {
     trap 'unmake 143' TERM HUP
     say "making the environment in $environment (once)"
     rm -rf "$environment"
+    heed_own_settings "$parent"
+    make_cache
     get_uv
     choose_python
     if [ -z "$python" ]; then
@@ -108,16 +141,27 @@ make_environment() {
         quietly "$uv" venv --quiet --python "$python" "$environment" ||
             fail "could not make a Python environment" "see $log" "$(last_words)"
     fi
-    if [ "$(id -u)" = 0 ]; then export UV_LINK_MODE=copy; fi # under sudo uv's cache may be the user's, who could change it
     say "getting the packages"
     quietly "$uv" pip install --python "$environment/bin/python" --require-hashes --no-deps --no-build \
         --compile-bytecode -r "$lock" ||
         fail "could not get the packages" "mend that (mostly it is the connection), then run this again" "$(last_words)"
-    if [ "$(id -u)" = 0 ]; then
+    if [ "$me" = 0 ]; then
         chmod -R u=rwX,go=rX "$environment" # packages keep the modes that they have in uv's cache
         runs_for_others "$environment/bin/python" >/dev/null ||
             fail "other users cannot run the Python in $environment" "make $parent and the folders above it readable (chmod a+rx)"
     fi
+}
+
+# uv trusts what is in its cache, and does not compare checksums again: ours is nobody else's.
+make_cache() {
+    if [ "$me" = 0 ] && [ -n "$shared" ]; then cache=${parent%/*}/cache; else cache=${XDG_CACHE_HOME:-$HOME/.cache}/samsesh/uv; fi
+    if ! mkdir -p "$cache" 2>/dev/null || [ ! -w "$cache" ]; then
+        cache=$parent/cache
+        mkdir -p "$cache"
+    fi
+    is_own "$cache" || fail "$suspect, and packages are to be kept in $cache" "take that right away, or remove that folder"
+    chmod 700 "$cache"
+    export UV_CACHE_DIR="$cache"
 }
 
 unmake() { # after Ctrl-C or the like
@@ -134,13 +178,15 @@ last_words() {
 }
 
 get_uv() { # sets $uv: the one installed, else the locked one
+    passed_over=''
     for uv in "$(command -v uv || true)" "${HOME:-}/.local/bin/uv" "$parent/uv/bin/uv"; do
-        if [ -x "$uv" ] && "$uv" --version >/dev/null 2>&1; then return; fi
+        if can_be_run "$uv" && "$uv" --no-config --version >/dev/null 2>&1; then return; fi
     done
     uv=$parent/uv/bin/uv
     seen='' words=''
     mkdir -p "$parent"
     while read -r candidate; do
+        can_be_run "$candidate" || continue
         "$candidate" -I -c '' 2>/dev/null || continue
         seen=${seen:-$candidate}
         if get_pip "$candidate" && fetch_uv; then return; fi
@@ -148,9 +194,16 @@ get_uv() { # sets $uv: the one installed, else the locked one
 $(pythons)
 END
     rm -rf "$parent/pip"
-    if [ -z "$seen" ]; then fail "there is no Python here" "$(python_hint), then run this again"; fi
+    if [ -z "$seen" ]; then fail "there is no Python here" "$(python_hint), then run this again" "$passed_over"; fi
     if [ -n "$words" ]; then fail "could not get uv" "mend that (mostly it is the connection) or install uv, then run this again" "$words"; fi
     fail "$seen lacks the module venv, which the first start needs" "$(venv_hint "$seen"), or install uv; then run this again"
+}
+
+can_be_run() { # can_be_run PROGRAM: whether it is one, and nobody else can change it; $passed_over says of the last that somebody can
+    if [ ! -x "$1" ]; then return 1; fi
+    if is_own "$1"; then return; fi
+    passed_over="passed over: $suspect"
+    return 1
 }
 
 get_pip() { # get_pip PYTHON: sets $pip, a Python that has pip
@@ -165,7 +218,7 @@ get_pip() { # get_pip PYTHON: sets $pip, a Python that has pip
 fetch_uv() { # a static program: it does not matter to it which Python fetched it
     rm -rf "$parent/uv.new" "$parent/uv"
     say "getting uv"
-    if ! quietly "$pip" -m pip install --target "$parent/uv.new" --require-hashes --no-deps --only-binary :all: \
+    if ! quietly "$pip" -I -m pip install --no-cache-dir --target "$parent/uv.new" --require-hashes --no-deps --only-binary :all: \
         --ignore-requires-python --disable-pip-version-check -r "$checkout/requirements/uv.lock"; then
         words=$(last_words)
         return 1
@@ -187,10 +240,11 @@ pythons() { # every Python on PATH, in the order of liking within each folder, a
 
 choose_python() { # sets $python: one that is new enough and, as root, that other users can run; else nothing
     while read -r python; do
+        can_be_run "$python" || continue
         "$python" -I -c "import sys; sys.exit(not (3, $oldest_python) <= sys.version_info[:2] <= (3, $newest_python))" \
             2>/dev/null || continue
-        if [ "$(id -u)" != 0 ]; then return; fi
-        python=$(runs_for_others "$python") && return
+        if [ "$me" != 0 ]; then return; fi
+        python=$(runs_for_others "$python") && can_be_run "$python" && return
     done <<END
 $(pythons)
 END
@@ -213,7 +267,7 @@ place_code() { # into the environment, as a copy that other users can read, or a
         printf '%s\n' "$checkout/src" >"$site/samsesh.pth"
     else
         rm -rf "$site/samsesh.new" "$site/samsesh.old"
-        cp -R "$checkout/src/samsesh" "$site/samsesh.new"
+        cp -RP "$checkout/src/samsesh" "$site/samsesh.new"
         find "$site/samsesh.new" -name __pycache__ -prune -exec rm -rf {} +
         "$environment/bin/python" -I -m compileall -q -s "$site/samsesh.new" -p "$site/samsesh" "$site/samsesh.new" >&2
         chmod -R u=rwX,go=rX "$site/samsesh.new"

@@ -3,11 +3,10 @@
 import functools
 import itertools
 import os
-import platform
-import pwd
 import shutil
 import socket
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -16,11 +15,10 @@ from typing import NoReturn
 import pytest
 
 from samsesh.artifacts import element_call, livekit
-from samsesh.cache import Search, cache_dir
+from samsesh.cache import cache_dir
 from samsesh.errors import SamseshError
 from samsesh.home import SERVICE_USER
 from samsesh.ops.privileges import make_cache, service_user
-from samsesh.settings import Artifacts
 
 
 def missing(what: str) -> NoReturn:
@@ -85,15 +83,40 @@ def pebble() -> Path:
     return folder / "pebble"
 
 
+OBTAIN = """
+import os, platform, sys
+from importlib import import_module
+from pathlib import Path
+from samsesh.cache import Search, cache_dir
+from samsesh.errors import SamseshError
+from samsesh.settings import Artifacts
+search = Search(Artifacts(), cache_dir(os.environ, Path("/nonexistent")), platform.machine(), os.environ)
+try:
+    print(import_module(sys.argv[1]).obtain(search).path)
+except SamseshError as error:
+    sys.exit(f"{error.message}\\n{error.detail}")
+"""
+
+
 @functools.cache
 def obtained(module: ModuleType) -> Path:
-    cache = cache_dir(os.environ, Path("/nonexistent"))
-    search = Search(Artifacts(), cache, platform.machine(), {**os.environ, **go_caches()}, say=print)
-    found: Path = module.obtain(search).path
-    if os.geteuid() == 0 and SERVICE_USER in {user.pw_name for user in pwd.getpwall()}:
-        for path in (cache, *cache.rglob("*")):  # the server that tests start may have to add to it
-            shutil.chown(path, SERVICE_USER, SERVICE_USER)
-    return found
+    """Got as the user whose cache it is: root trusts nothing that the service user can change."""
+    if as_root := os.geteuid() == 0:
+        make_cache(service_user())
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", OBTAIN, module.__name__],
+        env={**os.environ, **go_caches()},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        cwd="/",
+        user=SERVICE_USER if as_root else None,
+        group=SERVICE_USER if as_root else None,
+        extra_groups=[] if as_root else None,
+    )
+    if done.returncode:
+        raise SamseshError(f"{module.__name__} could not be got", detail=done.stderr.strip())
+    return Path(done.stdout.strip())
 
 
 def go_caches() -> dict[str, str]:
@@ -108,8 +131,6 @@ def go_caches() -> dict[str, str]:
 @functools.cache
 def get_programs() -> None:
     """What calls need, once for this machine: so that no test's `up` has to wait for it. Without them calls are off."""
-    if os.geteuid() == 0:
-        make_cache(service_user())
     for module in (livekit, element_call):
         with suppress(SamseshError):
             obtained(module)

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import re
 import shutil
 import tarfile
 import time
@@ -15,8 +14,10 @@ from pathlib import Path, PurePosixPath
 
 from samsesh.download import Progress, sha256_of
 from samsesh.errors import SamseshError
+from samsesh.owners import way_changed_by
 from samsesh.run import undisturbed
 from samsesh.settings import Artifacts
+from samsesh.tools import is_own
 from samsesh.write import explained, make_dir, replacing, temporary_dir, write_file
 
 MACHINE_CACHE = Path("/var/cache/samsesh")
@@ -24,10 +25,6 @@ NEW = ".new-"  # folders that are being filled; one that is left belonged to a c
 WAIT_SECONDS = 1800
 OPEN = 0o755  # what is kept is public, and may be shared by several users
 READABLE = 0o644
-# How the user's own tools reach the network: for npm, uv, pip and apt. Go's variables are in artifacts/livekit.py.
-NETWORK = re.compile(
-    r"(https?|all|no)_proxy|ssl_cert_dir|node_extra_ca_certs|apt_config|(npm_config|uv|pip)_.*", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -69,12 +66,10 @@ class Search:
     progress: Progress = lambda what, done, total: None
 
     def on_path(self, program: str, *more: str) -> str | None:
-        """A program on PATH, or in folders that PATHs of services often lack."""
-        return shutil.which(program, path=":".join([self.environ.get("PATH", os.defpath), *more]))
-
-    def network(self) -> dict[str, str]:
-        """Variables that tell the user's own tools how to reach the network."""
-        return {name: value for name, value in self.environ.items() if NETWORK.fullmatch(name)}
+        """A program on PATH, or in folders that PATHs of services often lack, which nobody else can change."""
+        folders = [*self.environ.get("PATH", os.defpath).split(":"), *more]
+        paths = filter(None, (shutil.which(program, path=folder) for folder in folders))
+        return next((path for path in paths if is_own(Path(path))), None)
 
     def must_be_online(self) -> None:
         if self.want.offline:
@@ -149,10 +144,9 @@ def held(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 def _check_owner(cache: Path) -> None:
     """Nothing is run from where others may put things: the checksums would be theirs, too."""
-    found = cache.stat()
-    if found.st_mode & 0o022 or (os.geteuid() and found.st_uid not in (0, os.geteuid())):
+    if others := way_changed_by(cache.absolute()):
         raise SamseshError(
-            f"others may write to the cache {cache}",
+            f"the cache {cache} can be changed by {others}",
             "make it yours alone, or choose another with SAMSESH_CACHE",
         )
 

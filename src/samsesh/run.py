@@ -93,6 +93,7 @@ def run(
     timeout: float = 60,
     ok: Sequence[int] = (0,),
     what: str = "",
+    cwd: Path | None = None,
 ) -> Done:
     """Run a program to its end. Raises SamseshError with its last words where it fails, hangs or is not there.
 
@@ -106,6 +107,7 @@ def run(
             args,
             env=environment(env),
             extra_groups=_groups(args),
+            cwd=cwd,
             stdout=stdout or subprocess.PIPE,
             stderr=subprocess.PIPE,
             timeout=timeout,

@@ -397,7 +397,7 @@ def test_a_cache_that_others_may_write_to_is_refused(search: MakeSearch, release
     looking = search()
     looking.cache.mkdir(mode=0o777)
     looking.cache.chmod(0o777)
-    with pytest.raises(SamseshError, match="others may write to the cache"):
+    with pytest.raises(SamseshError, match="cache can be changed by everybody"):
         livekit.obtain(looking)
     looking.cache.chmod(0o755)
     livekit.obtain(looking)

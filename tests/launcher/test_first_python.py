@@ -160,7 +160,7 @@ def test_the_package_is_named_as_the_distribution_names_it(
     python = tmp_path / "python3"
     python.write_text("#!/bin/sh\necho 3.11\n")
     python.chmod(0o755)
-    script = f'. "$1/scripts/environment.sh"; distribution() {{ echo "{distribution}"; }}; venv_hint "$2"'
+    script = f'checkout=$1; . "$1/scripts/environment.sh"; distribution() {{ echo "{distribution}"; }}; venv_hint "$2"'
     done = subprocess.run(
         ["sh", "-euc", script, "sh", SOURCE, python], capture_output=True, text=True, check=True
     )

@@ -14,7 +14,8 @@ from samsesh.errors import SamseshError
 from samsesh.facts import free_bytes
 from samsesh.releases import Release, fetched, kept
 from samsesh.run import follow, run
-from samsesh.write import replacing
+from samsesh.tools import is_own, network
+from samsesh.write import replacing, write_file
 
 NAME = "livekit-server"
 VERSION = "1.13.5"
@@ -30,20 +31,6 @@ GO_PLACE = "/usr/local/go/bin"  # where go.dev's own instructions put it
 BUILD_SECONDS = 1200
 BUILD_SPACE = 2_500_000_000
 TELL_SECONDS = 10
-# How the user's Go reaches the network, and what it trusts.
-GO_VARIABLES = (
-    "GOPROXY",
-    "GONOPROXY",
-    "GOPRIVATE",
-    "GOSUMDB",
-    "GONOSUMDB",
-    "GONOSUMCHECK",
-    "GOINSECURE",
-    "GOFLAGS",
-    "GOAUTH",
-    "GOVCS",
-    "NETRC",
-)
 GO_CACHES = {"GOMODCACHE": "pkg/mod", "GOCACHE": "build"}  # where they are in the folder that is removed
 
 
@@ -184,6 +171,7 @@ def _built(search: Search) -> Artifact:
             f"{MODULE}@v{VERSION}",
         ]
         env = {**_go_environment(search, work), "GOTOOLCHAIN": toolchain}
+        write_file(work / "go.mod", "module build\n")  # so that none is looked for in the folders above
         origin = _origin(go, env, work)
         follow(
             argv, env=env, cwd=work, timeout=BUILD_SECONDS, what="building LiveKit", heard=_Teller(search.say)
@@ -206,7 +194,8 @@ def _origin(go: str, env: Mapping[str, str], work: Path) -> Origin:
 
 def _toolchain(go: str) -> str:
     """What GOTOOLCHAIN is to be: this Go where it is new enough, else let it fetch the one that LiveKit names."""
-    said = run([go, "version"], timeout=30, env={"GOTOOLCHAIN": "local"}).out.decode(errors="replace")
+    env = {"GOTOOLCHAIN": "local", "GOENV": "off", "GOWORK": "off"}
+    said = run([go, "version"], timeout=30, env=env, cwd=Path("/")).out.decode(errors="replace")
     found = re.search(r"\bgo(\d+)\.(\d+)", said)
     number = (int(found[1]), int(found[2])) if found else (0, 0)
     if number < GO_FETCHES:
@@ -217,16 +206,15 @@ def _toolchain(go: str) -> str:
 
 
 def _go_environment(search: Search, work: Path) -> dict[str, str]:
-    """What Go writes goes to `work` and is removed with it, or to caches that the user named. No C compiler is wanted."""
-    env = {
-        **search.network(),
-        **{name: search.environ[name] for name in GO_VARIABLES if name in search.environ},
-    }
+    """What Go writes goes to `work` and is removed with it, or to caches of the user's own. No C compiler is wanted."""
+    env = network(search.environ, work)
     env |= {"GOPATH": str(work), "GOBIN": str(work / "bin"), "GOTMPDIR": str(work), "CGO_ENABLED": "0"}
-    env["GOFLAGS"] = f"{env.get('GOFLAGS', '')} -modcacherw".strip()
-    for name, folder in GO_CACHES.items():
+    env["GOFLAGS"] = "-modcacherw"
+    for name, folder in GO_CACHES.items():  # Go trusts what is in them
         given = search.environ.get(name, "")
-        env[name] = given if given and os.access(given, os.W_OK) else str(work / folder)
+        env[name] = (
+            given if given and os.access(given, os.W_OK) and is_own(Path(given)) else str(work / folder)
+        )
     return env
 
 

@@ -10,6 +10,7 @@ from samsesh import names
 from samsesh.cache import Artifact, Origin, Search, at_once, check_kept, first, keeping, working
 from samsesh.errors import SamseshError
 from samsesh.run import follow, run
+from samsesh.tools import network
 from samsesh.write import make_dir
 
 NAME = "turnserver"
@@ -17,6 +18,7 @@ PLACES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
 OLDEST = (4, 5, 2)  # those before it let anyone reach the machine itself through the relay (CVE-2020-26262)
 SECONDS = 900
 SYSTEMD = Path("/run/systemd/system")
+ROOT = Path("/")
 # How each distribution installs it, and nothing that it does not need.
 MANAGERS: dict[str, tuple[str, ...]] = {
     "apt-get": ("-y", "-q", "-o", "DPkg::Lock::Timeout=120", "--no-install-recommends", "install", "coturn"),
@@ -63,21 +65,22 @@ def install(search: Search, ask: Callable[[str], bool]) -> bool:
     if manager == "apt-get":
         _install_with_apt(search, argv)
     else:
-        follow(argv, what="installing coturn", timeout=SECONDS, env=search.network())
+        follow(argv, what="installing coturn", timeout=SECONDS, env=network(search.environ, ROOT), cwd=ROOT)
     return True
 
 
 def _install_with_apt(search: Search, argv: list[str]) -> None:
     """Debian starts what it installs. Masked, systemd does not; without systemd it waits for TURNSERVER_ENABLED."""
-    env = {**search.network(), **APT}
+    env = {**network(search.environ, ROOT), **APT}
     if SYSTEMD.is_dir():
         run(["systemctl", "mask", "coturn.service"], what="keeping coturn's own service from starting")
         search.say("the distribution's coturn service is masked; `systemctl unmask coturn` undoes that")
     try:
-        follow(argv, what="installing coturn", timeout=SECONDS, env=env)
+        follow(argv, what="installing coturn", timeout=SECONDS, env=env, cwd=ROOT)
     except SamseshError:  # lists that are old or not there
-        follow([argv[0], "-q", "update"], what="renewing the lists of packages", timeout=SECONDS, env=env)
-        follow(argv, what="installing coturn", timeout=SECONDS, env=env)
+        update = [argv[0], "-q", "update"]
+        follow(update, what="renewing the lists of packages", timeout=SECONDS, env=env, cwd=ROOT)
+        follow(argv, what="installing coturn", timeout=SECONDS, env=env, cwd=ROOT)
 
 
 def _given(search: Search) -> Artifact:
@@ -116,7 +119,8 @@ def _in_folder(folder: Path, how: str) -> Artifact:
 
 def _version(path: Path, env: dict[str, str]) -> str:
     """Of a turnserver that runs and is safe to use. `--version` came with 4.6; older ones answer with their usage."""
-    done = run([path, "--version"], env=env, timeout=30, ok=range(256), what=f"asking {path} for its version")
+    what = f"asking {path} for its version"
+    done = run([path, "--version"], env=env, timeout=30, ok=range(256), what=what, cwd=ROOT)
     said = done.out.decode(errors="replace") + done.err
     found = re.search(r"^(?:Coturn-)?(\d+\.\d+\.\d+)", said, re.MULTILINE)
     if not found and "Usage: turnserver" in said:
@@ -136,7 +140,7 @@ def _unpacked(search: Search) -> Artifact:
         raise SamseshError(
             "without root, coturn can be unpacked on Debian and Ubuntu only", "have it installed"
         )
-    env = {**search.network(), **APT}
+    env = {**network(search.environ, search.cache), **APT}
     packages = _missing(env)
     search.say(f"fetching coturn's packages: {', '.join(packages)}")
     with working(search.cache) as work:

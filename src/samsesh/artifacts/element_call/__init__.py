@@ -12,6 +12,7 @@ from samsesh.cache import Artifact, Origin, Search, at_once, first, keeping, unp
 from samsesh.errors import SamseshError
 from samsesh.releases import Release, fetched, kept
 from samsesh.run import follow, run
+from samsesh.tools import network
 from samsesh.write import write_file
 
 NAME = "element-call"
@@ -95,12 +96,13 @@ def _from_npm(search: Search) -> Artifact:
         search.say(f"fetching Element Call {version()}")
         for name in ("package.json", "package-lock.json"):
             write_file(work / name, (HERE / name).read_bytes())
-        options = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
+        # With a prefix it does not look whether a folder above counts this one among its workspaces.
+        options = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--prefix", work)
         follow(
             [*npm, "ci", *options, "--cache", work / "npm-cache"],
             what="fetching Element Call with npm",
             timeout=FETCH_SECONDS,
-            env=search.network(),
+            env=network(search.environ, work),
             cwd=work,
         )
         package = work / "node_modules" / PACKAGE
@@ -116,7 +118,8 @@ def _npm(search: Search, work: Path) -> list[str | Path]:
     """The npm on PATH, where it is new enough, else one that comes as a Python package."""
     if found := search.on_path("npm"):
         try:
-            said = run([found, "--version"], timeout=60, what="asking npm for its version").out.decode()
+            ask, env = (found, "--version", "--prefix", work), network(search.environ, work)
+            said = run(ask, timeout=60, what="asking npm for its version", env=env, cwd=work).out.decode()
             if int(said.split(".")[0]) >= OLDEST_NPM:
                 return [found]
             search.say(f"{found} is npm {said.strip()}, too old; another one is fetched")
@@ -127,7 +130,8 @@ def _npm(search: Search, work: Path) -> list[str | Path]:
     options = ("--target", target, "--require-hashes", "--no-deps", "--only-binary", ":all:")
     for installer in _installers(search, work):
         try:
-            env = {**search.network(), "UV_CACHE_DIR": str(work / "uv-cache"), "PIP_NO_CACHE_DIR": "1"}
+            caches = {"UV_CACHE_DIR": str(work / "uv-cache"), "PIP_NO_CACHE_DIR": "1"}
+            env = {**network(search.environ, work), **caches}
             command = [*installer, *options, "-r", HERE / "node.lock"]
             follow(command, what="fetching Node.js", timeout=FETCH_SECONDS, env=env, cwd=work)
         except SamseshError as error:

@@ -1,0 +1,150 @@
+"""The tools that fetch heed what leads to the network, and no file or program that somebody else can change."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from artifacts.conftest import MakeSearch, program
+from artifacts.releases import Releases, tar
+from samsesh.artifacts import element_call, livekit
+from samsesh.cache import Search
+from samsesh.errors import SamseshError
+from samsesh.tools import network
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can put files there in another user's name"
+)
+NOBODY = 65534
+needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed")
+
+
+def write(path: Path, text: str, owner: int = NOBODY) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.chown(path, owner, owner)
+    return path
+
+
+def with_variables(search: Search, **more: str) -> Search:
+    return Search(search.want, search.cache, search.machine, {**search.environ, **more}, search.say)
+
+
+@pytest.fixture
+def registry(releases: Releases) -> Releases:
+    """A registry of npm that serves something else under the package's name: npm has asked it if it says EINTEGRITY."""
+    lock = json.loads((element_call.HERE / "package-lock.json").read_text())
+    integrity = lock["packages"][f"node_modules/{element_call.PACKAGE}"]["integrity"]
+    version, name = element_call.version(), element_call.PACKAGE
+    dist = {"tarball": f"{releases.url}/evil.tgz", "integrity": integrity}
+    about = {"name": name, "versions": {version: {"name": name, "version": version, "dist": dist}}}
+    releases.files[f"/{name.replace('/', '%2f')}"] = json.dumps(about).encode()
+    releases.files["/evil.tgz"] = tar(("package/package.json", b'{"name": "x", "version": "1"}'))
+    return releases
+
+
+def npm_says(search: Search, **more: str) -> str:
+    """Why Element Call cannot be had from npm: here it never can."""
+    path = os.environ["PATH"]
+    with pytest.raises(SamseshError) as caught:
+        element_call.obtain(with_variables(search, PATH=path, npm_config_fetch_retries="0", **more))
+    return caught.value.detail
+
+
+@needs_npm
+@pytest.mark.parametrize("owner", [0, NOBODY])
+def test_the_users_own_npmrc_counts(
+    search: MakeSearch, registry: Releases, tmp_path: Path, owner: int
+) -> None:
+    """A company's registry in ~/.npmrc is asked; what somebody else wrote there does not count."""
+    if owner == 0:
+        write(tmp_path / ".npmrc", f"registry={registry.url}\n", owner)
+        assert "EINTEGRITY" in npm_says(search())
+    else:
+        write(tmp_path / ".npmrc", "offline=true\n", owner)
+        assert "EINTEGRITY" in npm_says(search(), npm_config_registry=registry.url)
+
+
+@needs_npm
+def test_an_npmrc_above_the_cache_does_not_count(
+    search: MakeSearch, registry: Releases, tmp_path: Path
+) -> None:
+    """Nor does one of a folder that says that ours is a workspace of it."""
+    for folder in (tmp_path, tmp_path / "cache"):
+        write(folder / "package.json", '{"name": "above", "workspaces": ["cache/.new-*", ".new-*"]}')
+        write(folder / ".npmrc", "offline=true\n")
+    assert "EINTEGRITY" in npm_says(search(), npm_config_registry=registry.url)
+
+
+def test_uv_that_brings_npm_heeds_no_settings_of_others(search: MakeSearch, tmp_path: Path) -> None:
+    """Without npm: uv's cache is removed afterwards, and no settings or variables change what it does."""
+    program(tmp_path / "bin/uv", f"PATH={os.defpath}; env >{tmp_path}/report; exit 1")
+    write(tmp_path / ".config/uv/uv.toml", "cache-dir = '/evil'\n")
+    variables = {"UV_CACHE_DIR": "/evil", "UV_DEFAULT_INDEX": "http://127.0.0.1:9", "PIP_TARGET": "/evil"}
+    with pytest.raises(SamseshError):
+        element_call.obtain(with_variables(search(), **variables, NODE_OPTIONS="--require /evil"))
+    env = dict(line.split("=", 1) for line in (tmp_path / "report").read_text().splitlines())
+    assert env["UV_NO_CONFIG"] == "1"
+    assert env["UV_DEFAULT_INDEX"] == "http://127.0.0.1:9"
+    assert "/evil" not in env.values()
+    assert Path(env["UV_CACHE_DIR"]).is_relative_to(tmp_path / "cache")
+
+
+def go_env(search: Search, work: Path, *names: str) -> list[str]:
+    """What Go itself takes from the environment of the build, in its folder."""
+    env: Mapping[str, str] = {**livekit._go_environment(search, work), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        ["go", "env", *names], env=env, cwd=work, capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()
+
+
+@needs_go
+def test_go_heeds_no_settings_of_others(search: MakeSearch, tmp_path: Path) -> None:
+    """Neither go/env of somebody else, go.work above, nor GOFLAGS (which can name a program to run); GOPROXY counts."""
+    work = tmp_path / "cache/work"
+    work.mkdir(parents=True)
+    write(tmp_path / "go.work", "go 1.21\n")
+    write(tmp_path / ".config/go/env", "GOPRIVATE=evil\nGOFLAGS=-mod=mod\nGONOSUMDB=evil\n")
+    looking = with_variables(search(), GOFLAGS="-toolexec=/evil", GOPROXY="http://127.0.0.1:9")
+    found = go_env(looking, work, "GOFLAGS", "GOWORK", "GOPRIVATE", "GONOSUMDB", "GOPROXY")
+    assert found == ["-modcacherw", "off", "", "", "http://127.0.0.1:9"]
+    os.chown(tmp_path / ".config/go/env", 0, 0)
+    assert go_env(looking, work, "GOPRIVATE", "GOFLAGS") == ["evil", "-modcacherw"]
+
+
+def test_caches_of_go_that_others_can_change_are_not_used(search: MakeSearch, tmp_path: Path) -> None:
+    """Go trusts what is in them."""
+    for folder, mode in (("mine", 0o755), ("theirs", 0o777)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder).chmod(mode)
+    looking = with_variables(search(), GOMODCACHE=f"{tmp_path}/theirs", GOCACHE=f"{tmp_path}/mine")
+    env = livekit._go_environment(looking, tmp_path / "work")
+    assert (env["GOMODCACHE"], env["GOCACHE"]) == (f"{tmp_path}/work/pkg/mod", f"{tmp_path}/mine")
+
+
+def test_programs_that_others_can_change_are_not_run(search: MakeSearch, tmp_path: Path) -> None:
+    """On PATH the next one that nobody else can change is taken, also where a link leads elsewhere."""
+    theirs = program(tmp_path / "theirs", "exit 0")
+    os.chown(theirs, NOBODY, NOBODY)
+    (tmp_path / "bin/go").symlink_to(theirs)
+    assert search().on_path("go") is None
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    program(mine / "go", "exit 0")
+    assert search().on_path("go", str(mine)) == str(mine / "go")
+
+
+def test_a_home_of_somebody_else_does_not_count(tmp_path: Path) -> None:
+    """As where sudo keeps HOME: a folder of ours stands in for it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, NOBODY, NOBODY)
+    env = network({"HOME": str(home), "XDG_CONFIG_HOME": str(home), "NETRC": str(home)}, tmp_path)
+    assert env["HOME"] == str(tmp_path)
+    assert "XDG_CONFIG_HOME" not in env and "NETRC" not in env
