@@ -137,12 +137,21 @@ def test_discovery(stack: Stack, page: str) -> None:
         assert json.loads(body)["m.homeserver"]["base_url"] == stack.url("homeserver")
 
 
-def test_a_local_server_publishes_no_federation(stack: Stack) -> None:
-    """What nobody serves is not advertised: a local server has no m.server, and says so in Matrix's words."""
-    status, headers, body = fetch(f"{stack.url('homeserver')}/.well-known/matrix/server")
+@pytest.mark.parametrize("site", ["homeserver", "web"])
+@pytest.mark.parametrize("document", ["matrix/server", "matrix/unknown", "openid-configuration"])
+def test_what_is_not_published_is_not_found(stack: Stack, site: str, document: str) -> None:
+    """A local server has no m.server, and no server has all that clients ask for: they read so, in Matrix's words."""
+    status, headers, body = fetch(f"{stack.url(site)}/.well-known/{document}")
     assert status == 404
     assert headers["Access-Control-Allow-Origin"] == "*"
+    assert headers["Content-Type"] == "application/json"
     assert json.loads(body)["errcode"] == "M_NOT_FOUND"
+
+
+def test_people_behind_one_address_stay_in_their_call(stack: Stack) -> None:
+    """Apps restart their leave without a token, so an office counts as one: 60 at once, as ten people send in 25 s."""
+    url = f"{stack.url('homeserver')}/_matrix/client/unstable/org.matrix.msc4140/delayed_events/none/restart"
+    assert {fetch(url, "POST", b"{}")[0] for _ in range(60)} == {404}
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ def well_known(context: Context, offer: Offer) -> tuple[Route, ...]:
                 routes.append(Route(listener, paths, answer=(200, body), headers=kept, order=5))
             else:
                 routes.append(Route(listener, paths, answer=(404, absent), headers=headers, order=5))
+        # Clients ask for more than there is, and read a page as a broken answer.
+        routes.append(Route(listener, ("/.well-known/*",), answer=(404, absent), headers=headers, order=6))
     return tuple(routes)
 
 

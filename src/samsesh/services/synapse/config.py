@@ -204,7 +204,8 @@ def _rates(settings: Settings) -> dict[str, Any]:
         "rc_registration_token_validity": {"per_second": 0.5, "burst_count": 20},
         "rc_room_creation": rate("auto", "auto", (0.016, 10), (0.1, 30)),  # starting a call makes a room, too
         "rc_invites": {"per_user": invite, "per_issuer": {"per_second": 0.5, "burst_count": 50}},
-        "rc_delayed_event_mgmt": {"per_second": 1, "burst_count": 20},
+        # Each app in a call restarts its leave every four or five seconds, without a token: they count by address.
+        "rc_delayed_event_mgmt": rate("auto", "auto", (1, 20), (50, 200)),
     }
 
 
