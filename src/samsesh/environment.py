@@ -80,6 +80,13 @@ def meaning(key: str) -> str:
     return " ".join(str(keys()[key].description).split())
 
 
+def runs_code(key: str) -> bool:
+    """Whether a setting, or one below it (`extra.synapse.modules`), chooses what is executed or loaded."""
+    field = keys().get(".".join(key.split(".")[:2]))
+    extra = field.json_schema_extra if field else None
+    return isinstance(extra, dict) and extra.get("runs_code") is True
+
+
 def variable_of(key: str) -> str:
     """`server.name` -> `SAMSESH_SERVER_NAME`."""
     return "SAMSESH_" + key.replace(".", "_").upper()

@@ -105,3 +105,6 @@ ElementWebKeys = Annotated[
     dict[str, Any], AfterValidator(names.plain_data), _not_owned("element_web", OWNED_IN_WEB)
 ]
 PositiveRate = Annotated[float, Field(gt=0)]
+# Mark of a setting that chooses what is executed or loaded, or whom the server trusts with everything it knows:
+# somebody else's file never sets it unasked. `environment.runs_code` asks for it.
+RUNS_CODE: Any = Field(json_schema_extra={"runs_code": True})

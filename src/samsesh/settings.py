@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from samsesh import names
 from samsesh.fields import (
+    RUNS_CODE,
     Colour,
     DatabaseUrl,
     Duration,
@@ -200,7 +201,7 @@ class Support(Section):
 class Database(Section):
     """Where Synapse keeps everything."""
 
-    url: DatabaseUrl | None = None
+    url: Annotated[DatabaseUrl | None, RUNS_CODE] = None
     """`postgresql://user:password@host:5432/name` of your own PostgreSQL (UTF8, locale C). Empty: one of our own."""
 
 
@@ -218,17 +219,17 @@ class Synapse(Section):
 class Artifacts(Section):
     """How programs that are no Python packages are got."""
 
-    livekit: str = ""
+    livekit: Annotated[str, RUNS_CODE] = ""
     """Path of a `livekit-server` of your own. Empty: found, fetched or built."""
-    turnserver: str = ""
+    turnserver: Annotated[str, RUNS_CODE] = ""
     """Path of coturn's `turnserver` of your own. Empty: found, installed or unpacked."""
-    element_call: str = ""
+    element_call: Annotated[str, RUNS_CODE] = ""
     """Path of a folder with a built Element Call. Empty: the one that comes along, or fetched."""
-    element_web: str = ""
+    element_web: Annotated[str, RUNS_CODE] = ""
     """Path of an Element Web of your own: a release (`element-v1.12.x.tar.gz`) or its folder. Empty: fetched."""
-    element_web_sha256: Sha256 = ""
+    element_web_sha256: Annotated[Sha256, RUNS_CODE] = ""
     """SHA-256 that the tarball of Element Web has to have. Empty: the one that Samsesh knows of the release."""
-    mirror: Url = "https://github.com"
+    mirror: Annotated[Url, RUNS_CODE] = "https://github.com"
     """Where releases are fetched: this address, or a mirror with the same paths below it."""
     build: bool = True
     """Build LiveKit with Go where no release can be fetched and Go is installed."""
@@ -239,34 +240,34 @@ class Artifacts(Section):
 class Images(Section):
     """Images of the containers, by tag or digest. Empty: the pinned one; `samsesh images` lists them."""
 
-    registry: Registry = ""
+    registry: Annotated[Registry, RUNS_CODE] = ""
     """A mirror such as `registry.example.org/mirror`, in place of the registries of all that are not named here."""
-    synapse: ImageName = ""
+    synapse: Annotated[ImageName, RUNS_CODE] = ""
     """Synapse, the homeserver."""
-    postgres: ImageName = ""
+    postgres: Annotated[ImageName, RUNS_CODE] = ""
     """PostgreSQL, the database."""
-    caddy: ImageName = ""
+    caddy: Annotated[ImageName, RUNS_CODE] = ""
     """Caddy, the gateway."""
-    element_web: ImageName = ""
+    element_web: Annotated[ImageName, RUNS_CODE] = ""
     """Element Web."""
-    element_call: ImageName = ""
+    element_call: Annotated[ImageName, RUNS_CODE] = ""
     """Element Call, the page for calls."""
-    livekit: ImageName = ""
+    livekit: Annotated[ImageName, RUNS_CODE] = ""
     """LiveKit, which carries calls."""
-    coturn: ImageName = ""
+    coturn: Annotated[ImageName, RUNS_CODE] = ""
     """coturn, the TURN server."""
-    samsesh: ImageName = ""
+    samsesh: Annotated[ImageName, RUNS_CODE] = ""
     """Our own. Empty: it is built where it runs."""
-    python: ImageName = ""
+    python: Annotated[ImageName, RUNS_CODE] = ""
     """What ours is built from."""
 
 
 class Extra(Section):
     """Keys that pass through to the programs."""
 
-    synapse: SynapseKeys = {}
+    synapse: Annotated[SynapseKeys, RUNS_CODE] = {}
     """Any key of Synapse's homeserver.yaml, merged deeply; keys that Samsesh owns are refused by name."""
-    element_web: ElementWebKeys = {}
+    element_web: Annotated[ElementWebKeys, RUNS_CODE] = {}
     """Any key of Element Web's config.json, merged deeply; the homeserver's are refused by name."""
 
 

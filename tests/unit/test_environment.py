@@ -20,6 +20,7 @@ from samsesh.environment import (
     nearest,
     read_env_file,
     read_variables,
+    runs_code,
     variable_of,
     with_local_env_file,
 )
@@ -330,3 +331,20 @@ def test_secrets_that_programs_misread_are_replaced() -> None:
         assert found.secrets == {}
         assert len(found.warnings) == 2 and "misread" in found.warnings[0]
         assert text not in "".join(found.warnings)
+
+
+def test_what_chooses_code_is_marked() -> None:
+    """Programs, their sources, images, the database and what passes through are known as what runs code; names, ports
+    and pictures are not. Keys below a marked table count with it.
+    """
+    marked = {key for key in keys() if runs_code(key)}
+    sections = {key.partition(".")[0] for key in marked}
+    assert sections == {"artifacts", "images", "extra", "database"}
+    assert {key for key in keys() if key.startswith(("images.", "extra."))} <= marked
+    assert {key for key in keys() if key.startswith("artifacts.")} - marked == {
+        "artifacts.build",
+        "artifacts.offline",
+    }
+    assert runs_code("extra.synapse.modules")
+    assert not runs_code("server.name")
+    assert not runs_code("nothing.such")
