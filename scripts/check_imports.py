@@ -10,9 +10,10 @@ SOURCE = Path(__file__).parents[1] / "src"
 # Lowest first. A part is a module or package directly in samsesh; parts of one layer may import each other.
 LAYERS = (
     ("__init__", "errors", "formats", "names", "networks"),
-    ("run", "write"),
+    ("owners", "run", "write"),
+    ("placing",),
     ("home",),
-    ("environment", "facts", "fields", "load", "secrets", "settings", "settings_server"),
+    ("environment", "facts", "fields", "load", "local_env", "secrets", "settings", "settings_server"),
     ("access", "cache", "download", "operator_files"),
     ("model",),
     ("agent", "artifacts", "clients", "pages", "rtc", "synapse_module"),

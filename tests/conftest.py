@@ -17,7 +17,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # it has no types
 
 from programs import get_programs
-from samsesh.home import SERVICE_USER, Home
+from samsesh.home import ROOTS, SERVICE_USER, Home
 from samsesh.ops.privileges import service_user
 from samsesh.settings_server import Ports
 
@@ -46,7 +46,7 @@ class Stack:
     offset: int
     environ: dict[str, str] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()  # another user, another namespace
-    options: tuple[str, ...] = ()  # of every `up`
+    options: tuple[str, ...] = ()  # of every `up` and `restore`
     web: str = (
         "none"  # web.client of a new home: no test waits for Element Web's release unless it is about it
     )
@@ -68,7 +68,8 @@ class Stack:
         )
 
     def argv(self, *args: str) -> list[str]:
-        return [*self.prefix, sys.executable, "-m", "samsesh", "--home", str(self.path), *args]
+        more = self.options if args[:1] == ("restore",) else ()
+        return [*self.prefix, sys.executable, "-m", "samsesh", "--home", str(self.path), *args, *more]
 
     def env(self, command: str = "", *args: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_PASSED)}
@@ -135,7 +136,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
 
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _range = range(2300 + 5200 * _worker, 7500 + 5200 * _worker, 17)  # of four workers at most
-_offsets = iter(random.sample(_range, len(_range)))  # in no order, so that two runs at once rarely want the same
+_offsets = iter(
+    random.sample(_range, len(_range))
+)  # in no order, so that two runs at once rarely want the same
 
 
 def free_offset() -> int:
@@ -162,6 +165,9 @@ def homes() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="samsesh-homes-"))
     folder.chmod(0o711)
     yield folder
+    for path in ROOTS.glob("*/record.json"):
+        if Path(json.loads(path.read_text())["home"]).is_relative_to(folder):
+            shutil.rmtree(path.parent)
     shutil.rmtree(folder, ignore_errors=True)
 
 

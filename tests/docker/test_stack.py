@@ -256,7 +256,9 @@ def test_backup_and_restore(server: Stack, engine: Engine, homes: Path, ann: str
     (path,) = server.home.backups_dir.glob("*.tar")
     other = Stack(homes / "restored", free_offset(), commands(engine))
     try:
-        done = other.cli("restore", str(path), "--port-offset", str(other.offset), timeout=600)
+        done = other.cli(
+            "restore", str(path), *server.options, "--port-offset", str(other.offset), timeout=600
+        )
         assert done.returncode == 0, done.stderr
         with log_in(other, "ann", ann) as http:
             assert http.get("/_matrix/client/v3/joined_rooms").json()["joined_rooms"]
