@@ -63,12 +63,15 @@ def folder() -> Iterator[Path]:
         yield path
 
 
-def told(folder: Path, script: str, **record: Any) -> dict[str, Any]:
+def become(folder: Path, script: str, **record: Any) -> "subprocess.CompletedProcess[str]":
     env = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}", "HOME": str(folder / "home")}
     args = [str(folder / "home"), json.dumps(record), str(folder / "bin")]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *args], env=env, capture_output=True, text=True, cwd="/"
-    )
+    command = [sys.executable, "-c", script, *args]
+    return subprocess.run(command, env=env, capture_output=True, text=True, cwd="/")
+
+
+def told(folder: Path, script: str, **record: Any) -> dict[str, Any]:
+    done = become(folder, script, **record)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -100,6 +103,18 @@ def test_with_containers(folder: Path) -> None:
     assert found["sh"][0] == str(user.pw_uid) and found["sh"][1] == str(user.pw_gid)
     assert capabilities(found["sh"][3], "CapEff") == 1 << privileges.CAP_NET_BIND_SERVICE
     assert found["uid"] == [user.pw_uid] * 3 and found["others"] == [] and found["ended"] == -9
+
+
+def test_a_docker_of_somebody_else(folder: Path) -> None:
+    """In a folder on root's PATH that the services' user can write: root does not run it."""
+    user = service_user()
+    os.chown(folder / "bin", user.pw_uid, user.pw_gid)
+    done = become(folder, BECOME, engine="compose")
+    assert (
+        f"root does not run {folder}/bin/docker" in done.stderr
+        and f"changed by {SERVICE_USER}" in done.stderr
+    )
+    assert become(folder, BECOME).returncode == 0
 
 
 def test_somebody_by_number(folder: Path) -> None:

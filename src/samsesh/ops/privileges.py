@@ -3,6 +3,7 @@
 import ctypes
 import os
 import pwd
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,6 +36,7 @@ def become_service_user(
     make_cache(user)
     docker = record.engine == "compose"
     if docker:
+        _check_program("docker")
         user = numbered(record)
     if make_home or home.path.exists():
         home.check_path()
@@ -152,6 +154,16 @@ def _check_way(path: Path, option: str) -> None:
         raise SamseshError(
             f"root makes nothing in {path}: it can be changed by {others}",
             f"choose a folder that only root can change, such as one in /srv: {option}",
+        )
+
+
+def _check_program(name: str) -> None:
+    """Root runs nothing that somebody else could have put there."""
+    path = shutil.which(name)
+    if path and (others := owners.way_changed_by(Path(path).absolute())):
+        raise SamseshError(
+            f"root does not run {path}: it can be changed by {others}",
+            "take that folder out of root's PATH, or give it to root",
         )
 
 
