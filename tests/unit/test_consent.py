@@ -147,7 +147,7 @@ def test_a_record_of_somebody_else(home: Home, how: str) -> None:
     record.write(home, CONTAINERS)
     path = home.roots_folder / "record.json"
     if how == "owner":
-        os.chown(path, 65534, 0)
+        os.chown(path, FREE, 0)
     elif how == "mode":
         path.chmod(0o664)
     elif how == "link":

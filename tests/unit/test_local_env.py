@@ -8,7 +8,7 @@ import pytest
 from samsesh import local_env
 from samsesh.environment import DOCUMENT, SECRET_VARIABLES
 
-NOBODY = 65534
+OTHER = 61_236  # nobody has it; other tests look for files of `nobody`
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who can be another user")
 
 
@@ -87,11 +87,11 @@ def test_writable_for_everybody(project: Path) -> None:
 def test_somebody_elses(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Theirs, in a folder of theirs, or where a link leads: not heeded. Under sudo the caller's own is."""
     path = write(project, "TZ=UTC")
-    os.chown(path, NOBODY, 0)
-    assert read().variables == {} and "nobody could have written it" in read().remarks[0]
-    monkeypatch.setenv("SUDO_UID", str(NOBODY))
+    os.chown(path, OTHER, 0)
+    assert read().variables == {} and "user 61236 could have written it" in read().remarks[0]
+    monkeypatch.setenv("SUDO_UID", str(OTHER))
     assert read().variables == {"TZ": "UTC"}
-    os.chown(project, NOBODY, 0)
+    os.chown(project, OTHER, 0)
     assert read().variables == {"TZ": "UTC"}
     monkeypatch.delenv("SUDO_UID")
     os.chown(path, 0, 0)
@@ -103,7 +103,7 @@ def test_somebody_elses(project: Path, tmp_path: Path, monkeypatch: pytest.Monke
     path.unlink()
     path.symlink_to(elsewhere / ".env")
     assert read().variables == {"TZ": "UTC"}
-    os.chown(elsewhere, NOBODY, 0)
+    os.chown(elsewhere, OTHER, 0)
     assert read().variables == {}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from samsesh import owners
 
-NOBODY = 65534
+OTHER = 61_236  # nobody has it; other tests look for files of `nobody`
 
 
 def others(path: Path) -> str:
@@ -29,12 +29,12 @@ def test_other_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody's file is theirs, but for whoever called root by sudo; that counts for root only."""
     path = tmp_path / "file"
     path.touch()
-    os.chown(path, NOBODY, 0)
-    assert others(path) == "nobody"
-    monkeypatch.setenv("SUDO_UID", str(NOBODY))
+    os.chown(path, OTHER, 0)
+    assert others(path) == "user 61236"
+    monkeypatch.setenv("SUDO_UID", str(OTHER))
     assert others(path) == ""
     monkeypatch.setattr(os, "geteuid", lambda: 4321)
-    assert others(path) == "nobody"
+    assert others(path) == "user 61236"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who can be another user")
@@ -44,8 +44,8 @@ def test_groups(tmp_path: Path) -> None:
     path.touch()
     path.chmod(0o664)
     assert others(path) == ""  # root's
-    os.chown(path, 0, NOBODY)  # nobody's
-    assert "group 65534" in others(path)
+    os.chown(path, 0, 1)  # daemon's
+    assert "group 1" in others(path)
 
 
 def test_access_lists(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_access_lists(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
     # As the kernel has them (posix_acl_xattr.h): tag, rights, id of owner, a user, group, mask, others.
-    entries = [(1, 6, -1), (2, 6, NOBODY), (4, 4, -1), (16, 6, -1), (32, 4, -1)]
+    entries = [(1, 6, -1), (2, 6, OTHER), (4, 4, -1), (16, 6, -1), (32, 4, -1)]
     packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
     try:
         os.setxattr(path, owners.ACCESS_LIST, packed)
@@ -69,14 +69,14 @@ def test_the_way(tmp_path: Path) -> None:
     theirs, mine = tmp_path / "theirs", tmp_path / "mine"
     theirs.mkdir()
     mine.mkdir()
-    os.chown(theirs, NOBODY, 0)
-    assert owners.way_changed_by(theirs / "not" / "there") == f"nobody, at {theirs}"
+    os.chown(theirs, OTHER, 0)
+    assert owners.way_changed_by(theirs / "not" / "there") == f"user 61236, at {theirs}"
     (mine / "link").symlink_to("../theirs/file")
-    assert owners.way_changed_by(mine / "link") == f"nobody, at {theirs}"
+    assert owners.way_changed_by(mine / "link") == f"user 61236, at {theirs}"
     (mine / "home").symlink_to(tmp_path / "mine")
     assert owners.way_changed_by(mine / "home" / "x") == ""
-    os.chown(mine / "home", NOBODY, 0, follow_symlinks=False)
-    assert owners.way_changed_by(mine / "home" / "x") == f"nobody, at {mine / 'home'}"
+    os.chown(mine / "home", OTHER, 0, follow_symlinks=False)
+    assert owners.way_changed_by(mine / "home" / "x") == f"user 61236, at {mine / 'home'}"
     (mine / "ring").symlink_to("ring")
     assert "ring of links" in owners.way_changed_by(mine / "ring")
     sticky = tmp_path / "sticky"
