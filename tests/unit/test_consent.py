@@ -110,6 +110,8 @@ def test_an_env_file_is_confirmed_once(home: Home, capsys: pytest.CaptureFixture
     assert settle(home, "up --yes", local) == wanted == record.read(home)
     assert f"engine compose, gid {FREE}, uid {FREE}" in capsys.readouterr().err
     assert settle(home, "up", local) == wanted
+    record.write(home, CONTAINERS)
+    assert settle(home, "up", local) == CONTAINERS  # it runs as somebody: a later difference is not followed
     with_processes = LocalEnv(Path("/srv/.env"), {"UID": str(FREE)})
     assert settle(Home(home.path / "other"), "up", with_processes) == NATIVE  # of no use there, so not asked
 

@@ -36,13 +36,13 @@ def settle(
     known = record.read(home)
     old = known or record.of_containers(home) or Record()
     said = spoken(command, argv)
-    if local is not None:
+    if (
+        local is not None and old.engine != "compose"
+    ):  # later differences are told with the settings, not followed
         here, file = _named(environ), _named(local.variables)
         open_ = {name for name, value in asdict(old).items() if value in (None, "native")} - said.keys()
         adopted = {name: value for name, value in {**file, **here}.items() if name in open_}
-        if (
-            replace(old, **{**adopted, **said}).engine == "compose"
-        ):  # else nobody needs to know who runs containers
+        if {**adopted, **said}.get("engine") == "compose":  # else nobody needs to know who runs containers
             _confirm({name: value for name, value in adopted.items() if name not in here}, local, argv)
             said = {**adopted, **said}
     new = replace(old, **said)
