@@ -11,8 +11,9 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
     ("__init__", "errors", "formats", "names", "networks", "text"),
     ("owners", "run", "write"),
+    ("placing",),
     ("home",),
-    ("environment", "facts", "fields", "load", "secrets", "settings", "settings_server"),
+    ("environment", "facts", "fields", "load", "local_env", "secrets", "settings", "settings_server"),
     ("access", "cache", "download", "operator_files", "pins", "releases", "tools"),
     ("model",),
     ("agent", "artifacts", "clients", "pages", "rtc", "synapse_module"),

@@ -17,7 +17,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # it has no types
 
 from programs import get_programs, need
-from samsesh.home import SERVICE_USER, Home
+from samsesh.home import ROOTS, SERVICE_USER, Home
 from samsesh.ops.privileges import service_user
 from samsesh.settings_server import Ports
 
@@ -46,7 +46,7 @@ class Stack:
     offset: int
     environ: dict[str, str] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()  # another user, another namespace
-    options: tuple[str, ...] = ()  # of every `up`
+    options: tuple[str, ...] = ()  # of every `up` and `restore`
     web: str = (
         "none"  # web.client of a new home: no test waits for Element Web's release unless it is about it
     )
@@ -68,7 +68,8 @@ class Stack:
         )
 
     def argv(self, *args: str) -> list[str]:
-        return [*self.prefix, sys.executable, "-m", "samsesh", "--home", str(self.path), *args]
+        more = self.options if args[:1] == ("restore",) else ()
+        return [*self.prefix, sys.executable, "-m", "samsesh", "--home", str(self.path), *args, *more]
 
     def env(self, command: str = "", *args: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_PASSED)}
@@ -170,6 +171,9 @@ def homes() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="samsesh-homes-"))
     folder.chmod(0o711)
     yield folder
+    for path in ROOTS.glob("*/record.json"):
+        if Path(json.loads(path.read_text())["home"]).is_relative_to(folder):
+            shutil.rmtree(path.parent)
     shutil.rmtree(folder, ignore_errors=True)
 
 

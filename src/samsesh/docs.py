@@ -65,6 +65,12 @@ def environment_page() -> str:
         "Variables of your shell, and of a `.env` in the folder you are in, are taken over once, by the first `setup` or "
         "`up`, for what the settings leave open; later differences are reported and not followed.",
         "",
+        "The `.env` of a folder is heeded only if you, root or who called sudo owns it and nobody else can write it or "
+        "its folder; it is closed to others (mode 600), and what it sets is printed, without secrets. What chooses "
+        "programs, images or `extra` is not taken from there. As root, whether the server runs in containers, `UID` and "
+        "`GID` count once they were confirmed (`--yes` confirms them); root keeps them where root alone can write, and "
+        "no file of the home changes them: [security](../security.md).",
+        "",
         "| variable | setting |",
         "|---|---|",
     ]

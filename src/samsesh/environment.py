@@ -247,15 +247,3 @@ def _unquoted(text: str, path: Path, number: int) -> str:
                 raise SettingsError(f"{path}, line {number}: the quote is not closed", "correct that line")
             return value
     return re.split(r"\s+#", text, maxsplit=1)[0].strip()
-
-
-def with_local_env_file(environ: Mapping[str, str], cwd: Path, home: Path) -> dict[str, str]:
-    """The environment with what a `.env` in the current folder (the document's project root) adds of known names."""
-    if cwd.absolute() == home.absolute():
-        return dict(environ)
-    try:
-        local = read_env_file(cwd / ".env")
-    except SettingsError:
-        return dict(environ)  # somebody else's file in somebody else's syntax
-    known = {*DOCUMENT, *SECRET_VARIABLES, *map(variable_of, keys())}
-    return {**{name: value for name, value in local.items() if name in known}, **environ}

@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import json
 import os
-import pwd
 import re
 import stat
 import time
@@ -15,11 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from samsesh import owners
 from samsesh.errors import USAGE, SamseshError, SettingsError
 from samsesh.write import append_line, make_dir, write_file
 
 FORMAT = 1  # of the home folder; raised when an older program could not read it
 SERVICE_USER = "samsesh"
+# What root alone can write: of each home what root confirmed, and what root's Docker follows. Below /var/lib, where
+# Docker itself keeps its data: /etc may be read-only, /run is empty after a reboot.
+ROOTS = Path("/var/lib/samsesh-root")
 LONGEST_SOCKET_DIR = 80  # a socket's path has at most 107 bytes; our longest socket name has 23
 LOCK_SECONDS = 900
 # What supervisord (comments), PostgreSQL (,) or Caddy ({}, |) read as something else in a path; nothing escapes it.
@@ -87,6 +90,11 @@ class Home:
     @property
     def state_file(self) -> Path:
         return self.path / "state.json"
+
+    @property
+    def roots_folder(self) -> Path:
+        """Of this home, what root alone can write."""
+        return ROOTS / self.id
 
     @property
     def started(self) -> bool:
@@ -254,14 +262,15 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def user_name(uid: int | None = None) -> str:
-    """Name of a user, or the number of one without a name."""
-    number = os.geteuid() if uid is None else uid
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"user {number}"
+    """Name of a user, of ours by default, or the number of one without a name."""
+    return owners.name(os.geteuid() if uid is None else uid)
 
 
 def caller() -> str:
     """Who gave the command: the user behind sudo, or ours."""
     return os.environ.get("SUDO_USER") or os.environ.get("SAMSESH_CALLER") or user_name()
+
+
+def was_root() -> bool:
+    """Whether root gave the command, and we have become the user of the services since."""
+    return os.geteuid() != 0 and "SAMSESH_CALLER" in os.environ

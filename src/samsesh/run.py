@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import subprocess
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,20 +38,31 @@ SERVICE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 Process = subprocess.Popen[bytes]  # what `spawn` gives
 
 
-_lent: list[int] = []  # groups of this process that only `docker` is started with
+_roots: dict[str, str] = {}  # root's own variables; empty: this process was not root, or kept nothing of it
 
 
-def lend(groups: Sequence[int]) -> None:
-    """Groups for `docker` alone: who may use its socket is as good as root, and no service is to be."""
-    os.setgroups([*os.getgroups(), *groups])
-    _lent.extend(groups)
+def keep_root(environ: Mapping[str, str]) -> None:
+    """From now on `docker` runs as root, with these variables, though this process is another user.
+
+    Who may use Docker's socket is as good as root. As the service's user, `docker` would heed that user's files, and
+    other processes of that user could take it over. This process needs the rights to start and to end it.
+    """
+    _roots.update(environ)
 
 
-def _groups(argv: Sequence[str | Path]) -> list[int] | None:
-    """For Popen: the groups of a program, None where they are those of this process."""
-    if not _lent or Path(argv[0]).name == "docker":
-        return None
-    return [group for group in os.getgroups() if group not in _lent]
+def keeps_root() -> bool:
+    """Whether `docker`, and what is asked for `as_root`, runs as root."""
+    return bool(_roots)
+
+
+def _start(
+    argv: Sequence[str | Path], env: Mapping[str, str] | None = None, *, as_root: bool = False
+) -> dict[str, Any]:
+    """For Popen: as whom a program runs, and with which variables."""
+    if not _roots or not (as_root or str(argv[0]) == "docker"):
+        return {"env": environment(env)}
+    roots = {"env": environment({**_roots, **(env or {})}), "cwd": "/"}
+    return {**roots, "user": 0, "group": 0, "extra_groups": []}
 
 
 @dataclass(frozen=True)
@@ -94,10 +106,12 @@ def run(
     ok: Sequence[int] = (0,),
     what: str = "",
     cwd: Path | None = None,
+    as_root: bool = False,
 ) -> Done:
     """Run a program to its end. Raises SamseshError with its last words where it fails, hangs or is not there.
 
     `what` says what it was for ("making the database"); `stdout`, if given, takes its output instead of `Done.out`.
+    `as_root` counts where root's rights were kept (`keep_root`), and is for programs that root alone can change.
     """
     args = [str(part) for part in argv]
     purpose = what or Path(args[0]).name
@@ -105,9 +119,7 @@ def run(
     try:
         done: subprocess.CompletedProcess[bytes] = subprocess.run(
             args,
-            env=environment(env),
-            extra_groups=_groups(args),
-            cwd=cwd,
+            **{"cwd": cwd, **_start(args, env, as_root=as_root)},
             stdout=stdout or subprocess.PIPE,
             stderr=subprocess.PIPE,
             timeout=timeout,
@@ -137,6 +149,7 @@ def follow(
     timeout: float,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    stdin: bytes = b"",
     heard: Callable[[str], None] = lambda line: None,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
@@ -145,16 +158,17 @@ def follow(
     `meanwhile` is called every few seconds in which it says nothing, and may raise to end it.
     """
     try:
-        process = subprocess.Popen(
-            [str(part) for part in argv],
-            env=environment(env),
-            extra_groups=_groups(argv),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with tempfile.TemporaryFile() as given:  # without a name; a pipe would have to be fed meanwhile
+            given.write(stdin)
+            given.seek(0)
+            process = subprocess.Popen(
+                [str(part) for part in argv],
+                **{"cwd": cwd, **_start(argv, env)},
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
     except OSError as error:
         raise SamseshError(f"{what} failed: {argv[0]} does not start: {error.strerror}") from None
     end = time.monotonic() + timeout
@@ -210,8 +224,7 @@ def spawn(argv: Sequence[str | Path], *, log: Path) -> Process:
     with log.open("ab") as out:
         return subprocess.Popen(
             [str(part) for part in argv],
-            env=environment(),
-            extra_groups=_groups(argv),
+            **_start(argv),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -226,8 +239,7 @@ def piped(
     try:
         process = subprocess.Popen(
             [str(part) for part in argv],
-            env=environment(env),
-            extra_groups=_groups(argv),
+            **_start(argv, env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

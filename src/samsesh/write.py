@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,18 +16,24 @@ PRIVATE = 0o600
 PRIVATE_DIR = 0o700
 
 
-def write_file(path: Path, data: bytes | str, mode: int = PRIVATE) -> bool:
-    """Put `data` at `path` atomically; True when content or mode changed. Folders on the way are made 0700."""
+Owner = tuple[int, int]  # user id, group id
+
+
+def write_file(path: Path, data: bytes | str, mode: int = PRIVATE, owner: Owner | None = None) -> bool:
+    """Put `data` at `path` atomically; True when content, mode or, where it is named, the owner changed.
+
+    Folders on the way are made 0700.
+    """
     content = data.encode() if isinstance(data, str) else data
-    if _same(path, content, mode):
+    if _same(path, content, mode, owner):
         return False
-    with replacing(path, mode) as out:
+    with replacing(path, mode, owner) as out:
         out.write(content)
     return True
 
 
 @contextmanager
-def replacing(path: Path, mode: int = PRIVATE) -> Iterator[BinaryIO]:
+def replacing(path: Path, mode: int = PRIVATE, owner: Owner | None = None) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of `path` at the end, synced; after an error nothing is left of it."""
     with explained(path):
         make_dir(path.parent)
@@ -35,6 +42,8 @@ def replacing(path: Path, mode: int = PRIVATE) -> Iterator[BinaryIO]:
             with os.fdopen(descriptor, "w+b") as out:
                 yield out
                 out.flush()
+                if owner:
+                    os.fchown(out.fileno(), *owner)
                 os.fchmod(out.fileno(), mode)
                 os.fsync(out.fileno())
             Path(temporary).replace(path)
@@ -102,12 +111,14 @@ def holds(path: Path, content: bytes) -> bool:
         return False
 
 
-def _same(path: Path, content: bytes, mode: int) -> bool:
+def _same(path: Path, content: bytes, mode: int, owner: Owner | None) -> bool:
     try:
+        found = path.lstat()
         return (
-            not path.is_symlink()
-            and path.stat().st_mode & 0o7777 == mode
-            and path.stat().st_size == len(content)
+            stat.S_ISREG(found.st_mode)
+            and stat.S_IMODE(found.st_mode) == mode
+            and owner in (None, (found.st_uid, found.st_gid))
+            and found.st_size == len(content)
             and path.read_bytes() == content
         )
     except OSError:

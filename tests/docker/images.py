@@ -13,6 +13,7 @@ from docker.standins import caddy, coturn, element_call, element_web, livekit, p
 from samsesh.engines.compose import image
 from samsesh.engines.compose.images import reference, table
 from samsesh.settings import Images
+from samsesh.write import write_file
 
 STAND_INS: tuple[StandIn, ...] = tuple(
     module.STAND_IN
@@ -52,7 +53,8 @@ def ensure_ours(engine: Engine) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not engine.exists(built):
             with tempfile.TemporaryDirectory(prefix="context-", dir=CACHE) as folder:
-                image.write_context(Path(folder))
+                for path, content in image.context().items():
+                    write_file(Path(folder) / path, content, 0o644)
                 fetch_wheels(Path(folder))
                 options = ["--build-arg", f"PYTHON={base}", "--build-arg", "PIP_NO_INDEX=1", "--force-rm"]
                 options += ["--label", f"{LABEL}=ours"]

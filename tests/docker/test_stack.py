@@ -256,7 +256,13 @@ def test_backup_and_restore(server: Stack, engine: Engine, homes: Path, ann: str
     other = Stack(homes / "restored", free_offset(), commands(engine))
     try:
         done = other.cli(
-            "restore", str(path), "--port-offset", str(other.offset), "--trust-programs", timeout=600
+            "restore",
+            str(path),
+            *server.options,
+            "--port-offset",
+            str(other.offset),
+            "--trust-programs",
+            timeout=600,
         )
         assert done.returncode == 0, done.stderr
         with log_in(other, "ann", ann) as http:

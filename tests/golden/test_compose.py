@@ -19,6 +19,7 @@ from docker.engine import CACHE, place_compose
 from golden.test_golden import HERE, REGISTRATION, TOLD, settings_of
 from programs import need
 from samsesh.engines.compose import render
+from samsesh.engines.compose.files import of_containers
 from samsesh.engines.compose.placement import ComposePlacement, facts_in_containers
 from samsesh.formats import to_compose_yaml
 from samsesh.home import Home
@@ -61,7 +62,7 @@ def rendered(home: Home, folder: Path) -> tuple[dict[str, Any], dict[str, bytes]
     plan = make_plan(Context(settings, SECRETS, facts, ComposePlacement(home, settings)))
     project = render.Project("samsesh-test", folder, folder / "run", (1000, 1001), TOLD.memory)
     given = render.given(plan, home, settings, SECRETS)
-    found = {str(file.path.relative_to(folder)): file.content for file in render.files(project, given)}
+    found = {str(file.path.relative_to(folder)): file.content for file in of_containers(project, given)}
     return render.compose(project, plan, given, settings), found, plan
 
 
@@ -97,7 +98,6 @@ def test_closed(home: Home, tmp_path: Path) -> None:
     prepare = services.pop("volumes")
     assert prepare["network_mode"] == "none" and prepare["cap_add"] == [
         "CHOWN",
-        "DAC_READ_SEARCH",
         "SETUID",
         "SETGID",
     ]

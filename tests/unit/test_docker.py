@@ -1,5 +1,6 @@
 """Bad days with Docker: what its own client says, as clear errors. A script says it here; no Docker is needed."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -140,8 +141,12 @@ def test_a_long_path(says: Path) -> None:
     assert "too long" in raised.value.message and "--home" in raised.value.hint
 
 
-def test_another_user_without_root_is_told(tmp_path: Path) -> None:
+def test_another_user_without_root_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`server.uid` that cannot be followed is one sentence; one that nobody set, or one's own, is nothing to tell."""
     settings = validate({"server": {"uid": 4321}}, Home(tmp_path))
     assert "server.uid (UID), 4321, is followed where root runs" in another_user(settings, 1000)
+    with monkeypatch.context() as patched:
+        patched.setenv("SAMSESH_CALLER", "root")
+        patched.setattr(os, "geteuid", lambda: 1000)
+        assert "root has not confirmed server.uid, 4321" in another_user(settings, 1000)
     assert another_user(settings, 4321) == another_user(validate({}, Home(tmp_path)), 1000) == ""

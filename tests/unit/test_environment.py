@@ -22,7 +22,6 @@ from samsesh.environment import (
     read_variables,
     runs_code,
     variable_of,
-    with_local_env_file,
 )
 from samsesh.errors import SettingsError
 from samsesh.home import Home
@@ -248,20 +247,6 @@ def test_an_env_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert read_env_file(tmp_path / "none") == {}
     with pytest.raises(SettingsError, match="cannot be read"):
         read_env_file(tmp_path)
-
-
-def test_the_env_file_of_the_current_folder(tmp_path: Path, home: Home) -> None:
-    """The document's project root: known names of its .env add to the environment, which counts over it."""
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / ".env").write_text(
-        "TZ=Europe/Paris\nSYNAPSE_SERVER_NAME=a.org\nPATH=/evil\nSAMSESH_HOME=/evil\n"
-    )
-    found = with_local_env_file({"TZ": "UTC", "PATH": "/bin"}, project, home.path)
-    assert found == {"TZ": "UTC", "PATH": "/bin", "SYNAPSE_SERVER_NAME": "a.org"}
-    assert with_local_env_file({"TZ": "UTC"}, home.path, home.path) == {"TZ": "UTC"}
-    (project / ".env").write_text("no env file at all")
-    assert with_local_env_file({"TZ": "UTC"}, project, home.path) == {"TZ": "UTC"}
 
 
 @given(

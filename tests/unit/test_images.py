@@ -1,6 +1,8 @@
 """The images of containers: pinned, replaced as the settings say, and ours made of this very program."""
 
+import io
 import re
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -169,14 +171,16 @@ def test_the_base_is_the_one_of_the_table() -> None:
     assert f"ARG PYTHON={base}\n" in image.context()["Dockerfile"].decode()
 
 
-def test_the_context_holds_the_program_and_nothing_that_is_gone(tmp_path: Path) -> None:
-    """Readable for everybody, complete, without bytecode; old code goes, somebody's wheels stay."""
-    image.write_context(tmp_path)
-    (tmp_path / "samsesh/gone.py").write_text("")
-    (tmp_path / "wheels/some.whl").write_text("")
-    image.write_context(tmp_path)
-    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert found == {*image.context(), "wheels/some.whl"}
-    assert {"Dockerfile", "image.lock", "samsesh/rtc/serve.py", "samsesh/pages/assets/call.js"} < found
+def test_the_context_holds_the_program_and_wheels(tmp_path: Path) -> None:
+    """As a tar that nobody else can change on the way: readable for everybody, complete, without bytecode, with
+    somebody's wheels.
+    """
+    image.explain_wheels(tmp_path)
+    (tmp_path / "wheels/some.whl").write_text("a wheel")
+    (tmp_path / "Dockerfile").write_text("FROM evil")
+    with tarfile.open(fileobj=io.BytesIO(image.packed(tmp_path))) as tar:
+        assert {one.mode for one in tar} == {0o644}
+        found = {one.name: content.read() for one in tar if (content := tar.extractfile(one))}
+    assert found == {**image.context(), "wheels/some.whl": b"a wheel"}
+    assert {"Dockerfile", "image.lock", "samsesh/rtc/serve.py", "samsesh/pages/assets/call.js"} < found.keys()
     assert not any("__pycache__" in name or name.startswith("samsesh/web/") for name in found)
-    assert (tmp_path / "Dockerfile").stat().st_mode & 0o777 == 0o644

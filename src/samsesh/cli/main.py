@@ -5,10 +5,11 @@ import re
 import shlex
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -38,8 +39,12 @@ from samsesh.cli import destroy as destroy_
 from samsesh.errors import FAILED, SamseshError, SettingsError
 from samsesh.home import Home, default_home, named_home
 
+if TYPE_CHECKING:
+    from samsesh.local_env import LocalEnv
+
 _HOME = re.compile("--home(=|$)")
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
+ADOPTING = frozenset({"up", "setup", "render"})  # commands that take variables into the settings
 AS_ROOT = frozenset(
     {"install-service", "rtc-auth", "version"}
 )  # commands that need no home of the service user, or need root
@@ -76,26 +81,50 @@ def options(
     """Run before every command: which home, as which user."""
     if ctx.invoked_subcommand in ("rtc-auth", "agent"):
         return  # they know no home, and what is not imported takes no memory
-    from samsesh.environment import with_local_env_file
-
     path = named_home(home) if home else default_home(os.environ)
     ctx.obj = Home(path)
     if home:
         called = [os.environ.get("SAMSESH_COMMAND", "samsesh"), "--home", str(home)]
         os.environ["SAMSESH_CALLED"] = shlex.join(called)
-    with suppress(FileNotFoundError):  # the current folder was removed
-        os.environ.update(with_local_env_file(os.environ, Path.cwd(), path))
-    if os.geteuid() == 0 and ctx.invoked_subcommand not in AS_ROOT and "--help" not in sys.argv:
-        from samsesh.ops.privileges import become_service_user
+    if "--help" not in takewhile(lambda word: word != "--", sys.argv):
+        _take_variables_and_give_root_up(ctx.obj, ctx.invoked_subcommand or "")
 
-        if ctx.invoked_subcommand == "restore":
-            restore.open_as_root(sys.argv)
-        if ctx.invoked_subcommand in ("up", "down", "restart") and "--foreground" not in sys.argv:
-            service.control_as_root(ctx.obj, ctx.invoked_subcommand)
-        if ctx.invoked_subcommand == "up" and sys.stdin.isatty() and sys.stdout.isatty():
-            programs.offer_turnserver(ctx.obj, sys.argv)
-        output = render.folder(sys.argv) if ctx.invoked_subcommand == "render" else None
-        become_service_user(ctx.obj, make_home=ctx.invoked_subcommand in MAKES_HOME, output=output)
+
+def _take_variables_and_give_root_up(home: Home, command: str) -> None:
+    """In this order: the `.env` of the folder that we are in may be for root alone to read."""
+    from samsesh.cli.output import say, warn
+
+    local, given = None, dict(os.environ)
+    if command in ADOPTING:
+        from samsesh import local_env
+
+        local = local_env.read(os.environ, home.path)
+        os.environ.update(local.variables)
+        for remark in local.remarks:
+            warn(remark)
+    if os.geteuid() == 0 and command not in AS_ROOT:
+        _give_root_up(home, command, given, local)
+    if local and local.variables and not home.started:
+        say(local.told)
+
+
+def _give_root_up(home: Home, command: str, given: Mapping[str, str], local: "LocalEnv | None") -> None:
+    from samsesh.cli import consent
+    from samsesh.ops.privileges import become_service_user
+
+    record = consent.settle(home, command, sys.argv, given, local)
+    if command == "restore":
+        restore.open_as_root(sys.argv)
+    if command in ("up", "down", "restart") and "--foreground" not in sys.argv:
+        service.control_as_root(home, command)
+    if command == "up" and sys.stdin.isatty() and sys.stdout.isatty():
+        programs.offer_turnserver(home, sys.argv)
+    become_service_user(
+        home,
+        record,
+        make_home=command in MAKES_HOME,
+        output=render.folder(sys.argv) if command == "render" else None,
+    )
 
 
 app.command("setup")(setup.setup)

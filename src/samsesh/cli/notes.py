@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from samsesh.home import was_root
+
 if TYPE_CHECKING:
     from samsesh.ops.server import Server
     from samsesh.settings import Settings
@@ -30,6 +32,11 @@ def another_user(settings: "Settings", uid: int) -> str:
     wanted = settings.server
     if "uid" not in wanted.model_fields_set or wanted.uid == uid:
         return ""
+    if was_root():
+        return (
+            f"Containers run as the user {uid}: root has not confirmed server.uid, {wanted.uid}, of the settings. "
+            f"To confirm it, where the home belongs to that user: samsesh config set server.uid {wanted.uid}"
+        )
     return f"Containers run as you, the user {uid}: server.uid (UID), {wanted.uid}, is followed where root runs samsesh"
 
 

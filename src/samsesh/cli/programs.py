@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from samsesh.errors import SamseshError, SettingsError
+from samsesh.errors import SamseshError
 from samsesh.home import Home
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def shown() -> Iterator["Progress"]:
 
 def offer_turnserver(home: Home, argv: list[str]) -> None:
     """As root, on a terminal, before the first start: have the distribution install coturn where it is not there."""
-    if UNASKED & set(argv) or home.started:
+    if UNASKED & set(argv):
         return
     from rich.prompt import Confirm
     from rich.text import Text
@@ -49,12 +49,14 @@ def offer_turnserver(home: Home, argv: list[str]) -> None:
     from samsesh.cli.output import console, say, warn
     from samsesh.load import load
     from samsesh.ops import programs
+    from samsesh.ops.privileges import as_owner
 
     try:
-        settings = load(home, os.environ).settings
-    except SettingsError:
+        with as_owner(home):
+            settings, started = load(home, os.environ).settings, home.started
+    except SamseshError:
         return  # told when the command itself reads them
-    if not settings.turn.enabled:
+    if started or not settings.turn.enabled or settings.server.engine == "compose":
         return
     looking = programs.search(home, settings, say)
     try:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
@@ -16,18 +16,26 @@ _opened: dict[str, BinaryIO] = {}
 
 
 def open_as_root(argv: list[str]) -> None:
-    """Open the archive that the command line names; what is no file is left for the command to complain of."""
+    """Open the archive that the command line names, where nobody else can have put something in its place. Any other, and
+    what is no file, is left for the command itself, which may less.
+    """
+    from samsesh import owners
     from samsesh.ops.restore import open_archive
 
     for word in argv[argv.index("restore") + 1 :]:
-        if not word.startswith("-") and Path(word).is_file():
-            _opened[word] = open_archive(Path(word))
+        path = Path(word).absolute()
+        if not word.startswith("-") and path.is_file() and not owners.way_changed_by(path):
+            _opened[word] = open_archive(path)
 
 
 def restore(
     ctx: typer.Context,
     file: Annotated[str, typer.Argument(help="A backup, or - for standard input.", show_default=False)],
     port_offset: Annotated[int | None, typer.Option(help="Shift every default port by so much.")] = None,
+    engine: Annotated[
+        Literal["compose"] | None,
+        typer.Option(help="As root: confirm that a server which was in containers is to be there again."),
+    ] = None,
     start: Annotated[bool, typer.Option("--start/--no-start", help="Start the server afterwards.")] = True,
     trust: Annotated[
         bool,

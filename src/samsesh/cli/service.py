@@ -26,12 +26,14 @@ def install_service(
     from samsesh.cli.output import say, write
     from samsesh.load import load
     from samsesh.ops import service
+    from samsesh.ops.privileges import as_owner
 
     home: Home = ctx.obj
     if remove:
         service.remove(home, say)
         return
-    settings = load(home, os.environ).settings
+    with as_owner(home):
+        settings = load(home, os.environ).settings
     if not print_:
         service.install(home, settings, service.choose() if kind == "auto" else kind, os.environ, say)
     elif kind == "cron":

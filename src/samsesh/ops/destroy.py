@@ -9,7 +9,7 @@ from typing import Any
 from samsesh.errors import SamseshError
 from samsesh.facts import size_of
 from samsesh.home import Home
-from samsesh.ops import service
+from samsesh.ops import record, service
 from samsesh.ops.restore import remove_all
 from samsesh.ops.server import engine_of
 from samsesh.write import write_file
@@ -60,4 +60,5 @@ def destroy(home: Home, confirmed: str, say: Say) -> None:
         with suppress(SamseshError):  # on a full disk there is no room for it
             write_file(home.state_file, json.dumps({**_state(home), "unfinished": "destroy"}))
         remove_all(home)
+        record.forget(home)
         home.audit("destroy", target=name)

@@ -1,48 +1,61 @@
-"""As root: make the system user and its home, then become that user. Nothing else of ours runs as root."""
+"""As root: make the system user and its home, then become that user. Nothing else of ours runs as root but `docker`."""
 
 import ctypes
 import os
 import pwd
-import sys
-from contextlib import suppress
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from samsesh import owners
 from samsesh.errors import SamseshError
 from samsesh.home import SERVICE_USER, Home
-from samsesh.run import lend, run
+from samsesh.ops.record import Record, numbered
+from samsesh.run import keep_root, run
 
-PR_SET_KEEPCAPS, PR_CAPBSET_DROP = 8, 24
+PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAPBSET_DROP = 4, 8, 24
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
-CAP_SETGID, CAP_NET_BIND_SERVICE = 6, 10
+CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_NET_BIND_SERVICE = 5, 6, 7, 10
 CAPABILITY_VERSION_3 = 0x20080522
 CACHE = Path("/var/cache/samsesh")
 
 
-def become_service_user(home: Home, *, make_home: bool = True, output: Path | None = None) -> None:
+def become_service_user(
+    home: Home, record: Record, *, make_home: bool = True, output: Path | None = None
+) -> None:
     """Drop from root to the user `samsesh` in this process, keeping only the right to bind low ports.
 
     The user and, unless told not to, the home folder are made if they are missing; a home of somebody else is refused.
-    `output`: one more folder that is to be that user's. With containers the user is `server.uid`, where that is set,
-    and the group of Docker's socket is kept for `docker` alone.
+    With containers the user is the recorded one, and what it takes to run `docker` as root is kept, too.
+    `output`: a folder to make that stays root's, for files that Docker follows.
     """
     os.environ.setdefault("SAMSESH_CALLER", os.environ.get("SUDO_USER", "root"))
-    containers = for_containers(home)
-    user = _numbered(containers) if containers else service_user()
-    lent = docker_groups()
+    user = service_user()
     make_cache(user)
+    docker = record.engine == "compose"
+    if docker:
+        _check_program("docker")
+        user = numbered(record)
     if make_home or home.path.exists():
         home.check_path()
         _own_home(home.path, user)
     if output is not None:
-        _own_home(output, user)
+        _own_output(output)
     libc = ctypes.CDLL(None, use_errno=True)
-    _bound_to_low_ports(libc)
+    if not docker:  # which is started as root, and places files for it
+        _bound_to_low_ports(libc)
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
-    os.initgroups(user.pw_name, user.pw_gid)
-    lend([group for group in lent if group not in os.getgroups()])
+    if user.pw_name == SERVICE_USER:
+        os.initgroups(user.pw_name, user.pw_gid)
+    else:  # a person's other groups, such as sudo, are not for a server
+        os.setgroups([])
     os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
     os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
-    _keep_low_ports(libc)
+    _keep(libc, docker=docker)
+    if docker:
+        keep_root({"HOME": pwd.getpwuid(0).pw_dir, "USER": "root", "LOGNAME": "root"})
     os.environ.update(HOME=str(home.path), USER=user.pw_name, LOGNAME=user.pw_name)
     for name in ("XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         os.environ.pop(name, None)
@@ -50,40 +63,26 @@ def become_service_user(home: Home, *, make_home: bool = True, output: Path | No
     _can_still_run()
 
 
-def for_containers(home: Home) -> dict[str, int] | None:
-    """What the settings say of the user of containers, {} where nothing; None: there are none."""
-    from samsesh.load import load
-
-    words = ("--engine", "switch")  # the engine is named behind these
-    given = next((sys.argv[at + 1] for at, word in enumerate(sys.argv[:-1]) if word in words), "")
-    given = next((word[9:] for word in sys.argv if word.startswith("--engine=")), given)
+@contextmanager
+def as_owner(home: Home) -> Iterator[None]:
+    """Root touches the home as its owner: it reads what the owner may, and leaves nothing of its own there."""
     try:
-        server = load(
-            home, os.environ, flags={"server.engine": given} if given else None, adopt=True
-        ).settings.server
-    except SamseshError:  # the command itself will tell
-        return {} if given == "compose" else None
-    if server.engine != "compose":
-        return None
-    return {name: getattr(server, name) for name in ("uid", "gid") if name in server.model_fields_set}
-
-
-def _numbered(wanted: dict[str, int]) -> pwd.struct_passwd:
-    """A user by number, who needs no name on this machine."""
-    usual = service_user() if "uid" not in wanted else None
-    uid = wanted.get("uid", usual.pw_uid if usual else 0)
-    gid = wanted.get("gid", usual.pw_gid if usual else uid)
-    return pwd.struct_passwd((_name(uid), "x", uid, gid, "", "/", "/usr/sbin/nologin"))
-
-
-def docker_groups() -> tuple[int, ...]:
-    """The group that may use Docker's socket, where it is a socket of this machine."""
-    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+        owner = home.path.lstat()
+    except FileNotFoundError:
+        owner = None
+    if os.geteuid() != 0 or owner is None or owner.st_uid == 0:
+        yield
+        return
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
     try:
-        found = Path(where.removeprefix("unix://")).stat()
-    except OSError:
-        return ()
-    return (found.st_gid,) if found.st_mode & 0o060 == 0o060 else ()
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
 
 
 def service_user() -> pwd.struct_passwd:
@@ -109,24 +108,15 @@ def make_cache(user: pwd.struct_passwd) -> None:
 
 def _own_home(path: Path, user: pwd.struct_passwd) -> None:
     """The home belongs to the service user; folders above it are left alone, but must let that user in."""
-    try:
-        if not path.exists():
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            path.mkdir(mode=0o700, exist_ok=True)
-            os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
-        found = path.lstat()
-    except OSError as error:
-        raise SamseshError(
-            f"cannot make the home folder {path}: {error.strerror}", "choose another with --home DIR"
-        ) from None
-    if not path.is_dir():
-        raise SamseshError(f"the home {path} is no folder", "choose another with --home DIR")
+    owner = user.pw_name if user.pw_name == SERVICE_USER else user.pw_uid
+    found = _made(path, "the home folder", "--home DIR")
     if found.st_uid == 0 and not any(path.iterdir()):
+        _check_way(path, "--home DIR")
         os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
     elif found.st_uid != user.pw_uid:
         raise SamseshError(
-            f"{path} belongs to {_name(found.st_uid)}; as root the server runs as the user {SERVICE_USER}",
-            f"run as that owner, or give it over: chown -R {SERVICE_USER}: {path}",
+            f"{path} belongs to {owners.name(found.st_uid)}; as root the server runs as the user {user.pw_name}",
+            f"run as that owner, or give it over: chown -R {owner}: {path}",
         )
     for above in path.parents:
         mode = above.stat()
@@ -137,11 +127,28 @@ def _own_home(path: Path, user: pwd.struct_passwd) -> None:
             )
 
 
-def _name(uid: int) -> str:
+def _own_output(path: Path) -> None:
+    """A folder of root's, to which nobody else can write: root's Docker will follow what is in it."""
+    _made(path, "the folder", "-o DIR")
+    _check_way(path, "-o DIR")
+    path.chmod(0o755)
+
+
+def _made(path: Path, what: str, option: str) -> os.stat_result:
+    """A folder, made where it is missing, where nobody else could put something in its place meanwhile."""
     try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
+        if not os.path.lexists(path):
+            _check_way(path.parent, option)
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            path.mkdir(mode=0o700)
+        found = path.lstat()
+    except OSError as error:
+        raise SamseshError(
+            f"cannot make {what} {path}: {error.strerror}", f"choose another with {option}"
+        ) from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise SamseshError(f"{what} {path} is no folder", f"choose another with {option}")
+    return found
 
 
 def _bound_to_low_ports(libc: ctypes.CDLL) -> None:
@@ -151,17 +158,38 @@ def _bound_to_low_ports(libc: ctypes.CDLL) -> None:
             return  # the kernel knows no more, or does not let us
 
 
-def _keep_low_ports(libc: ctypes.CDLL) -> None:
+def _check_way(path: Path, option: str) -> None:
+    if others := owners.way_changed_by(path):
+        raise SamseshError(
+            f"root makes nothing in {path}: it can be changed by {others}",
+            f"choose a folder that only root can change, such as one in /srv: {option}",
+        )
+
+
+def _check_program(name: str) -> None:
+    """Root runs nothing that somebody else could have put there."""
+    path = shutil.which(name)
+    if path and (others := owners.way_changed_by(Path(path).absolute())):
+        raise SamseshError(
+            f"root does not run {path}: it can be changed by {others}",
+            "take that folder out of root's PATH, or give it to root",
+        )
+
+
+def _keep(libc: ctypes.CDLL, *, docker: bool) -> None:
     """Leave one capability in the permitted and inheritable sets (capset(2)), and raise it as ambient.
 
-    Another stays with this process alone: to start every program but `docker` without Docker's group.
+    Others stay with this process alone, and with none that it starts: to start `docker` as root, and to end it. No other
+    process of this user may look into this one.
     """
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     bit = 1 << CAP_NET_BIND_SERVICE
-    mine = bit | 1 << CAP_SETGID
+    mine = bit | (1 << CAP_KILL | 1 << CAP_SETGID | 1 << CAP_SETUID if docker else 0)
     data = (ctypes.c_uint32 * 6)(mine, mine, bit, 0, 0, 0)
     if libc.capset(header, data) == 0:
         libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0)
+    if docker:
+        libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _can_still_run() -> None:

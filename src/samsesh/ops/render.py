@@ -5,17 +5,18 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from samsesh.engines.compose import image, render
+from samsesh.engines.compose import files, image, render
 from samsesh.errors import SamseshError
 from samsesh.facts import gather
 from samsesh.formats import to_compose_yaml
-from samsesh.model import Context
+from samsesh.model import Context, File
 from samsesh.ops.addresses import find
 from samsesh.ops.server import Server, placement
+from samsesh.placing import place
 from samsesh.plan import make_plan
-from samsesh.write import make_dir, write_file
 
 OURS = "compose.yaml"
+READABLE = 0o644  # what holds no secret
 SIGN = b"Written by Samsesh"
 README = """\
 This folder is a whole Samsesh server for Docker Compose 2.20 or later and Docker 20.10 or later. Start and stop it here:
@@ -24,8 +25,9 @@ This folder is a whole Samsesh server for Docker Compose 2.20 or later and Docke
     docker compose ps
     docker compose down
 
-Containers run as the user {uid} and group {gid}, who must own this folder; it holds the server's secrets, so keep it
-closed to others. What people write is in the volumes of the project {name}. The first account, an administrator:
+Containers run as the user {uid} and group {gid}, who must own the files in config and secrets and the folders in run.
+The secrets are the server's: keep them closed to others. All else belongs to whoever starts it, and nobody else may be
+able to change it. What people write is in the volumes of the project {name}. The first account, an administrator:
 
     docker compose exec synapse register_new_matrix_user -c /data/homeserver.yaml http://localhost:8008
 
@@ -36,7 +38,6 @@ The folder was written by `samsesh render`, from samsesh.toml; run that again af
 def render_to(server: Server, folder: Path) -> list[Path]:
     """Write the folder anew; gives the files that changed. Refuses one that holds something else."""
     _check(folder)
-    make_dir(folder)
     project = render.Project(
         name=project_name(server.settings.server.name),
         folder=folder,
@@ -48,26 +49,14 @@ def render_to(server: Server, folder: Path) -> list[Path]:
     # As `up` would find them; without what only this machine has, since the folder may be started on another.
     facts = replace(server.facts, addresses=find(settings, gather()).addresses, outward=())
     plan = make_plan(Context(settings, server.secrets, facts, placement(server.home, settings, facts)))
-    for unit in plan.units:
-        for socket in unit.sockets:
-            make_dir(project.on_host(socket.parent))
     given = render.given(plan, server.home, settings, server.secrets)
-    files = render.files(project, given)
-    changed = [file.path for file in files if write_file(file.path, file.content, file.mode)]
-    for path in set(_below(folder / "config")) - {file.path for file in files}:
-        path.unlink()
-        changed.append(path)
-    if not settings.images.samsesh:
-        image.write_context(folder / render.IMAGE)
+    found = files.of_containers(project, given)
     compose = to_compose_yaml(render.compose(project, plan, given, settings))
     readme = README.format(uid=project.user[0], gid=project.user[1], name=project.name)
-    for name, content in (
-        ("README", readme.encode()),
-        (OURS, compose),
-    ):  # compose.yaml last: the rest is there
-        if write_file(folder / name, content):
-            changed.append(folder / name)
-    return changed
+    build = {} if settings.images.samsesh else image.context()
+    found += [File(folder / render.IMAGE / name, content, READABLE) for name, content in build.items()]
+    found += [File(folder / "README", readme.encode(), READABLE), File(folder / OURS, compose, READABLE)]
+    return place(folder, files.placed(project, plan, found), tidy=("config", f"{render.IMAGE}/samsesh"))
 
 
 def project_name(server_name: str) -> str:
@@ -88,7 +77,3 @@ def _check(folder: Path) -> None:
                 f"{folder} holds something that Samsesh did not write",
                 "name a new folder, or an empty one: -o DIR",
             )
-
-
-def _below(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []

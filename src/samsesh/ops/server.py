@@ -21,6 +21,7 @@ from samsesh.load import Loaded, load
 from samsesh.model import Context, Placement, Plan
 from samsesh.ops import addresses, programs
 from samsesh.plan import make_plan
+from samsesh.run import keeps_root
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
 
@@ -111,7 +112,8 @@ def engine_of(home: Home) -> Engine:
     try:
         name = home.state().get("engine")
     except SamseshError:  # damaged, which is no reason not to stop it
-        name = "compose" if (home.path / "compose.yaml").exists() else "native"
+        in_containers = keeps_root() or (home.path / "compose.yaml").exists()
+        name = "compose" if in_containers else "native"
     if name == "compose":
         return ComposeEngine(home, machine.gather())
     return NativeEngine(home, machine.gather())

@@ -12,6 +12,7 @@ from typing import Literal
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import SERVICE_USER, Home, default_home, user_name
 from samsesh.ops import crontab, systemd
+from samsesh.ops.privileges import as_owner
 from samsesh.run import run
 from samsesh.settings import Settings
 from samsesh.write import write_file
@@ -130,7 +131,7 @@ def install(
             _systemctl(kind, "enable", path.name)
             if kind == "user":
                 _linger(say)
-        with _as_owner(home):
+        with as_owner(home):
             home.audit("install-service", kind=kind)
     where = "crontab" if kind == "cron" else str(_unit_path(home, kind))
     say(f"{'Written to' if changed else 'Already in'} {where}: this server starts with the machine.")
@@ -149,7 +150,7 @@ def remove(home: Home, say: Callable[[str], None]) -> None:
     else:
         with _held(home, "install-service --remove", say):
             _remove(home, kind)
-            with _as_owner(home):
+            with as_owner(home):
                 home.audit("install-service --remove", kind=kind)
     say("Removed: this server no longer starts with the machine.")
 
@@ -230,22 +231,6 @@ def _linger(say: Callable[[str], None]) -> None:
 @contextmanager
 def _held(home: Home, what: str, say: Callable[[str], None]) -> Iterator[None]:
     with ExitStack() as held:
-        with _as_owner(home):
+        with as_owner(home):
             held.enter_context(home.lock(what, say))
         yield
-
-
-@contextmanager
-def _as_owner(home: Home) -> Iterator[None]:
-    """Root touches the home as its owner, so that it leaves no file there that the server cannot write."""
-    owner = home.path.stat()
-    if os.geteuid() != 0 or owner.st_uid == 0:
-        yield
-        return
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)

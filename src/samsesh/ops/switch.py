@@ -8,7 +8,7 @@ from samsesh.engine import Say
 from samsesh.errors import SamseshError
 from samsesh.home import Home
 from samsesh.load import save
-from samsesh.ops import archive, backup, deploy, programs, service
+from samsesh.ops import archive, backup, deploy, programs, record, service
 from samsesh.ops.restore import load_database
 from samsesh.ops.server import Server, again, open_server
 from samsesh.run import undisturbed
@@ -32,6 +32,7 @@ def switch(home: Home, environ: Mapping[str, str], to: str, say: Say) -> backup.
         old = open_server(home, environ, flags={"server.engine": with_data} if home.started else None)
         if old.engine.name == to:
             save(home, {"server.engine": to})
+            _forget_containers(home, to)
             return None
         if not home.started:
             raise SamseshError(
@@ -61,6 +62,7 @@ def switch(home: Home, environ: Mapping[str, str], to: str, say: Say) -> backup.
             raise
         say(f"deleting the data that the engine {old.engine.name} had")
         old.engine.discard(say)
+        _forget_containers(home, to)
         home.audit("engine switch", target=to, backup=str(made.path))
         return made
 
@@ -92,6 +94,12 @@ def _move(old: Server, new: Server, path: Path, say: Say) -> None:
     deploy.start(new, say)
 
 
+def _forget_containers(home: Home, engine: str) -> None:
+    """With processes, root no longer uses Docker for this home until it confirms that again."""
+    if engine == "native":
+        record.forget(home)
+
+
 def _units(server: Server) -> set[str]:
     return {unit.name for unit in server.plan.units}
 
@@ -114,5 +122,6 @@ def _back(old: Server, new: Server, *, ran: bool, say: Say) -> None:
         new.engine.discard(say)
     except SamseshError as error:  # an engine that is gone is no reason not to start the other
         say(f"what the engine {new.engine.name} was given is left there: {error.message}")
+    _forget_containers(home, old.engine.name)
     if ran:
         deploy.start(old, say)

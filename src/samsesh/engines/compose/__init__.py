@@ -10,7 +10,7 @@ from typing import IO
 
 from samsesh import ports
 from samsesh.engine import Applied, Change, Entry, Say, Seen
-from samsesh.engines.compose import image, images, kept, render, starting
+from samsesh.engines.compose import files, image, images, kept, render, starting
 from samsesh.engines.compose.docker import QUICK_SINCE, START_SECONDS, Docker
 from samsesh.engines.compose.fetch import get_images, names_of
 from samsesh.engines.compose.logs import UNITS, follow, read
@@ -21,9 +21,11 @@ from samsesh.facts import Facts, family
 from samsesh.formats import to_compose_yaml
 from samsesh.home import Home
 from samsesh.model import File, Plan
+from samsesh.placing import place, remove
+from samsesh.run import keeps_root
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
-from samsesh.write import holds, make_dir, write_file
+from samsesh.write import holds
 
 
 class ComposeEngine:
@@ -36,7 +38,10 @@ class ComposeEngine:
     ) -> None:
         self.home, self.facts = home, facts
         self._settings, self._secrets = settings, secrets
-        self.docker = Docker(f"samsesh-{home.id}", home.path)
+        # What root's Docker follows is in a folder of root's: see placing.py.
+        roots = home.roots_folder / "containers" if keeps_root() else None
+        self.folder, self.run = roots or home.path, roots / "run" if roots else home.runtime_dir()
+        self.docker = Docker(f"samsesh-{home.id}", self.folder)
 
     # --- what is to be
 
@@ -49,8 +54,8 @@ class ComposeEngine:
         user = (0, 0) if self.docker.rootless else (self.facts.uid, os.getegid())
         return render.Project(
             name=self.docker.project,
-            folder=self.home.path,
-            run=self.home.runtime_dir(),
+            folder=self.folder,
+            run=self.run,
             user=user,
             memory=self.facts.memory,
             quick=self.docker.version >= QUICK_SINCE,
@@ -63,11 +68,15 @@ class ComposeEngine:
     def _files(self, plan: Plan) -> list[File]:
         project, given = self.project(), self._given(plan)
         data = render.compose(project, plan, given, self.settings)
-        return [*render.files(project, given), File(self.home.path / "compose.yaml", to_compose_yaml(data))]
+        return [
+            *files.of_containers(project, given),
+            File(self.folder / "compose.yaml", to_compose_yaml(data), mode=0o644),
+        ]
 
     def usable(self) -> None:
         self.docker.check()
-        check_path(self.home)
+        if not keeps_root():
+            check_path(self.home)
 
     def changes(self, plan: Plan) -> list[Change]:
         wanted = render.compose(self.project(), plan, self._given(plan), self.settings)["services"]
@@ -104,7 +113,7 @@ class ComposeEngine:
         units = [unit for unit in plan.units if unit.name in new]
         failed = ports.check(units, replace(self.facts, lowest_port=1))
         self._write(plan)
-        get_images(self.docker, self.settings, plan, say)
+        get_images(self.docker, self.home, self.settings, plan, say)
         if doing := [change for change in changes if change.action != "keep"]:
             say(", ".join(f"{change.action} {change.unit}" for change in doing))
         starting.start(self.docker, plan, [unit for unit in plan.units if unit.name not in failed], say)
@@ -112,15 +121,12 @@ class ComposeEngine:
         return Applied(tuple(found.values()))
 
     def _write(self, plan: Plan) -> None:
-        self.home.make_runtime_dir()
-        project = self.project()
-        for unit in plan.units:
-            for socket in unit.sockets:
-                make_dir(project.on_host(socket.parent))
-        for file in self._files(plan):
-            write_file(file.path, file.content, file.mode)
-        if not self.settings.images.samsesh:
-            image.write_context(self.home.path / render.IMAGE)
+        image.explain_wheels(self.home.path / render.IMAGE)
+        if keeps_root():  # what an earlier version left there, nobody should run as root
+            (self.home.path / "compose.yaml").unlink(missing_ok=True)
+        else:
+            self.home.make_runtime_dir()
+        place(self.folder, files.placed(self.project(), plan, self._files(plan)))
 
     def stop(self, say: Say) -> None:
         """Containers and networks go, volumes stay."""
@@ -136,6 +142,7 @@ class ComposeEngine:
         say("deleting containers and volumes")
         self._down("--volumes")
         self.docker.remove_volumes()
+        remove(self.folder)
 
     discard = erase
 
@@ -181,7 +188,7 @@ class ComposeEngine:
 
     def on_host(self, path: Path) -> Path:
         user = (self.facts.uid, 0)
-        there = render.Project(self.docker.project, self.home.path, self.home.runtime_dir(), user, 0)
+        there = render.Project(self.docker.project, self.folder, self.run, user, 0)
         return there.on_host(path)
 
     def reach(self, plan: Plan, unit: str) -> str:
@@ -204,7 +211,8 @@ class ComposeEngine:
     def postgres_tool(self, plan: Plan, tool: str) -> tuple[list[str], dict[str, str]]:
         assert self._secrets is not None  # whoever has a plan has them
         running = self.docker.services().get("postgres")
-        return kept.postgres_tool(self.docker, self.settings, self._secrets, plan, tool, running)
+        user = self.project().user
+        return kept.postgres_tool(self.docker, self.settings, self._secrets, plan, tool, running, user)
 
     def read_kept(self, unit: str, path: Path) -> bytes | None:
         container = self.docker.services().get(service(unit))
@@ -235,15 +243,16 @@ class ComposeEngine:
         if name not in self.docker.services():
             self.docker.check()
             self._write(plan)
-            get_images(self.docker, self.settings, plan, lambda text: None)
-            first = self.docker.compose("up", "--no-deps", render.PREPARE)
+            get_images(self.docker, self.home, self.settings, plan, lambda text: None)
+            first = self.docker.compose("up", "--no-build", "--no-deps", render.PREPARE)
             self.docker.follow(*first, what="preparing the volumes", timeout=START_SECONDS)
-            make = self.docker.compose("up", "--no-start", "--no-deps", name)
+            make = self.docker.compose("up", "--no-build", "--no-start", "--no-deps", name)
             self.docker.follow(*make, what=f"making the container of {unit}", timeout=START_SECONDS)
         return str(self.docker.services()[name]["Id"])
 
     def sizes(self) -> tuple[int, int]:
-        return kept.sizes(self.docker, images.reference("samsesh", self.settings.images))
+        reference = images.reference("samsesh", self.settings.images)
+        return kept.sizes(self.docker, reference, self.project().user)
 
     def image_digests(self, plan: Plan) -> dict[str, str]:
         built = "" if self.settings.images.samsesh else "samsesh"

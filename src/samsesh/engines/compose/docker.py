@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from samsesh import names
 from samsesh.errors import SamseshError
+from samsesh.home import was_root
 from samsesh.run import Done, environment, follow, run
 
 OLDEST, OLDEST_COMPOSE = (20, 10), (2, 20)
@@ -46,12 +47,8 @@ class Docker:
         env = {**self.env, **more.pop("env", {})}
         return run(["docker", *args], env=env, timeout=timeout, what=what, **more)
 
-    def follow(
-        self, *args: str, what: str, timeout: float, meanwhile: Callable[[], None] = lambda: None
-    ) -> None:
-        follow(
-            ["docker", *args], env=self.env, cwd=self.folder, what=what, timeout=timeout, meanwhile=meanwhile
-        )
+    def follow(self, *args: str, what: str, timeout: float, **more: Any) -> None:
+        follow(["docker", *args], env=self.env, cwd=self.folder, what=what, timeout=timeout, **more)
 
     def compose(self, *args: str) -> list[str]:
         """Arguments of `docker` for a command on this project."""
@@ -190,6 +187,11 @@ def _has_v1() -> bool:
 
 def _unreachable(reason: str) -> SamseshError:
     """Why the engine did not answer, in its client's own words as the detail."""
+    if "permission denied" in reason.lower() and was_root():
+        return SamseshError(
+            "root has not confirmed that this server runs in containers, and what its user can change is not enough",
+            "confirm it: samsesh up --engine compose (or: restore --engine compose FILE)",
+        )
     if "permission denied" in reason.lower():
         return SamseshError(
             "this user may not use Docker: its socket is closed to it",

@@ -28,6 +28,7 @@ def postgres_tool(
     plan: Plan,
     tool: str,
     container: Mapping[str, Any] | None,
+    user: tuple[int, int],
 ) -> tuple[list[str], dict[str, str]]:
     """In PostgreSQL's container, else in one for the moment; the password goes from our environment into its own."""
     database = plan.offer.database
@@ -37,7 +38,7 @@ def postgres_tool(
         host = str(plan.unit(database.unit).sockets[0].parent)
         run, where = ["exec"], [container["Id"], tool]
     else:
-        run = ["run", "--rm", f"--entrypoint={tool}"]
+        run = ["run", "--rm", *_closed(user), f"--entrypoint={tool}"]
         where = [images.reference("postgres", settings.images)]
     if url := settings.database.url:
         password = str(names.postgresql_url(url.get_secret_value())["password"])
@@ -93,12 +94,18 @@ def _pack(folder: Path, into: int, user: tuple[int, int]) -> None:
             tar.add(path, str(path.relative_to(folder)), recursive=False, filter=owned)
 
 
-def sizes(docker: Docker, reference: str) -> tuple[int, int]:
+def _closed(user: tuple[int, int]) -> tuple[str, ...]:
+    """A container for the moment may no more than the others: which image it is, the settings say."""
+    closed = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges:true")
+    return ("--user={}:{}".format(*user), *closed)
+
+
+def sizes(docker: Docker, reference: str, user: tuple[int, int]) -> tuple[int, int]:
     """Bytes of media and of the database, by a container that looks into the volumes; 0 where it cannot."""
     found = {"synapse": 0, "postgres": 0}
     for name in found:
         volume = f"--volume={docker.project}_{name}:/volume:ro"
-        ways = ("--rm", "--network=none", "--user=0:0", "--cap-drop=ALL", "--cap-add=DAC_READ_SEARCH")
+        ways = ("--rm", "--network=none", *_closed(user))
         with suppress(SamseshError, ValueError, IndexError):
             done = docker.run(
                 "run", *ways, volume, "--entrypoint=du", reference, "-sb", "/volume", what="measuring"

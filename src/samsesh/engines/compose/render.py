@@ -95,12 +95,6 @@ def compose(project: Project, plan: Plan, given: Given, settings: Settings) -> d
     }
 
 
-def files(project: Project, given: Given) -> list[File]:
-    """Every file that containers are given, where it is on this machine."""
-    found = {file.path: file for each in given.values() for file in each}
-    return [File(project.on_host(path), file.content, file.mode, file.secret) for path, file in found.items()]
-
-
 def given(plan: Plan, home: Home, settings: Settings, secrets: Secrets) -> Given:
     """What each unit is given: its own files, what the settings name, secrets, and what only containers lack."""
     return {unit.name: [*unit.files, *_more(unit, home, settings, secrets)] for unit in plan.units}
@@ -217,7 +211,7 @@ def _prepare(project: Project, kept: dict[str, list[Path]], settings: Settings) 
         "restart": "no",
         "read_only": True,
         "cap_drop": ["ALL"],
-        "cap_add": ["CHOWN", "DAC_READ_SEARCH", "SETUID", "SETGID"],
+        "cap_add": ["CHOWN", "SETUID", "SETGID"],  # none by which it could read the machine's files
         "security_opt": ["no-new-privileges:true"],
         "mem_limit": 256 * MB,
         "logging": LOG,

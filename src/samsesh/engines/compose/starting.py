@@ -24,7 +24,12 @@ def start(docker: Docker, plan: Plan, units: list[Unit], say: Say) -> None:
     """`docker compose up`, which waits for health in the order of starts, and says of what."""
     say("waiting for " + ", ".join(unit.title for unit in units))
     command = docker.compose(
-        "up", "--detach", "--remove-orphans", "--quiet-pull", *(service(unit.name) for unit in units)
+        "up",
+        "--detach",
+        "--no-build",
+        "--remove-orphans",
+        "--quiet-pull",
+        *(service(unit.name) for unit in units),
     )
     before = {one["Id"]: one["RestartCount"] for one in docker.services().values()}
 

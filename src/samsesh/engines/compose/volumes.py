@@ -14,7 +14,7 @@ def main() -> None:
     tops = list(dict.fromkeys(Path(*folder.parts[:3]) for folder in folders))  # /volumes/NAME
     for top in tops:
         owner = top.stat().st_uid
-        if owner not in (0, uid) and any(top.iterdir()):
+        if owner not in (0, uid) and _holds_something(top, owner):
             sys.exit(
                 f"the volume {top.name} belongs to the user {owner}, and the services run as {uid}: "
                 f"nothing was changed. Set server.uid to {owner}, or give the volume to {uid} (chown -R)"
@@ -26,6 +26,17 @@ def main() -> None:
     os.setresuid(uid, uid, uid)
     for folder in folders:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _holds_something(top: Path, owner: int) -> bool:
+    """Looked at as its owner: without that right root cannot look into a folder that is closed."""
+    os.seteuid(owner)
+    try:
+        return any(top.iterdir())
+    except PermissionError:  # closed to its owner, too
+        return True
+    finally:
+        os.seteuid(0)
 
 
 if __name__ == "__main__":

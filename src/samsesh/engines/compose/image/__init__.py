@@ -5,6 +5,8 @@ filled by whoever builds without a network).
 """
 
 import hashlib
+import io
+import tarfile
 from pathlib import Path
 
 import samsesh
@@ -14,6 +16,7 @@ HERE = Path(__file__).parent
 CODE = Path(samsesh.__file__).parent
 LEFT_OUT = ("__pycache__", "web")  # web: pages that images of their own bring
 READABLE = 0o644
+WHEELS_README = "wheels/README"
 WHEELS = (
     "To build without a network, put the wheels of image.lock here, for this image's Python and processor:\n"
     "    pip download --require-hashes --no-deps --only-binary :all: -r ../image.lock\n"
@@ -29,7 +32,7 @@ def context() -> dict[str, bytes]:
         if path.is_file() and not set(LEFT_OUT) & set(path.relative_to(CODE).parts)
     }
     own = {name: (HERE / name).read_bytes() for name in ("Dockerfile", "image.lock")}
-    return {**own, **code, "wheels/README": WHEELS.encode()}
+    return {**own, **code, WHEELS_README: WHEELS.encode()}
 
 
 def version() -> str:
@@ -40,11 +43,18 @@ def version() -> str:
     return f"{samsesh.__version__.replace('+', '-')}-{found.hexdigest()[:12]}"
 
 
-def write_context(folder: Path) -> None:
-    """Put the context into a folder; code that another version left there goes, wheels stay."""
-    files = context()
-    for name, content in files.items():
-        write_file(folder / name, content, READABLE)
-    for path in (folder / "samsesh").rglob("*"):
-        if path.is_file() and path.relative_to(folder).as_posix() not in files:
-            path.unlink()
+def explain_wheels(folder: Path) -> None:
+    """In the home: where whoever builds without a network puts wheels."""
+    write_file(folder / WHEELS_README, WHEELS, READABLE)
+
+
+def packed(folder: Path) -> bytes:
+    """The context as a tar, with the wheels that are in a folder: the build compares their checksums."""
+    wheels = {f"wheels/{path.name}": path.read_bytes() for path in sorted((folder / "wheels").glob("*.whl"))}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, content in {**wheels, **context()}.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), READABLE
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
