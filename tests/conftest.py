@@ -135,7 +135,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
 
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _range = range(2300 + 5200 * _worker, 7500 + 5200 * _worker, 17)  # of four workers at most
-_offsets = iter(random.sample(_range, len(_range)))  # in no order, so that two runs at once rarely want the same
+_offsets = iter(
+    random.sample(_range, len(_range))
+)  # in no order, so that two runs at once rarely want the same
 
 
 def free_offset() -> int:

@@ -91,7 +91,7 @@ class World:
             raise OSError("LiveKit is away")
         return identity in self.there
 
-    async def post(self, cs_api_url: str, path: str) -> Answer:
+    async def post(self, cs_api_url: str, path: str, job: str) -> Answer:
         *_, delay_id, action = path.split("/")
         self.said.append((self.now(), action, delay_id))
         await asyncio.sleep(self.slow)
@@ -118,9 +118,12 @@ class World:
                 del self.timers[delay_id]
                 self.fired.append((round(end - BEGIN, 3), delay_id))
 
-    async def add(self, identity: str = "alice", delay_id: str = "d1", timeout: float = 100) -> None:
+    async def add(
+        self, identity: str = "alice", delay_id: str = "d1", timeout: float = 100, user: str = ""
+    ) -> None:
         self.timers[delay_id] = (timeout, self.clock() + timeout)
-        await self.leaves.add(Leave(ROOM, identity, "https://hs", delay_id, timeout))
+        leave = Leave(ROOM, identity, "https://hs", delay_id, timeout, user or f"@{identity}:hs")
+        await self.leaves.add(leave)
 
     async def event(self, kind: str, identity: str = "alice") -> None:
         await self.leaves.event(kind, ROOM, identity)

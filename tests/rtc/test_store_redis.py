@@ -28,7 +28,7 @@ from samsesh.rtc.redis_store import RedisStore
 async def participants(room, identity):
     return True
 
-async def post(cs_api_url, path):
+async def post(cs_api_url, path, job):
     print(path.split("/")[-2:], flush=True)
     return Answer(200, None)
 
@@ -36,7 +36,7 @@ async def main():
     leaves = Leaves(RedisStore(sys.argv[1], float(sys.argv[2])), participants, post)
     await leaves.start()
     for number in range(10):
-        await leaves.add(Leave("room", f"p{number}", "https://hs", f"d{number}", 5))
+        await leaves.add(Leave("room", f"p{number}", "https://hs", f"d{number}", 5, f"@p{number}:hs"))
         await leaves.event("participant_joined", "room", f"p{number}")
     await asyncio.sleep(1)
     print("ready", flush=True)
@@ -277,7 +277,7 @@ def test_started_without_redis(tmp_path: Path) -> None:
 
     posted: list[str] = []
 
-    async def post(cs_api_url: str, path: str) -> Answer:
+    async def post(cs_api_url: str, path: str, job: str) -> Answer:
         posted.append(path)
         return Answer(200, None)
 
@@ -285,7 +285,7 @@ def test_started_without_redis(tmp_path: Path) -> None:
         leaves = Leaves(RedisStore("redis://:geheim@127.0.0.1:1/0"), participants, post)
         await leaves.start()
         begun = time.monotonic()
-        await leaves.add(Leave("room", "alice", "https://hs", "d", 100))
+        await leaves.add(Leave("room", "alice", "https://hs", "d", 100, "@alice:hs"))
         assert time.monotonic() - begun < 4
         await until(lambda: posted)
         assert "Redis does not serve" in leaves.trouble and "geheim" not in leaves.trouble

@@ -3,6 +3,8 @@
 import os
 import ssl
 from collections.abc import Mapping
+from hashlib import sha256
+from ipaddress import IPv6Network
 
 import aiohttp
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, UnixConnector
@@ -17,6 +19,7 @@ KEEP_SECONDS = 60
 STRANGERS = 1000  # connections to other homeservers at a time, and to one host:
 EACH = 50
 REDIRECTS = 5
+NOBODYS = IPv6Network("100::/64")
 # Not compressed: a small answer could unfold to a huge one.
 HEADERS = {"User-Agent": "samsesh-rtc-auth", "Accept-Encoding": "identity"}
 # Everything by which a request to a server of strangers ends badly.
@@ -106,11 +109,19 @@ async def get_following(session: ClientSession, url: URL, size: int) -> tuple[in
     raise ValueError("too many redirects")
 
 
-def forwarded(url: str) -> Mapping[str, str]:
-    """What a homeserver wants to hear on its unix socket, where it expects a reverse proxy."""
-    if not url.startswith("unix:"):
+def forwarded(url: str, job: str = "") -> Mapping[str, str]:
+    """What a homeserver wants to hear on its unix socket, where it expects a reverse proxy.
+
+    Requests of a `job` come from an address of its own: Synapse counts those without a token by address, and one job
+    must not use up what another needs. Of 100::/64 (RFC 6666), from which nobody else comes.
+    """
+    if not socket_path(url):
         return {}
-    return {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http"}
+    return {"X-Forwarded-For": _address_of(job) if job else "127.0.0.1", "X-Forwarded-Proto": "http"}
+
+
+def _address_of(job: str) -> str:
+    return str(NOBODYS[int.from_bytes(sha256(job.encode()).digest()[:8])])
 
 
 def socket_path(url: str) -> str:

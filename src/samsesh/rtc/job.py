@@ -1,20 +1,19 @@
 """One delegated leave: what a client asked for, and how far it is."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from samsesh.rtc.turns import Turn
-
-FIRST, MOST, GROWTH = 1.0, 60.0, 1.5  # pauses between questions, and between attempts that fail: seconds
+FIRST, MOST, GROWTH = 1.0, 60.0, 1.5  # pauses, in seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
     """One delegated delayed leave: LiveKit's names of the room and the participant, and the homeserver's timer.
 
-    `cs_api_url`: "https://matrix.example.org", "http://127.0.0.1:8008" or "unix:/path.sock"; `timeout` in seconds.
+    `cs_api_url`: "https://matrix.example.org", "http://127.0.0.1:8008" or "unix:/path.sock"; `timeout` in seconds;
+    `user`: the user ID for which their homeserver vouched.
     """
 
     room: str
@@ -22,6 +21,7 @@ class Leave:
     cs_api_url: str
     delay_id: str
     timeout: float
+    user: str
 
 
 class State(StrEnum):
@@ -30,8 +30,22 @@ class State(StrEnum):
     LEAVING = "leaving"
 
 
+@dataclass(slots=True)
+class Pauses:
+    """Between questions, or between attempts that fail: ever longer ones, in seconds."""
+
+    following: float = FIRST
+
+    def next(self) -> float:
+        pause, self.following = self.following, min(self.following * GROWTH, MOST)
+        return pause
+
+    def reset(self) -> None:
+        self.following = FIRST
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
-class Job(Turn):
+class Job:
     """Times are of the clock, in seconds since 1970: they mean the same after a restart."""
 
     key: str
@@ -40,14 +54,9 @@ class Job(Turn):
     until: float  # when waiting ends
     deadline: float  # when the homeserver sends the event by itself, as far as we know
     restart: float = 0.0  # when its timer is to be restarted
-    look: bool = True  # first ask whether the participant is there
-    missed: bool = False  # they were not, the last time
-    pause: float = FIRST
-
-    def lengthen(self) -> float:
-        """The pause before the next question or attempt."""
-        pause, self.pause = self.pause, min(self.pause * GROWTH, MOST)
-        return pause
+    missed: bool = False  # they were not there, the last time
+    looks: Pauses = field(default_factory=Pauses)
+    attempts: Pauses = field(default_factory=Pauses)
 
     def row(self) -> str:
         return json.dumps(
@@ -64,13 +73,11 @@ class Job(Turn):
 def read(key: str, row: str) -> Job:
     """A job as `Job.row` wrote it."""
     found: dict[str, Any] = json.loads(row)
-    state = State(found["state"])
     return Job(
         key=key,
-        leave=Leave(**found["leave"]),
-        state=state,
+        leave=Leave(**{"user": found["leave"]["identity"], **found["leave"]}),  # older rows name no user
+        state=State(found["state"]),
         until=float(found["until"]),
         deadline=float(found["deadline"]),
         restart=float(found["restart"]),
-        look=state is not State.LEAVING,
     )

@@ -64,7 +64,8 @@ async def _run(config: Config, listener: socket.socket, log: Log) -> None:
         discovery = Discovery(strangers)
         openid = OpenId(config, strangers, homeserver, discovery)
         client_api = ClientApi(config, strangers, homeserver, own, discovery)
-        jobs = Leaves(open_store(config.redis_url, config.state), rooms.has, client_api.post)
+        store = open_store(config.redis_url, config.state)
+        jobs = Leaves(store, rooms.has, client_api.post, interval=config.sanity_seconds)
         proof = Proof(rooms, log) if config.strict else None
         service = Service(config, openid, rooms, tokens, client_api, jobs, proof, log)
         if config.strict:
