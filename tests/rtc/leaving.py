@@ -73,10 +73,11 @@ class World:
         self.said: list[tuple[float, str, str]] = []  # seconds from the beginning; what; delay ID or identity
         self.sent: list[tuple[float, str]] = []  # what the homeserver sent because we said so
         self.fired: list[tuple[float, str]] = []  # what it sent because nobody said anything
+        self.interval = 0.0
         self.leaves = self.engine()
 
     def engine(self) -> Leaves:
-        return Leaves(self.store, self.participants, self.post, self.clock)
+        return Leaves(self.store, self.participants, self.post, self.clock, self.interval)
 
     def clock(self) -> float:
         return BEGIN + asyncio.get_running_loop().time()

@@ -42,7 +42,7 @@ def test_restarted_at_once_then_at_four_fifths() -> None:
 
 
 def test_polled_with_growing_pauses() -> None:
-    """Without webhooks LiveKit is asked almost at once, after 1 s more, then 1.5 times as long each time, and each minute at the end."""
+    """Without webhooks LiveKit is asked at once, then after pauses that grow by half each time, to a minute at the end."""
 
     async def story(world: World) -> None:
         await world.add(timeout=3600)
@@ -351,6 +351,45 @@ def test_lost_webhook() -> None:
         assert world.leaves.count() == 0
 
     assert [at for at, _ in play(story).sent] == pytest.approx([65], abs=1)
+
+
+@pytest.mark.parametrize(("interval", "gone"), [(0, 65), (1, 7)])
+def test_lost_webhook_of_a_short_timer(interval: float, gone: float) -> None:
+    """However short the homeserver's timer, LiveKit is asked at an interval of its own, ours or the operator's."""
+    world = World()
+    world.interval = interval
+    world.leaves = world.engine()
+
+    async def story(world: World) -> None:
+        world.there.add("alice")
+        await world.add(timeout=18)
+        await world.event(JOINED)
+        await asyncio.sleep(5)
+        world.there.clear()
+        await asyncio.sleep(90)
+        assert world.leaves.count() == 0
+
+    assert [at for at, _ in play(story, world).sent] == pytest.approx([gone], abs=0.1)
+
+
+def test_a_livekit_that_hangs_keeps_no_restart_waiting() -> None:
+    """However many questions LiveKit leaves hanging, timers are restarted in time."""
+
+    class Hanging(World):
+        async def participants(self, room: str, identity: str) -> bool:
+            await asyncio.sleep(1000)
+            return True
+
+    async def story(world: World) -> None:
+        for number in range(100):
+            await world.add(f"p{number}", f"d{number}", 18)
+            await world.leaves.event(JOINED, "room", f"p{number}")
+        await asyncio.sleep(600)
+        world.run_out()
+        assert world.leaves.count() == 100
+
+    world = play(story, Hanging())
+    assert not world.fired and not world.sent
 
 
 def test_taken_up_after_a_restart() -> None:

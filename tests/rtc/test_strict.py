@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 import pytest
 
-from rtc.running import KEY, SECRET, Local, Rtc, Run, current, deliver, event, signed
+from rtc.running import KEY, Local, Rtc, Run, current, deliver, event, signed
 from samsesh.rtc.limits import BURST
 
 DELAY: dict[str, Any] = {"delay_id": "x", "delay_timeout": 60_000}

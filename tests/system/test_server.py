@@ -146,7 +146,7 @@ def test_a_forged_address_does_not_count(stack: Stack) -> None:
 
 
 def test_strangers_share_their_limit_whatever_address_they_write(stack: Stack) -> None:
-    """Synapse counts requests about delayed events by the address that the gateway saw; our service alone names others."""
+    """Synapse counts requests about delayed events by the address that the gateway saw, not by what clients write."""
     host = urlsplit(stack.url("homeserver")).netloc
     path = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events/made-up/restart"
     link = http.client.HTTPConnection(host, timeout=20, source_address=("127.0.0.2", 0))
