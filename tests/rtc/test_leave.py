@@ -42,7 +42,7 @@ def test_restarted_at_once_then_at_four_fifths() -> None:
 
 
 def test_polled_with_growing_pauses() -> None:
-    """Without webhooks LiveKit is asked at once, then after pauses that grow by half each time, to a minute at the end."""
+    """Without webhooks LiveKit is asked at once, then after pauses that grow by half, to a minute at the end."""
 
     async def story(world: World) -> None:
         await world.add(timeout=3600)

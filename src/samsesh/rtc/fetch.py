@@ -11,13 +11,14 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, 
 from yarl import URL
 
 from samsesh.rtc.config import Config
-from samsesh.rtc.guard import PRIVATE, Guard, StrangersResolver
+from samsesh.rtc.guard import PRIVATE, Guard
+from samsesh.rtc.resolver import StrangersResolver
 
 TOTAL_SECONDS = 30
 DIAL_SECONDS = 5
 KEEP_SECONDS = 60
-STRANGERS = 1000  # connections to other homeservers at a time, and to one host:
-EACH = 50
+OURS = 50  # connections to one of our own servers at a time
+EACH = 500  # and to one that strangers named: it may take seconds for an answer, and many may ask
 REDIRECTS = 5
 NOBODYS = IPv6Network("100::/64")
 # Not compressed: a small answer could unfold to a huge one.
@@ -59,7 +60,7 @@ def session_for_strangers(config: Config, context: ssl.SSLContext) -> ClientSess
         resolver=StrangersResolver(guard),
         socket_factory=guard.open_socket,
         ssl=context,
-        limit=STRANGERS,
+        limit=0,  # in all: slow homeservers would use up the places of others
         limit_per_host=EACH,
         keepalive_timeout=KEEP_SECONDS,
         ttl_dns_cache=KEEP_SECONDS,
@@ -70,8 +71,8 @@ def session_for_strangers(config: Config, context: ssl.SSLContext) -> ClientSess
 def own_session(context: ssl.SSLContext, socket_path: str = "") -> ClientSession:
     """For servers that the operator named: LiveKit, our homeserver, perhaps on a unix socket."""
     if socket_path:
-        return _session(UnixConnector(socket_path, limit=EACH, keepalive_timeout=KEEP_SECONDS))
-    return _session(TCPConnector(ssl=context, limit=0, limit_per_host=EACH, keepalive_timeout=KEEP_SECONDS))
+        return _session(UnixConnector(socket_path, limit=OURS, keepalive_timeout=KEEP_SECONDS))
+    return _session(TCPConnector(ssl=context, limit=0, limit_per_host=OURS, keepalive_timeout=KEEP_SECONDS))
 
 
 def _session(connector: aiohttp.BaseConnector) -> ClientSession:
