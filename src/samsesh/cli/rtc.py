@@ -33,7 +33,7 @@ def rtc_auth() -> None:
     SAMSESH_RTC_ALLOW_HOMESERVERS  users of these alone may come: names with commas
     SAMSESH_RTC_DENY_HOMESERVERS  users of these may not
     SAMSESH_RTC_STATE  a file (SQLite) that keeps delegated leaves
-    SAMSESH_RTC_UPDATE_OWN_METADATA  yes or no: the grant canUpdateOwnMetadata; default: left out
+    SAMSESH_RTC_UPDATE_OWN_METADATA  yes or no: the grant canUpdateOwnMetadata; default: yes
     SAMSESH_RTC_ONLY_FULL_ACCESS_PUBLISH  yes: users of other homeservers listen only
     """
     from samsesh.rtc.config import read

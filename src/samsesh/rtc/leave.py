@@ -36,7 +36,7 @@ LOOK = 60.0  # between looks whether they are still there: a webhook may get los
 AGAIN = 5.0  # who is missing may be just coming back
 LIMIT = 30.0  # for one question or request
 STOP = 5.0  # for what is under way when the service stops
-RELOAD = 3.0  # between attempts to read what was kept, where nothing has a lease
+RELOAD = 0.5  # between attempts to read what was kept, where nothing has a lease
 EACH_USER = 20  # jobs: several devices of one person, and what is left of calls that they came back to
 
 
@@ -97,10 +97,10 @@ class Leaves:
             )
         ]
 
-    async def add(self, leave: Leave) -> None:
+    async def add(self, leave: Leave, deadline: float | None = None) -> None:
         """Take a job over; returns when it is kept, or cannot be. It replaces one of the same room and identity.
 
-        CrowdedError where this user has too many.
+        `deadline`: when the homeserver's timer ends, if it was not just started. CrowdedError: this user has too many.
         """
         key = json.dumps([leave.room, leave.identity])
         if old := self._jobs.get(key):
@@ -108,11 +108,12 @@ class Leaves:
         elif self._users[leave.user] >= EACH_USER:
             raise CrowdedError
         now = self._clock()
+        end = now + leave.timeout if deadline is None else deadline
         job = Job(
             key=key,
             leave=leave,
-            until=now + min(CONNECT, leave.timeout),
-            deadline=now + leave.timeout,
+            until=min(now + CONNECT, end),
+            deadline=end,
         )
         self._remember(job)
         self._kept.put(key, job.row(), fresh=True)

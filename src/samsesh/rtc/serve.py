@@ -36,7 +36,10 @@ from samsesh.rtc.tokens import Tokens
 BACKLOG = 2048
 SECRET_LENGTH = 32
 KEEP_SECONDS = 180  # longer than proxies keep theirs: who closes first loses no request
-DRAIN_SECONDS = 10  # for requests under way at the end
+DRAIN_SECONDS = (
+    10  # for connections at the end, and less for requests under way, so that they are answered by us:
+)
+ANSWER_SECONDS = 5
 
 
 def serve(config: Config) -> None:
@@ -74,6 +77,11 @@ async def _run(config: Config, listener: socket.socket, log: Log) -> None:
             service.metrics = Metrics(jobs.count, lambda: service.delegates)
         await jobs.start()
         stack.push_async_callback(jobs.stop)
+        if config.redis_url:
+            from samsesh.rtc.upstream import take_over
+
+            moving = asyncio.create_task(take_over(config.redis_url, jobs, client_api.base))
+            stack.callback(moving.cancel)
         app = App(config, service, log, service.metrics)
         server = _Server(app, log)
         proving = asyncio.create_task(proof.run()) if proof else None
@@ -101,6 +109,7 @@ class _Server(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                log_level="error",  # what strangers send that is no HTTP, or no HTTP of ours, is no news
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
@@ -120,6 +129,10 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in kept.items():
                 signal.signal(number, handler)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.end(ANSWER_SECONDS)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._app.closing = True

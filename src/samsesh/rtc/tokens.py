@@ -45,9 +45,13 @@ class Tokens:
         """A participant's token for one room."""
         config = self._config
         publish = full_access or not config.only_full_access_publish
-        video = {"roomJoin": True, "room": room, "canPublish": publish, "canSubscribe": True}
-        if config.update_own_metadata is not None:
-            video["canUpdateOwnMetadata"] = config.update_own_metadata
+        video = {
+            "roomJoin": True,
+            "room": room,
+            "canPublish": publish,
+            "canSubscribe": True,
+            "canUpdateOwnMetadata": config.update_own_metadata,
+        }
         return self._sign({"sub": identity, "video": video}, JOIN_SECONDS)
 
     def service(self, **video: Any) -> str:
