@@ -1,13 +1,11 @@
-"""The program: global options, commands, and the one place where errors are caught and become exit codes."""
+"""The program: global options and commands."""
 
 import os
 import re
 import shlex
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -34,11 +32,10 @@ from samsesh.cli import (
     users,
 )
 from samsesh.cli import destroy as destroy_
-from samsesh.errors import FAILED, SamseshError, SettingsError
+from samsesh.errors import SettingsError
 from samsesh.home import Home, default_home, named_home
 
 _HOME = re.compile("--home(=|$)")
-INTERRUPTED = 130  # what a shell reports for Ctrl-C
 AS_ROOT = frozenset(
     {"install-service", "rtc-auth", "version"}
 )  # commands that need no home of the service user, or need root
@@ -122,10 +119,6 @@ app.command("agent", hidden=True)(agent.agent)
 app.command("version")(reports.version)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)  # as an exception, so that what was begun is tidied up
-
-
 def _home_first(words: list[str]) -> None:
     """Told before a command makes the usual home in place of the one that is meant."""
     command, *more = words or [""]
@@ -134,30 +127,7 @@ def _home_first(words: list[str]) -> None:
         raise SettingsError("--home stands before the command", f"write: samsesh --home DIR {command}")
 
 
-def main() -> None:
-    """The entry point; exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one of them
-            signal.signal(number, _end)
-    try:
-        _home_first(sys.argv[1:])
-        app(prog_name="samsesh", standalone_mode=True)
-    except SamseshError as error:
-        from samsesh.cli.output import print_error
-
-        print_error(error)
-        sys.exit(error.code)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nsamsesh: interrupted\n")
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
-    except OSError as error:  # what no command foresaw: a closed folder, a full disk
-        from samsesh.cli.output import print_error
-
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        print_error(
-            SamseshError(what, "check that file or folder: its owner, its mode, the room on its disk")
-        )
-        sys.exit(FAILED)
+def run(words: list[str]) -> None:
+    """The command that these words name."""
+    _home_first(words)
+    app(words, prog_name="samsesh", standalone_mode=True)

@@ -42,18 +42,19 @@ def why(error: BaseException) -> str:
     return type(error).__name__
 
 
-def tls(config: Config) -> ssl.SSLContext:
-    """Certificates are checked, unless upstream's variable says otherwise."""
+def tls(config: Config) -> ssl.SSLContext | bool:
+    """Certificates are checked, unless upstream's variable says otherwise. As aiohttp takes it: True is its own context.
+
+    It makes that at import, and reading all authorities once more would take longer than the rest of our start.
+    """
+    if config.insecure or not config.ca:
+        return not config.insecure
     context = ssl.create_default_context()
-    if config.ca:
-        context.load_verify_locations(cafile=config.ca)
-    if config.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context.load_verify_locations(cafile=config.ca)
     return context
 
 
-def session_for_strangers(config: Config, context: ssl.SSLContext) -> ClientSession:
+def session_for_strangers(config: Config, context: ssl.SSLContext | bool) -> ClientSession:
     """For servers that somebody named in a request: only where the guard lets us."""
     guard = Guard(config)
     connector = TCPConnector(
@@ -68,7 +69,7 @@ def session_for_strangers(config: Config, context: ssl.SSLContext) -> ClientSess
     return _session(connector)
 
 
-def own_session(context: ssl.SSLContext, socket_path: str = "") -> ClientSession:
+def own_session(context: ssl.SSLContext | bool, socket_path: str = "") -> ClientSession:
     """For servers that the operator named: LiveKit, our homeserver, perhaps on a unix socket."""
     if socket_path:
         return _session(UnixConnector(socket_path, limit=OURS, keepalive_timeout=KEEP_SECONDS))

@@ -15,7 +15,6 @@ from types import FrameType
 
 import uvicorn
 import uvloop
-from jwt import InsecureKeyLengthWarning
 
 from samsesh.errors import SamseshError
 from samsesh.rtc.app import App
@@ -50,7 +49,7 @@ def serve(config: Config) -> None:
     logging.basicConfig(handlers=[Libraries(log)], level=logging.WARNING, force=True)
     logging.getLogger("samsesh").setLevel(config.level)
     logging.captureWarnings(True)
-    warnings.simplefilter("ignore", InsecureKeyLengthWarning)  # we say it ourselves
+    warnings.filterwarnings("ignore", "The HMAC key is")  # PyJWT, of a short one; we say it ourselves
     with listening(config.bind) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(config, listener, log))
 
