@@ -4,7 +4,11 @@ import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
+from samsesh.rtc.turns import Place
+
+API = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
 FIRST, MOST, GROWTH = 1.0, 60.0, 1.5  # pauses, in seconds
 
 
@@ -22,6 +26,12 @@ class Leave:
     delay_id: str
     timeout: float
     user: str
+
+    def path(self, action: str) -> str:
+        """Of the request to "restart" or "send" it. Where an ID is in a path, `.` and `..` mean something, too."""
+        known = self.delay_id
+        escaped = quote(known, safe="") if known.strip(".") else known.replace(".", "%2E")
+        return f"{API}/{escaped}/{action}"
 
 
 class State(StrEnum):
@@ -57,6 +67,11 @@ class Job:
     missed: bool = False  # they were not there, the last time
     looks: Pauses = field(default_factory=Pauses)
     attempts: Pauses = field(default_factory=Pauses)
+
+    def place(self) -> Place:
+        """Restarts go first: theirs is a timer that ends. Whoever vouches for a user has a lane of their own."""
+        server = self.leave.user.partition(":")[2]
+        return Place((server, self.leave.cs_api_url), self.leave.user, self.state is State.CONNECTED)
 
     def row(self) -> str:
         return json.dumps(

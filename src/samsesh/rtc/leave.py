@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from urllib.parse import quote
 
 from samsesh.errors import SamseshError
 from samsesh.rtc.answers import Answer, retry_after
@@ -26,7 +25,6 @@ from samsesh.rtc.turns import Place, Turns
 __all__ = ["Answer", "CrowdedError", "Leave", "Leaves", "retry_after"]
 log = logging.getLogger(__name__)
 
-API = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
 # All in seconds.
 CONNECT = 3600.0  # who is not there by then does not come
 AT = 0.8  # of the timeout: when a timer is restarted
@@ -68,7 +66,7 @@ class Leaves:
         self._kept = Kept(store, self._lost)
         # Two, so that a LiveKit that hangs keeps no timer from being restarted.
         self._looks: Turns[Job] = Turns(clock, lambda job: Place("", job.leave.user, True), self._look)
-        self._posts: Turns[Job] = Turns(clock, _place, self._tell_homeserver)
+        self._posts: Turns[Job] = Turns(clock, Job.place, self._tell_homeserver)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -240,8 +238,7 @@ class Leaves:
         begun = self._clock()
         try:
             async with asyncio.timeout(LIMIT):
-                path = f"{API}/{escaped(job.leave.delay_id)}/{action}"
-                answer = await self._post(job.leave.cs_api_url, path, job.key)
+                answer = await self._post(job.leave.cs_api_url, job.leave.path(action), job.key)
         except Exception as error:  # noqa: BLE001 - whatever a client of homeservers raises
             log.debug("delayed leave of %r: %s fails: %s", job.leave.identity, action, error)
             answer = Answer(0, None)
@@ -336,14 +333,3 @@ class Leaves:
     def _lost(self, key: str) -> None:
         if job := self._jobs.get(key):
             self._forget(job)
-
-
-def _place(job: Job) -> Place:
-    """Restarts go first: theirs is a timer that ends. Whoever vouches for a user has a lane of their own."""
-    server = job.leave.user.partition(":")[2]
-    return Place((server, job.leave.cs_api_url), job.leave.user, job.state is State.CONNECTED)
-
-
-def escaped(delay_id: str) -> str:
-    """For a path, where `.` and `..` mean something, too."""
-    return quote(delay_id, safe="") if delay_id.strip(".") else delay_id.replace(".", "%2E")

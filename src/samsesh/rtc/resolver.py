@@ -65,7 +65,7 @@ def _in_hosts(host: str) -> Iterator[str]:
 
 async def _in_dns(host: str) -> list[str]:
     """Addresses of both families; one whose answer is late, or none, does not count against the other."""
-    asked = [asyncio.create_task(records(f"{host}.", kind)) for kind in ("AAAA", "A")]
+    asked = [asyncio.create_task(records(host.rstrip(".") + ".", kind)) for kind in ("AAAA", "A")]
     try:
         done, late = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
         if late:

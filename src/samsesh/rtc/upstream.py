@@ -38,11 +38,12 @@ async def take_over(url: str, leaves: Leaves, base: Callable[[str], Awaitable[st
                 await asyncio.sleep(RETRY)
         for field, row in rows.items():
             try:
-                await _take(row, leaves, base)
+                taken = await _take(row, leaves, base)
             except (ValueError, TypeError, LookupError) as error:
                 log.warning("delayed leaves: one of lk-jwt-service cannot be read: %s", type(error).__name__)
                 continue  # it stays, for whoever can
-            await redis.hdel(JOBS, field)
+            if taken:
+                await redis.hdel(JOBS, field)
         if rows:
             log.info("delayed leaves: %d of lk-jwt-service seen", len(rows))
     except (RedisError, OSError, TimeoutError) as error:
@@ -51,18 +52,20 @@ async def take_over(url: str, leaves: Leaves, base: Callable[[str], Awaitable[st
         await redis.aclose()
 
 
-async def _take(row: str | bytes, leaves: Leaves, base: Callable[[str], Awaitable[str | None]]) -> None:
+async def _take(row: str | bytes, leaves: Leaves, base: Callable[[str], Awaitable[str | None]]) -> bool:
+    """Whether it needs no keeping there any more."""
     job = json.loads(row)
     params = job["Params"]
     server, identity = str(params["ServerName"]), str(params["LiveKitIdentity"])
     timeout = float(params["DelayTimeout"]) / NANOSECONDS
     deadline = datetime.fromisoformat(job["RestartedAt"]).timestamp() + timeout
     if deadline <= time.time():
-        return
+        return True
     if (url := await base(server)) is None:
         log.warning("delayed leaves: no client-server API of %r, whose leave lk-jwt-service kept", server)
-        return
+        return False
     # Who it is is not said: each counts as somebody.
     user = f"{identity}:{server}"
     leave = Leave(str(params["LiveKitRoom"]), identity, url, str(params["DelayId"]), timeout, user)
     await leaves.add(leave, deadline)
+    return True
