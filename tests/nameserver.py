@@ -20,17 +20,20 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-Records = dict[str, dict[str, list[str]]]  # name -> type -> values
+Records = dict[str, dict[str, list[str]]]  # name -> type -> values; the type SILENCE: never answered
+SILENCE = "silence"
 Now = Callable[[], Records]
 
 
 def answer(data: bytes, records: Records) -> bytes:
-    """The answer to one question, as it goes over the wire."""
+    """The answer to one question, as it goes over the wire; empty where there is to be none."""
     asked = dns.message.from_wire(data)
     question = asked.question[0]
     reply = dns.message.make_response(asked)
     reply.flags |= dns.flags.AA | dns.flags.RA
     known = records.get(question.name.to_text(omit_final_dot=True).lower())
+    if known and SILENCE in known:
+        return b""
     if known is None:
         reply.set_rcode(dns.rcode.NXDOMAIN)
     for found in dict.fromkeys((dns.rdatatype.to_text(question.rdtype), "CNAME")):
@@ -51,7 +54,8 @@ def serve(address: str, records: Now) -> None:
 def _over_udp(link: socket.socket, records: Now) -> None:
     while True:
         data, peer = link.recvfrom(4096)
-        link.sendto(answer(data, records()), peer)
+        if reply := answer(data, records()):
+            link.sendto(reply, peer)
 
 
 def _over_tcp(listener: socket.socket, records: Now) -> None:
@@ -59,7 +63,8 @@ def _over_tcp(listener: socket.socket, records: Now) -> None:
         link, _ = listener.accept()
         with link:
             reply = answer(link.recv(4096)[2:], records())  # two bytes of length come first
-            link.sendall(len(reply).to_bytes(2, "big") + reply)
+            if reply:
+                link.sendall(len(reply).to_bytes(2, "big") + reply)
 
 
 def publish(path: Path, records: Records) -> None:

@@ -178,7 +178,7 @@ def main() -> None:
         nodad = ["nodad"] if ":" in address else []
         subprocess.run(["ip", "addr", "add", address, "dev", "lo", *nodad], check=True)
     resolv = Path(sys.argv[1]).with_name("resolv.conf")
-    resolv.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+    resolv.write_text("nameserver 127.0.0.1\n")
     subprocess.run(["mount", "--bind", str(resolv), "/etc/resolv.conf"], check=True)
     stub = Homeservers(spec["certificate"], spec["pages"])
     stub.log = Path(spec["hits"])

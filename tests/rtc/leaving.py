@@ -73,10 +73,11 @@ class World:
         self.said: list[tuple[float, str, str]] = []  # seconds from the beginning; what; delay ID or identity
         self.sent: list[tuple[float, str]] = []  # what the homeserver sent because we said so
         self.fired: list[tuple[float, str]] = []  # what it sent because nobody said anything
+        self.interval = 0.0
         self.leaves = self.engine()
 
     def engine(self) -> Leaves:
-        return Leaves(self.store, self.participants, self.post, self.clock)
+        return Leaves(self.store, self.participants, self.post, self.clock, self.interval)
 
     def clock(self) -> float:
         return BEGIN + asyncio.get_running_loop().time()
@@ -91,7 +92,7 @@ class World:
             raise OSError("LiveKit is away")
         return identity in self.there
 
-    async def post(self, cs_api_url: str, path: str) -> Answer:
+    async def post(self, cs_api_url: str, path: str, job: str) -> Answer:
         *_, delay_id, action = path.split("/")
         self.said.append((self.now(), action, delay_id))
         await asyncio.sleep(self.slow)
@@ -118,9 +119,12 @@ class World:
                 del self.timers[delay_id]
                 self.fired.append((round(end - BEGIN, 3), delay_id))
 
-    async def add(self, identity: str = "alice", delay_id: str = "d1", timeout: float = 100) -> None:
+    async def add(
+        self, identity: str = "alice", delay_id: str = "d1", timeout: float = 100, user: str = ""
+    ) -> None:
         self.timers[delay_id] = (timeout, self.clock() + timeout)
-        await self.leaves.add(Leave(ROOM, identity, "https://hs", delay_id, timeout))
+        leave = Leave(ROOM, identity, "https://hs", delay_id, timeout, user or f"@{identity}:hs")
+        await self.leaves.add(leave)
 
     async def event(self, kind: str, identity: str = "alice") -> None:
         await self.leaves.event(kind, ROOM, identity)

@@ -1,5 +1,6 @@
-"""The running service as tests see it: start, ask, stop."""
+"""The running service as tests see it: start, ask, stop, and webhooks as LiveKit sends them."""
 
+import hashlib
 import http.client
 import json
 import os
@@ -7,11 +8,13 @@ import socket
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jwt
 import trustme
 
 from rtc.homeservers import Homeservers
@@ -154,3 +157,19 @@ def legacy(server: str, user: str = "ann", **more: Any) -> dict[str, Any]:
     """A good body of /sfu/get."""
     openid = current(server, user)["openid_token"]
     return {"room": "!room:example.org", "openid_token": openid, "device_id": "DEVICE", **more}
+
+
+def event(kind: str = "room_started", room: str = "room", identity: str = "me") -> bytes:
+    return json.dumps({"event": kind, "room": {"name": room}, "participant": {"identity": identity}}).encode()
+
+
+def signed(body: bytes, secret: str = SECRET, **claims: Any) -> str:
+    now = int(time.time())
+    digest = b64encode(hashlib.sha256(body).digest()).decode()
+    return jwt.encode({"iss": KEY, "nbf": now, "exp": now + 300, "sha256": digest, **claims}, secret, "HS256")
+
+
+def deliver(rtc: Rtc, body: bytes, authorization: str) -> Answer:
+    return rtc.post(
+        "/sfu_webhook", body, {"Authorization": authorization, "Content-Type": "application/webhook+json"}
+    )

@@ -96,7 +96,8 @@ def test_token(rtc: Rtc, homeserver: Local) -> None:
     found = claims(answer)
     assert answer.json["url"] == "ws://127.0.0.1:9" and answer.body.endswith(b"}\n") and has_cors(answer)
     room = derived("!room:example.org", "other")
-    assert found["video"] == {"roomJoin": True, "room": room, "canPublish": True, "canSubscribe": True}
+    granted = dict.fromkeys(("roomJoin", "canPublish", "canSubscribe", "canUpdateOwnMetadata"), True)
+    assert found["video"] == {**granted, "room": room}
     assert found["sub"] == derived(f"@bob:{homeserver.name}", "DEVICE", "member")
     assert found["exp"] - found["nbf"] == 3600 and abs(found["nbf"] - time.time()) < 5
 
@@ -276,10 +277,10 @@ def test_livekit_down(run: Run, homeserver: Local) -> None:
 
 def test_grants_of_settings(run: Run, homeserver: Local) -> None:
     """Both settings of ours show in the grants, and only there."""
-    rtc = run(SAMSESH_RTC_UPDATE_OWN_METADATA="yes", SAMSESH_RTC_ONLY_FULL_ACCESS_PUBLISH="yes")
+    rtc = run(SAMSESH_RTC_UPDATE_OWN_METADATA="no", SAMSESH_RTC_ONLY_FULL_ACCESS_PUBLISH="yes")
     video = claims(rtc.post("/get_token", current(homeserver.name)))["video"]
     assert (
-        video["canUpdateOwnMetadata"] is True
+        video["canUpdateOwnMetadata"] is False
         and video["canPublish"] is False
         and video["canSubscribe"] is True
     )

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import nameserver
 from programs import need
 from rtc import homeservers
 from rtc.running import KEY, SECRET, Authority, Rtc, current, wait_for
@@ -20,6 +22,7 @@ PRIVATE = [
     "10.0.0.1", "127.0.0.1", "169.254.169.254", "100.64.0.1", "192.168.1.1", "172.16.0.1", "198.18.0.1",
     "168.63.129.16", "::1", "fd00:ec2::254", "2002:a00:1::1", "64:ff9b:1::a00:1",
 ]  # fmt: skip
+SILENT = 64  # names whose name server does not answer
 FULL, INSIDE = "client.example", "client-inside.example"  # these have full access
 
 
@@ -94,6 +97,7 @@ def make(authority: Authority, folder: Path, **variables: str) -> Internet:
         "web.example",
         "plain.example",
         "srv-old.example",
+        "quick.example",
         "direct.example",
         "srv-inside.example",
     ]
@@ -105,6 +109,7 @@ def make(authority: Authority, folder: Path, **variables: str) -> Internet:
         "plain.example": {"A": [HOME]},
         "six.example": {"AAAA": [HOME6]},
         "direct.example": {"A": [HOME]},
+        "quick.example": {"A": [HOME]},
         "mixed.example": {"A": ["10.0.0.1", HOME, "127.0.0.1"]},
         "inside.example": {"A": ["10.0.0.1"], "AAAA": ["fd00:ec2::254"]},
         "othercert.example": {"A": [HOME]},
@@ -114,10 +119,17 @@ def make(authority: Authority, folder: Path, **variables: str) -> Internet:
         "_matrix-fed._tcp.cname-loop.example": {"CNAME": ["_matrix-fed._tcp.cname-loop.example."]},
         "cname-loop.example": {},
     }
+    records |= {f"silent{number}.example": {nameserver.SILENCE: []} for number in range(SILENT)}
     records |= {f"in{number}.example": {_kind(text): [text]} for number, text in enumerate(PRIVATE)}
-    certified = {*WELL_KNOWN, *records, "delegated.example", "localhost", HOME, HOME6, *PRIVATE} - {
-        "othercert.example"
-    }
+    certified = {
+        *WELL_KNOWN,
+        *(name for name in records if not name.startswith("silent")),
+        "delegated.example",
+        "localhost",
+        HOME,
+        HOME6,
+        *PRIVATE,
+    } - {"othercert.example"}
     pages: dict[str, Any] = {f"{name}/.well-known/matrix/server": page for name, page in WELL_KNOWN.items()}
     pages["web.example/elsewhere"] = {"m.server": "hs.example:8449"}
     pages[f"{FULL}/.well-known/matrix/client"] = {"m.homeserver": {"base_url": "https://hs.example:8449/"}}
@@ -193,6 +205,18 @@ def test_found(
         hit = internet.hits()[-1]
         assert (hit["port"], hit["host"], hit["sni"]) == (port, host, sni)
         assert hit["to"] in ([to] if to else [HOME, HOME6])
+
+
+def test_names_without_an_answer_keep_nobody_waiting(internet: Internet) -> None:
+    """However many names have a name server that hangs, another homeserver is found at once."""
+    links = [internet.rtc.connect() for _ in range(SILENT)]
+    for number, link in enumerate(links):
+        link.request("POST", "/get_token", json.dumps(current(f"silent{number}.example")))
+    began = time.monotonic()
+    assert internet.rtc.post("/get_token", current("quick.example")).status == 200
+    assert time.monotonic() - began < 3
+    for link in links:
+        link.close()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from rtc.leaving import ABORTED, JOINED, LEFT, World, virtually
 from samsesh.errors import SamseshError
-from samsesh.rtc.leave import Answer, Leave, retry_after
+from samsesh.rtc.leave import EACH_USER, Answer, CrowdedError, Leave, retry_after
 from samsesh.rtc.store import Loaded
 
 
@@ -32,24 +32,24 @@ def test_restarted_at_once_then_at_four_fifths() -> None:
     async def story(world: World) -> None:
         world.there.add("alice")
         await world.add(timeout=100)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.05)
         await world.event(JOINED)
         await asyncio.sleep(250)
         assert world.leaves.count() == 1
 
     world = play(story)
-    assert world.what() == [(0.5, "restart"), (80.5, "restart"), (160.5, "restart"), (240.5, "restart")]
+    assert world.what() == [(0.05, "restart"), (80.05, "restart"), (160.05, "restart"), (240.05, "restart")]
 
 
 def test_polled_with_growing_pauses() -> None:
-    """Without webhooks LiveKit is asked after 1 s, then 1.5 times as long each time, and each minute at the end."""
+    """Without webhooks LiveKit is asked at once, then after pauses that grow by half, to a minute at the end."""
 
     async def story(world: World) -> None:
         await world.add(timeout=3600)
         await asyncio.sleep(400)
 
     asked = [at for at, _ in play(story).what("ask")]
-    assert asked[:4] == [1, 2, 3.5, 5.75]
+    assert asked[:4] == [0.1, 1.1, 2.6, 4.85]
     pauses = [round(after - before, 3) for before, after in pairwise(asked)]
     assert pauses == sorted(pauses) and pauses[-1] == 60
 
@@ -62,7 +62,7 @@ def test_a_poll_connects() -> None:
         world.there.add("alice")
         await asyncio.sleep(2)
 
-    assert play(story).what() == [(1, "restart")]
+    assert play(story).what() == [(0.1, "restart")]
 
 
 @pytest.mark.parametrize("kind", [LEFT, ABORTED])
@@ -192,24 +192,87 @@ def test_rate_limited() -> None:
     assert {name for _, name in world.sent} == {"d-alice", "d-bob"}
 
 
-def test_leaves_go_before_restarts() -> None:
-    """Where a homeserver takes little, those who left are told before timers are restarted that have time."""
+def test_restarts_go_before_leaves() -> None:
+    """Where a homeserver takes little, timers that would run out are restarted before those who left are told."""
 
     async def story(world: World) -> None:
         for number in range(60):
             await world.add(f"p{number}", f"d{number}")
-        world.answers = [Answer(429, 1.0)] * 100
-        for number in range(59):
+        world.answers = [Answer(429, 1.0)] * 60
+        for number in range(60):
             await world.leaves.event(JOINED, "room", f"p{number}")
-        await world.event(JOINED, "p59")
-        await asyncio.sleep(3.5)
-        await world.event(LEFT, "p58")
+        await asyncio.sleep(0.5)
+        for number in range(30):
+            await world.leaves.event(LEFT, "room", f"p{number}")
         world.answers.clear()
         await asyncio.sleep(3)
 
     world = play(story)
-    after = [(kind, name) for at, kind, name in world.said if at > 3.6 and kind != "ask"]
-    assert ("send", "d58") in after[:16] and len(world.sent) == 1
+    after = [kind for at, kind, _ in world.said if at > 0.5 and kind != "ask"]
+    assert after == ["restart"] * 30 + ["send"] * 30
+
+
+def test_a_flood_of_leaves_that_hang_keeps_no_restart_waiting() -> None:
+    """However many leaves a homeserver leaves hanging, and of however many users, timers there are restarted in time."""
+
+    class Hanging(World):
+        async def post(self, cs_api_url: str, path: str, job: str) -> Answer:
+            if path.endswith("/send"):
+                await asyncio.sleep(20)
+            return await super().post(cs_api_url, path, job)
+
+    async def story(world: World) -> None:
+        world.there.add("alice")
+        await world.add(timeout=10)
+        await world.event(JOINED)
+        for number in range(300):
+            await world.add(f"p{number}", f"other{number}", 1)
+        await asyncio.sleep(120)
+
+    world = play(story, Hanging())
+    assert "d1" in world.timers
+    restarts = [at for at, kind, name in world.said if (kind, name) == ("restart", "d1")]
+    assert [round(after - before, 3) for before, after in pairwise(restarts)] == [8] * (len(restarts) - 1)
+    assert len(restarts) > 14
+
+
+def test_of_one_user_only_some() -> None:
+    """A user has so many jobs at most; another still gets theirs, and what replaces a job is no job more."""
+
+    async def story(world: World) -> None:
+        for number in range(EACH_USER):
+            await world.add(f"p{number}", f"d{number}", user="@mallory:hs")
+        with pytest.raises(CrowdedError):
+            await world.add("more", "more", user="@mallory:hs")
+        await world.add("p0", "instead", user="@mallory:hs")
+        await world.add()
+        await world.event(JOINED, "p1")
+        await world.event(LEFT, "p1")
+        await world.add("again", "again", user="@mallory:hs")
+        assert world.leaves.count() == EACH_USER + 1
+
+    play(story)
+
+
+def test_one_user_does_not_keep_others_waiting() -> None:
+    """Where one user's leaves hang, and they have as many as they may, another's leave is sent at once all the same."""
+
+    class Hanging(World):
+        async def post(self, cs_api_url: str, path: str, job: str) -> Answer:
+            if "/made-up" in path:
+                await asyncio.sleep(20)
+            return await super().post(cs_api_url, path, job)
+
+    async def story(world: World) -> None:
+        for number in range(EACH_USER):
+            await world.add(f"p{number}", f"made-up{number}", 1, "@mallory:hs")
+        await world.add()
+        await world.event(JOINED)
+        await asyncio.sleep(5)
+        await world.event(LEFT)
+        await asyncio.sleep(1)
+
+    assert [at for at, _ in play(story, Hanging()).sent] == pytest.approx([5], abs=0.1)
 
 
 def test_replaced() -> None:
@@ -270,9 +333,9 @@ def test_joined_in_the_middle_of_a_question() -> None:
         world.slow = 2
         await asyncio.sleep(1.5)
         await world.event(JOINED)
-        await asyncio.sleep(3)
+        await asyncio.sleep(30)
 
-    assert play(story).what() == [(3, "restart")]
+    assert play(story).what() == [(1.5, "restart")]
 
 
 def test_lost_webhook() -> None:
@@ -288,6 +351,45 @@ def test_lost_webhook() -> None:
         assert world.leaves.count() == 0
 
     assert [at for at, _ in play(story).sent] == pytest.approx([65], abs=1)
+
+
+@pytest.mark.parametrize(("interval", "gone"), [(0, 65), (1, 7)])
+def test_lost_webhook_of_a_short_timer(interval: float, gone: float) -> None:
+    """However short the homeserver's timer, LiveKit is asked at an interval of its own, ours or the operator's."""
+    world = World()
+    world.interval = interval
+    world.leaves = world.engine()
+
+    async def story(world: World) -> None:
+        world.there.add("alice")
+        await world.add(timeout=18)
+        await world.event(JOINED)
+        await asyncio.sleep(5)
+        world.there.clear()
+        await asyncio.sleep(90)
+        assert world.leaves.count() == 0
+
+    assert [at for at, _ in play(story, world).sent] == pytest.approx([gone], abs=0.1)
+
+
+def test_a_livekit_that_hangs_keeps_no_restart_waiting() -> None:
+    """However many questions LiveKit leaves hanging, timers are restarted in time."""
+
+    class Hanging(World):
+        async def participants(self, room: str, identity: str) -> bool:
+            await asyncio.sleep(1000)
+            return True
+
+    async def story(world: World) -> None:
+        for number in range(100):
+            await world.add(f"p{number}", f"d{number}", 18)
+            await world.leaves.event(JOINED, "room", f"p{number}")
+        await asyncio.sleep(600)
+        world.run_out()
+        assert world.leaves.count() == 100
+
+    world = play(story, Hanging())
+    assert not world.fired and not world.sent
 
 
 def test_taken_up_after_a_restart() -> None:
@@ -340,7 +442,7 @@ def test_delay_ids_are_escaped() -> None:
     paths: list[str] = []
 
     class Noting(World):
-        async def post(self, cs_api_url: str, path: str) -> Answer:
+        async def post(self, cs_api_url: str, path: str, job: str) -> Answer:
             paths.append(path)
             return Answer(200, None)
 
@@ -362,15 +464,16 @@ def test_a_homeserver_that_hangs_keeps_nobody_elses_waiting() -> None:
     """However many requests one homeserver leaves hanging, another's leaves are sent at once."""
 
     class Hanging(World):
-        async def post(self, cs_api_url: str, path: str) -> Answer:
+        async def post(self, cs_api_url: str, path: str, job: str) -> Answer:
             if cs_api_url == "https://hangs":
                 await asyncio.Event().wait()
-            return await super().post(cs_api_url, path)
+            return await super().post(cs_api_url, path, job)
 
     async def story(world: World) -> None:
         for number in range(200):
-            await world.leaves.add(Leave("room", f"h{number}", "https://hangs", f"h{number}", 1000))
-            await world.leaves.event(JOINED, "room", f"h{number}")
+            name = f"h{number}"
+            await world.leaves.add(Leave("room", name, "https://hangs", name, 1000, f"@{name}:hangs"))
+            await world.leaves.event(JOINED, "room", name)
         await world.add()
         await world.event(JOINED)
         await world.event(LEFT)
@@ -459,9 +562,9 @@ def test_ten_thousand() -> None:
             await world.leaves.event(JOINED, "room", f"p{number}")
         await asyncio.sleep(10)
         assert len(asyncio.all_tasks()) < 10
-        await asyncio.sleep(7200)
+        await asyncio.sleep(3500)
         world.run_out()
         assert world.leaves.count() == 10_000 and not world.fired and not world.sent
 
     world = play(story)
-    assert len(world.what("restart")) == 30_000
+    assert len(world.what("restart")) == 20_000

@@ -7,7 +7,8 @@ import pytest
 from livekit import api
 
 from programs import free_port
-from rtc.running import KEY, SECRET, Local, Rtc, Run, current, legacy, wait_for
+from rtc.running import KEY, SECRET, Local, Rtc, Run, current, deliver, event, legacy, signed, wait_for
+from samsesh.rtc.tokens import derived
 
 DELAYED = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
 
@@ -54,6 +55,23 @@ def test_two_addresses_of_livekit(run: Run, homeserver: Local, livekit: str) -> 
         SAMSESH_RTC_LIVEKIT_API_URL=livekit.replace("ws", "http"),
     )
     assert rtc.post("/get_token", current(homeserver.name)).json["url"] == "wss://livekit.example.org/sfu"
+
+
+def test_a_webhook_that_was_lost(run: Run, homeserver: Local, livekit: str) -> None:
+    """LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS: so often LiveKit is asked whether they are still there."""
+    rtc = run(
+        LIVEKIT_FULL_ACCESS_HOMESERVERS=homeserver.name,
+        LIVEKIT_URL=livekit,
+        LIVEKIT_CS_API_URL_OVERRIDES=f"{homeserver.name}={homeserver.url}",
+        LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS="1",
+    )
+    asked = current(homeserver.name, "ghost", delay_id="lost", delay_timeout=18_000)
+    assert rtc.post("/delegate_delayed_leave", asked).status == 200
+    room = derived("!room:example.org", "m.call#ROOM")
+    joined = event("participant_joined", room, derived(f"@ghost:{homeserver.name}", "DEVICE", "member"))
+    assert deliver(rtc, joined, signed(joined)).status == 200
+    sent = f"{DELAYED}/lost/send"
+    wait_for(lambda: any(hit["path"] == sent for hit in homeserver.stub.hits), "the leave is sent", 10)
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,26 @@
 """Several services on one Redis: each job has one owner, and none is lost with a process or with Redis itself."""
 
 import asyncio
+import json
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import redis as redis_sync
 
 from programs import need
 from rtc.leaving import ABORTED, JOINED, LEFT, World
+from rtc.running import Local, Rtc, Run, current, deliver, event, signed, wait_for
 from samsesh.rtc.leave import Answer, Leave, Leaves
 from samsesh.rtc.redis_store import RedisStore
 from samsesh.rtc.store import Store
+from samsesh.rtc.tokens import derived
 
 LEASE = 1.5
 
@@ -28,7 +33,7 @@ from samsesh.rtc.redis_store import RedisStore
 async def participants(room, identity):
     return True
 
-async def post(cs_api_url, path):
+async def post(cs_api_url, path, job):
     print(path.split("/")[-2:], flush=True)
     return Answer(200, None)
 
@@ -36,7 +41,7 @@ async def main():
     leaves = Leaves(RedisStore(sys.argv[1], float(sys.argv[2])), participants, post)
     await leaves.start()
     for number in range(10):
-        await leaves.add(Leave("room", f"p{number}", "https://hs", f"d{number}", 5))
+        await leaves.add(Leave("room", f"p{number}", "https://hs", f"d{number}", 5, f"@p{number}:hs"))
         await leaves.event("participant_joined", "room", f"p{number}")
     await asyncio.sleep(1)
     print("ready", flush=True)
@@ -57,10 +62,10 @@ class Redis:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, keep: bool = False) -> None:
+    def start(self, *options: str, keep: bool = False) -> None:
         kept = ["--appendonly", "yes", "--appendfsync", "always"] if keep else ["--appendonly", "no"]
         self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *kept],
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *kept, *options],
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
         )
@@ -276,7 +281,7 @@ def test_started_without_redis(tmp_path: Path) -> None:
 
     posted: list[str] = []
 
-    async def post(cs_api_url: str, path: str) -> Answer:
+    async def post(cs_api_url: str, path: str, job: str) -> Answer:
         posted.append(path)
         return Answer(200, None)
 
@@ -284,10 +289,102 @@ def test_started_without_redis(tmp_path: Path) -> None:
         leaves = Leaves(RedisStore("redis://:geheim@127.0.0.1:1/0"), participants, post)
         await leaves.start()
         begun = time.monotonic()
-        await leaves.add(Leave("room", "alice", "https://hs", "d", 100))
+        await leaves.add(Leave("room", "alice", "https://hs", "d", 100, "@alice:hs"))
         assert time.monotonic() - begun < 4
         await until(lambda: posted)
         assert "Redis does not serve" in leaves.trouble and "geheim" not in leaves.trouble
         await leaves.stop()
 
     asyncio.run(main())
+
+
+def test_a_redis_that_refuses_hello(redis: Redis) -> None:
+    """Old servers and some proxies know no HELLO: they serve all the same."""
+    redis.kill()
+    redis.start("--rename-command", "HELLO", "")
+
+    async def main() -> None:
+        node = Node(redis)
+        await node.leaves.start()
+        await node.add()
+        await node.event(JOINED)
+        await until(node.what)
+        assert not node.leaves.trouble
+        await node.leaves.stop()
+
+    asyncio.run(main())
+
+
+def asked_of(homeserver: Local, delay_id: str, action: str) -> list[dict[str, object]]:
+    return [hit for hit in homeserver.stub.hits if hit["path"].endswith(f"/{delay_id}/{action}")]
+
+
+@pytest.mark.parametrize("kept", ["redis", "file"])
+def test_killed_and_back_within_a_short_timer(
+    redis: Redis, run: Run, homeserver: Local, tmp_path: Path, kept: str
+) -> None:
+    """A service that was killed and is back goes on before an 8 s timer runs out, and misses no webhook meanwhile."""
+    where = (
+        {"LIVEKIT_REDIS_URL": redis.url} if kept == "redis" else {"SAMSESH_RTC_STATE": f"{tmp_path}/leaves"}
+    )
+    rtc = run(
+        LIVEKIT_FULL_ACCESS_HOMESERVERS=homeserver.name,
+        LIVEKIT_CS_API_URL_OVERRIDES=f"{homeserver.name}={homeserver.url}",
+        **where,
+    )
+    for name in ("stays", "goes"):
+        delay = f"{kept}-{name}"
+        asked = current(homeserver.name, name, delay_id=delay, delay_timeout=8000)
+        assert rtc.post("/delegate_delayed_leave", asked).status == 200
+        say(rtc, homeserver, JOINED, name)
+        wait_for(lambda delay=delay: asked_of(homeserver, delay, "restart"), "the timer is restarted")  # type: ignore[misc]
+    begun = time.monotonic()
+    rtc.process.kill()
+    rtc.process.wait()
+    rtc.log.write_text("")
+    rtc.start()
+    say(rtc, homeserver, LEFT, "goes")
+    wait_for(lambda: asked_of(homeserver, f"{kept}-goes", "send"), "the leave is sent", 3)
+    wait_for(lambda: len(asked_of(homeserver, f"{kept}-stays", "restart")) > 1, "it goes on", 10)
+    assert time.monotonic() - begun < 8
+    assert rtc.stop() == 0
+
+
+def say(rtc: Rtc, homeserver: Local, kind: str, name: str) -> None:
+    identity = derived(f"@{name}:{homeserver.name}", "DEVICE", "member")
+    webhook = event(kind, derived("!room:example.org", "m.call#ROOM"), identity)
+    assert deliver(rtc, webhook, signed(webhook)).status == 200
+
+
+def test_what_upstream_left_is_taken_over(redis: Redis, run: Run, homeserver: Local) -> None:
+    """Leaves that lk-jwt-service kept in Redis are ours from the start; those whose time is up are not."""
+    room = derived("!room:example.org", "m.call#ROOM")
+
+    def left(name: str, restarted: datetime) -> tuple[str, str]:
+        identity = derived(f"@{name}:{homeserver.name}", "DEVICE", "member")
+        params = {
+            "DelayId": f"upstream-{name}",
+            "DelayTimeout": 8_000_000_000,
+            "ServerName": homeserver.name,
+            "LiveKitRoom": room,
+            "LiveKitIdentity": identity,
+        }
+        field = json.dumps([room, identity], separators=(",", ":"))
+        return field, json.dumps({"Params": params, "RestartedAt": restarted.isoformat()})
+
+    now = datetime.now(UTC)
+    rows = dict([left("there", now), left("over", now - timedelta(minutes=1))])
+    with redis_sync.Redis.from_url(redis.url, protocol=2) as link:
+        link.hset("lk-jwt:jobs", mapping={**rows, "other": "of a later version"})
+        rtc = run(
+            LIVEKIT_FULL_ACCESS_HOMESERVERS=homeserver.name,
+            LIVEKIT_CS_API_URL_OVERRIDES=f"{homeserver.name}={homeserver.url}",
+            LIVEKIT_REDIS_URL=redis.url,
+        )
+        wait_for(lambda: link.hkeys("lk-jwt:jobs") == [b"other"], "they are ours")
+    say(rtc, homeserver, JOINED, "there")
+    say(rtc, homeserver, JOINED, "over")
+    wait_for(lambda: asked_of(homeserver, "upstream-there", "restart"), "the timer is restarted")
+    assert not asked_of(homeserver, "upstream-over", "restart")
+    assert "cannot be read" in rtc.logged()
+    assert rtc.stop() == 0

@@ -1,9 +1,7 @@
 """The stricter service of our engines: webhooks proven first, limits, figures, readiness."""
 
-import hashlib
 import json
 import time
-from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +9,10 @@ import jwt
 import pytest
 
 from programs import free_port
-from rtc.running import KEY, SECRET, Answer, Local, Rtc, Run, current
+from rtc.running import KEY, Local, Rtc, Run, current, deliver, event, signed
 from samsesh.rtc.limits import BURST
 
 DELAY: dict[str, Any] = {"delay_id": "x", "delay_timeout": 60_000}
-
-
-def event(kind: str = "room_started", room: str = "room", identity: str = "me") -> bytes:
-    return json.dumps({"event": kind, "room": {"name": room}, "participant": {"identity": identity}}).encode()
-
-
-def signed(body: bytes, secret: str = SECRET, **claims: Any) -> str:
-    now = int(time.time())
-    digest = b64encode(hashlib.sha256(body).digest()).decode()
-    return jwt.encode({"iss": KEY, "nbf": now, "exp": now + 300, "sha256": digest, **claims}, secret, "HS256")
-
-
-def deliver(rtc: Rtc, body: bytes, authorization: str) -> Answer:
-    return rtc.post(
-        "/sfu_webhook", body, {"Authorization": authorization, "Content-Type": "application/webhook+json"}
-    )
 
 
 @pytest.fixture(scope="module")

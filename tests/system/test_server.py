@@ -1,5 +1,6 @@
 """One server as a whole: what `up` promises, and what is reachable."""
 
+import http.client
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -186,6 +188,21 @@ def test_a_forged_address_does_not_count(stack: Stack) -> None:
     assert all("203.0.113.77" not in line for line in log)
     if ENGINE == "native":  # in containers it is Docker's own
         assert any("127.0.0.1" in line or "::1" in line for line in log)
+
+
+def test_strangers_share_their_limit_whatever_address_they_write(stack: Stack) -> None:
+    """Synapse counts requests about delayed events by the address that the gateway saw, not by what clients write."""
+    host = urlsplit(stack.url("homeserver")).netloc
+    path = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events/made-up/restart"
+    link = http.client.HTTPConnection(host, timeout=20, source_address=("127.0.0.2", 0))
+    statuses = []
+    for number in range(40):
+        link.request("POST", path, "{}", {"X-Forwarded-For": f"100::{number}"})
+        answer = link.getresponse()
+        answer.read()
+        statuses.append(answer.status)
+    link.close()
+    assert statuses[0] == 404 and 429 in statuses
 
 
 def test_too_large_a_request_is_refused_by_the_gateway(stack: Stack) -> None:

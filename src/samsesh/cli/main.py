@@ -1,14 +1,12 @@
-"""The program: global options, commands, and the one place where errors are caught and become exit codes."""
+"""The program: global options and commands."""
 
 import os
 import re
 import shlex
-import signal
 import sys
 from collections.abc import Mapping
 from itertools import takewhile
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,14 +34,13 @@ from samsesh.cli import (
     users,
 )
 from samsesh.cli import destroy as destroy_
-from samsesh.errors import FAILED, SamseshError, SettingsError
+from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home, default_home, named_home
 
 if TYPE_CHECKING:
     from samsesh.local_env import LocalEnv
 
 _HOME = re.compile("--home(=|$)")
-INTERRUPTED = 130  # what a shell reports for Ctrl-C
 ADOPTING = frozenset({"up", "setup", "render"})  # commands that take variables into the settings
 AS_ROOT = frozenset(
     {"install-service", "rtc-auth", "version"}
@@ -152,10 +149,6 @@ app.command("agent", hidden=True)(agent.agent)
 app.command("version")(reports.version)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)  # as an exception, so that what was begun is tidied up
-
-
 def _home_first(words: list[str]) -> None:
     """Told before a command makes the usual home in place of the one that is meant."""
     command, *more = words or [""]
@@ -164,40 +157,16 @@ def _home_first(words: list[str]) -> None:
         raise SettingsError("--home stands before the command", f"write: samsesh --home DIR {command}")
 
 
-def main() -> None:
-    """The entry point; exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one of them
-            signal.signal(number, _end)
+def run(words: list[str]) -> None:
+    """The command that these words name. Wrong ones are printed as every error is: they may come from elsewhere."""
+    _home_first(words)
     try:
-        _home_first(sys.argv[1:])
-        sys.exit(app(prog_name="samsesh", standalone_mode=False))
-    except TyperException as error:  # printed by us: it repeats words that may come from elsewhere
-        from samsesh.cli.output import print_error
-
-        if told := error.format_message():  # empty where the help was printed in its place
-            context = getattr(error, "ctx", None)
-            print_error(SamseshError(told, f"see: {context.command_path if context else 'samsesh'} --help"))
-        sys.exit(error.exit_code)
+        sys.exit(app(words, prog_name="samsesh", standalone_mode=False))
+    except TyperException as error:
+        message, context = error.format_message(), getattr(error, "ctx", None)
+        if not message:  # the help was printed in its place
+            sys.exit(error.exit_code)
+        command = context.command_path if context else "samsesh"
+        raise SettingsError(message, f"see: {command} --help") from None
     except typer.Abort:
-        sys.stderr.write("samsesh: nothing was answered\n")
-        sys.exit(FAILED)
-    except SamseshError as error:
-        from samsesh.cli.output import print_error
-
-        print_error(error)
-        sys.exit(error.code)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nsamsesh: interrupted\n")
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
-    except OSError as error:  # what no command foresaw: a closed folder, a full disk
-        from samsesh.cli.output import print_error
-
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        print_error(
-            SamseshError(what, "check that file or folder: its owner, its mode, the room on its disk")
-        )
-        sys.exit(FAILED)
+        raise SamseshError("nothing was answered") from None

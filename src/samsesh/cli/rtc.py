@@ -17,7 +17,7 @@ def rtc_auth() -> None:
     LIVEKIT_JWT_BIND  where to listen: :8080 (default), 127.0.0.1:8080, unix:/path
     LIVEKIT_JWT_PORT  the port alone, as older versions had it
     LIVEKIT_CS_API_URL_OVERRIDES  client-server APIs that are not found by themselves: name=url,name=url
-    LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS  taken, and not needed: it looks by itself whether somebody is still in the call
+    LIVEKIT_SANITY_CHECK_INTERVAL_SECONDS  between looks whether somebody is still in the call; default: 60
     LIVEKIT_REDIS_URL  keep delegated leaves in Redis
     LIVEKIT_LOG_LEVEL  debug, info (default), warn, error
     LIVEKIT_INSECURE_SKIP_VERIFY_TLS  YES_I_KNOW_WHAT_I_AM_DOING: any certificate, any address; for tests
@@ -37,7 +37,7 @@ def rtc_auth() -> None:
     SAMSESH_RTC_ALLOW_HOMESERVERS  users of these alone may come: names with commas
     SAMSESH_RTC_DENY_HOMESERVERS  users of these may not
     SAMSESH_RTC_STATE  a file (SQLite) that keeps delegated leaves
-    SAMSESH_RTC_UPDATE_OWN_METADATA  yes or no: the grant canUpdateOwnMetadata; default: left out
+    SAMSESH_RTC_UPDATE_OWN_METADATA  yes or no: the grant canUpdateOwnMetadata; default: yes
     SAMSESH_RTC_ONLY_FULL_ACCESS_PUBLISH  yes: users of other homeservers listen only
     """
     from samsesh.rtc.config import read

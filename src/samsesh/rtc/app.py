@@ -40,6 +40,7 @@ READERS = {
     "/delegate_delayed_leave": read_delegation,
 }
 DELEGATION = "/delegate_delayed_leave"
+ENDING = (503, "M_UNKNOWN", "Service is shutting down")
 
 
 class GoneError(Exception):
@@ -61,7 +62,13 @@ class App:
         self._limits = Limits() if config.strict else None
         port = config.webhook_bind.rpartition(":")[2]
         self._webhook_port = int(port) if port else 0
+        self._under_way: set[asyncio.Timeout] = set()
         self.closing = False
+
+    def end(self, seconds: float) -> None:
+        """What is still under way then is answered that the service ends."""
+        for limit in self._under_way:
+            limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -89,7 +96,7 @@ class App:
             return await answer(send, 405, CORS)
         extra: Headers = []
         try:
-            found = await self._answer(path, scope, receive)
+            found = await self._answer_in_time(path, scope, receive)
             status = 200
         except UnreadError:
             refused, extra = not_json(), [CLOSE]
@@ -103,6 +110,19 @@ class App:
             status, found = 500, {"errcode": "M_UNKNOWN", "error": "Internal Server Error"}
         return await answer(send, status, CORS + extra, encode(found))
 
+    async def _answer_in_time(self, path: str, scope: Scope, receive: Receive) -> Mapping[str, Any]:
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                self._under_way.add(limit)
+                return await self._answer(path, scope, receive)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise RefusedError(*ENDING) from None
+        finally:
+            self._under_way.discard(limit)
+
     async def _answer(self, path: str, scope: Scope, receive: Receive) -> Mapping[str, Any]:
         if self._limits and (wait := self._limits.wait(client_of(scope))):
             raise LimitedError(wait)
@@ -110,7 +130,7 @@ class App:
             raise RefusedError(404, "M_UNRECOGNIZED", "Delegation of delayed events is not available")
         body = await read_body(scope, receive, LARGEST_BODY)
         if self.closing:
-            raise RefusedError(503, "M_UNKNOWN", "Service is shutting down")
+            raise RefusedError(*ENDING)
         asked = READERS[path](body)
         if path == DELEGATION:
             await self._service.delegate(asked)

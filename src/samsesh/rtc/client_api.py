@@ -40,12 +40,13 @@ class ClientApi:
             return self._config.homeserver_url
         return await self._discovery.client(server)
 
-    async def post(self, base: str, path: str) -> Answer:
-        """Post an empty JSON object to `path`, which is escaped already."""
+    async def post(self, base: str, path: str, job: str) -> Answer:
+        """Post an empty JSON object to `path`, which is escaped already, for a job."""
         root = "http://localhost" if socket_path(base) else base
         try:
             url = URL(root + path, encoded=True)
-            request = self._session(base).post(url, json={}, headers=forwarded(base), allow_redirects=False)
+            headers = forwarded(base, job)
+            request = self._session(base).post(url, json={}, headers=headers, allow_redirects=False)
             async with request as answer:
                 return Answer(
                     answer.status, retry_after(answer.headers, await read_at_most(answer, ANSWER_SIZE))

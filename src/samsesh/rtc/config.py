@@ -44,7 +44,7 @@ class Config:
     allow_homeservers: tuple[str, ...] | None = None  # None: all
     deny_homeservers: tuple[str, ...] = ()
     state: Path | None = None
-    update_own_metadata: bool | None = None
+    update_own_metadata: bool = True
     only_full_access_publish: bool = False
 
     def has_full_access(self, server: str) -> bool:
@@ -95,7 +95,7 @@ def read(environ: Mapping[str, str]) -> Config:
         allow_homeservers=_names(environ, "SAMSESH_RTC_ALLOW_HOMESERVERS") or None,
         deny_homeservers=_names(environ, "SAMSESH_RTC_DENY_HOMESERVERS"),
         state=Path(state) if state else None,
-        update_own_metadata=_yes(environ, metadata) if environ.get(metadata) else None,
+        update_own_metadata=_yes(environ, metadata) if environ.get(metadata) else True,
         only_full_access_publish=_yes(environ, "SAMSESH_RTC_ONLY_FULL_ACCESS_PUBLISH"),
     )
 

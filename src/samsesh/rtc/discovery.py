@@ -15,12 +15,12 @@ from aiohttp import ClientSession
 from yarl import URL
 
 from samsesh.rtc.fetch import FAILURES, get_following
+from samsesh.rtc.resolver import records
 
 WELL_KNOWN_SIZE = 50 * 1024  # bytes; the spec's advice
 CACHE_SECONDS = 600
 CACHED = 1000  # names
 SRV_TARGETS = 4  # that are tried
-DNS_SECONDS = 5.0
 MATRIX_PORT = 8448
 _LABEL = r"[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?"
 _NAME = re.compile(rf"(?P<host>{_LABEL}(\.{_LABEL})*|\[[0-9A-Fa-f:.]{{2,45}}\])(:(?P<port>[0-9]{{1,5}}))?")
@@ -110,22 +110,19 @@ class Discovery:
 
     async def _by_srv(self, host: str) -> tuple[Target, ...]:
         for service in ("_matrix-fed", "_matrix"):
-            records = await self._srv(f"{service}._tcp.{host}.")
-            if records:
-                return tuple(Target(name, port, host, host) for name, port in records[:SRV_TARGETS])
+            targets = await self._srv(f"{service}._tcp.{host}.")
+            if targets:
+                return tuple(Target(name, port, host, host) for name, port in targets[:SRV_TARGETS])
         return ()
 
     async def _srv(self, question: str) -> list[tuple[str, int]]:
-        import dns.exception  # most servers need no SRV record, and it is not small
-        from dns.asyncresolver import Resolver
-
         try:
-            answer = await Resolver().resolve(question, "SRV", lifetime=DNS_SECONDS)
-        except (dns.exception.DNSException, OSError, ValueError):
+            answer = await records(question, "SRV")
+        except OSError:
             return []
         # The lowest priority first; within one, heavier ones more often (RFC 2782).
-        records = sorted(answer, key=lambda record: (record.priority, -random() * (record.weight + 1)))  # noqa: S311 - no secret
-        named = [(record.target.to_text(omit_final_dot=True), record.port) for record in records]
+        best = sorted(answer, key=lambda record: (record.priority, -random() * (record.weight + 1)))  # noqa: S311 - no secret
+        named = [(record.target.to_text(omit_final_dot=True), record.port) for record in best]
         return [(name, port) for name, port in named if parse(name) and port]
 
     async def client(self, server: str) -> str | None:

@@ -3,20 +3,24 @@
 import os
 import ssl
 from collections.abc import Mapping
+from hashlib import sha256
+from ipaddress import IPv6Network
 
 import aiohttp
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, UnixConnector
 from yarl import URL
 
 from samsesh.rtc.config import Config
-from samsesh.rtc.guard import PRIVATE, Guard, StrangersResolver
+from samsesh.rtc.guard import PRIVATE, Guard
+from samsesh.rtc.resolver import StrangersResolver
 
 TOTAL_SECONDS = 30
 DIAL_SECONDS = 5
 KEEP_SECONDS = 60
-STRANGERS = 1000  # connections to other homeservers at a time, and to one host:
-EACH = 50
+OURS = 50  # connections to one of our own servers at a time
+EACH = 500  # and to one that strangers named: it may take seconds for an answer, and many may ask
 REDIRECTS = 5
+NOBODYS = IPv6Network("100::/64")
 # Not compressed: a small answer could unfold to a huge one.
 HEADERS = {"User-Agent": "samsesh-rtc-auth", "Accept-Encoding": "identity"}
 # Everything by which a request to a server of strangers ends badly.
@@ -38,25 +42,26 @@ def why(error: BaseException) -> str:
     return type(error).__name__
 
 
-def tls(config: Config) -> ssl.SSLContext:
-    """Certificates are checked, unless upstream's variable says otherwise."""
+def tls(config: Config) -> ssl.SSLContext | bool:
+    """Certificates are checked, unless upstream's variable says otherwise. As aiohttp takes it: True is its own context.
+
+    It makes that at import, and reading all authorities once more would take longer than the rest of our start.
+    """
+    if config.insecure or not config.ca:
+        return not config.insecure
     context = ssl.create_default_context()
-    if config.ca:
-        context.load_verify_locations(cafile=config.ca)
-    if config.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context.load_verify_locations(cafile=config.ca)
     return context
 
 
-def session_for_strangers(config: Config, context: ssl.SSLContext) -> ClientSession:
+def session_for_strangers(config: Config, context: ssl.SSLContext | bool) -> ClientSession:
     """For servers that somebody named in a request: only where the guard lets us."""
     guard = Guard(config)
     connector = TCPConnector(
         resolver=StrangersResolver(guard),
         socket_factory=guard.open_socket,
         ssl=context,
-        limit=STRANGERS,
+        limit=0,  # in all: slow homeservers would use up the places of others
         limit_per_host=EACH,
         keepalive_timeout=KEEP_SECONDS,
         ttl_dns_cache=KEEP_SECONDS,
@@ -64,11 +69,11 @@ def session_for_strangers(config: Config, context: ssl.SSLContext) -> ClientSess
     return _session(connector)
 
 
-def own_session(context: ssl.SSLContext, socket_path: str = "") -> ClientSession:
+def own_session(context: ssl.SSLContext | bool, socket_path: str = "") -> ClientSession:
     """For servers that the operator named: LiveKit, our homeserver, perhaps on a unix socket."""
     if socket_path:
-        return _session(UnixConnector(socket_path, limit=EACH, keepalive_timeout=KEEP_SECONDS))
-    return _session(TCPConnector(ssl=context, limit=0, limit_per_host=EACH, keepalive_timeout=KEEP_SECONDS))
+        return _session(UnixConnector(socket_path, limit=OURS, keepalive_timeout=KEEP_SECONDS))
+    return _session(TCPConnector(ssl=context, limit=0, limit_per_host=OURS, keepalive_timeout=KEEP_SECONDS))
 
 
 def _session(connector: aiohttp.BaseConnector) -> ClientSession:
@@ -106,11 +111,19 @@ async def get_following(session: ClientSession, url: URL, size: int) -> tuple[in
     raise ValueError("too many redirects")
 
 
-def forwarded(url: str) -> Mapping[str, str]:
-    """What a homeserver wants to hear on its unix socket, where it expects a reverse proxy."""
-    if not url.startswith("unix:"):
+def forwarded(url: str, job: str = "") -> Mapping[str, str]:
+    """What a homeserver wants to hear on its unix socket, where it expects a reverse proxy.
+
+    Requests of a `job` come from an address of its own: Synapse counts those without a token by address, and one job
+    must not use up what another needs. Of 100::/64 (RFC 6666), from which nobody else comes.
+    """
+    if not socket_path(url):
         return {}
-    return {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http"}
+    return {"X-Forwarded-For": _address_of(job) if job else "127.0.0.1", "X-Forwarded-Proto": "http"}
+
+
+def _address_of(job: str) -> str:
+    return str(NOBODYS[int.from_bytes(sha256(job.encode()).digest()[:8])])
 
 
 def socket_path(url: str) -> str:

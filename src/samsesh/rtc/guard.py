@@ -6,12 +6,8 @@ DNS answers all come past it, and what was checked is what is connected to.
 
 import errno
 import socket
-from asyncio import get_running_loop
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
-
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from samsesh.networks import SPECIAL_V4, SPECIAL_V6
 from samsesh.rtc.config import Config
@@ -21,7 +17,6 @@ _PUBLIC_V6 = IPv6Network("2000::/3")
 _FORBIDDEN_V6 = tuple(map(IPv6Network, SPECIAL_V6))
 _NAT64 = IPv6Network("64:ff9b::/96")  # how a host without IPv4 reaches it (RFC 6052)
 PRIVATE = "a private address, which SAMSESH_RTC_ALLOW_PRIVATE does not name"
-LOOKUPS = 16  # at a time: a stranger's slow name server must not hold up our own look-ups
 
 
 class Guard:
@@ -55,41 +50,3 @@ def _is_public(address: IPv4Address | IPv6Address, guard: Guard) -> bool:
     if address in _NAT64:
         return guard.permits(str(IPv4Address(int(address) & 0xFFFFFFFF)))
     return address in _PUBLIC_V6 and not any(address in network for network in _FORBIDDEN_V6)
-
-
-class StrangersResolver(AbstractResolver):
-    """Looks names up as the system does, in threads of its own, and leaves out what the guard refuses."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-        self._threads = ThreadPoolExecutor(LOOKUPS, "resolve")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await get_running_loop().run_in_executor(self._threads, _look_up, host, port, family)
-        permitted = [entry for entry in found if self._guard.permits(entry["host"])]
-        if not permitted:
-            raise PermissionError(errno.EACCES, PRIVATE)
-        return permitted
-
-    async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
-    try:
-        addresses = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    except ValueError as error:  # no name at all: a label too long, a NUL
-        raise OSError(None, "not a name") from error
-    return [
-        ResolveResult(
-            hostname=host,
-            host=str(address[0]),
-            port=port,
-            family=found,
-            proto=protocol,
-            flags=socket.AI_NUMERICHOST,
-        )
-        for found, _, protocol, _, address in addresses
-    ]

@@ -10,56 +10,63 @@ import asyncio
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from urllib.parse import quote
 
 from samsesh.errors import SamseshError
 from samsesh.rtc.answers import Answer, retry_after
-from samsesh.rtc.job import FIRST, Job, Leave, State, read
+from samsesh.rtc.fetch import socket_path
+from samsesh.rtc.job import Job, Leave, State, read
 from samsesh.rtc.kept import Kept
 from samsesh.rtc.store import Store
-from samsesh.rtc.turns import Turns
+from samsesh.rtc.turns import Place, Turns
 
-__all__ = ["Answer", "Leave", "Leaves", "retry_after"]
+__all__ = ["Answer", "CrowdedError", "Leave", "Leaves", "retry_after"]
 log = logging.getLogger(__name__)
 
-API = "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
-LIVEKIT = ""  # its lane beside those of the homeservers
 # All in seconds.
 CONNECT = 3600.0  # who is not there by then does not come
 AT = 0.8  # of the timeout: when a timer is restarted
 SHORTEST = 0.5  # never restarted more often, whatever timeout a client names
+SOON = 0.1  # until the first look whether they are there
 LOOK = 60.0  # between looks whether they are still there: a webhook may get lost, and LiveKit may crash
 AGAIN = 5.0  # who is missing may be just coming back
 LIMIT = 30.0  # for one question or request
 STOP = 5.0  # for what is under way when the service stops
-RELOAD = 3.0  # between attempts to read what was kept, where nothing has a lease
+RELOAD = 0.5  # between attempts to read what was kept, where nothing has a lease
+EACH_USER = 20  # jobs: several devices of one person, and what is left of calls that they came back to
+
+
+class CrowdedError(Exception):
+    """This user has as many jobs as one may have."""
 
 
 class Leaves:
     """All jobs. `participants(room, identity)` says whether somebody is there, and raises where LiveKit does not answer;
-    `post(cs_api_url, path)` sends an empty JSON object, and may raise, too."""
+    `post(cs_api_url, path, job)` sends an empty JSON object, `job` naming whose request it is, and may raise, too.
+    `interval`: seconds between looks whether somebody is still there; 0 for ours.
+    """
 
     def __init__(
         self,
         store: Store,
         participants: Callable[[str, str], Awaitable[bool]],
-        post: Callable[[str, str], Awaitable[Answer]],
+        post: Callable[[str, str, str], Awaitable[Answer]],
         clock: Callable[[], float] = time.time,
+        interval: float = 0,
     ) -> None:
         self._store = store
         self._participants = participants
         self._post = post
         self._clock = clock
+        self._interval = interval or LOOK
         self._jobs: dict[str, Job] = {}
+        self._users: Counter[str] = Counter()  # how many jobs each has
         self._kept = Kept(store, self._lost)
-        self._turns: Turns[Job] = Turns(
-            clock,
-            lane=lambda job: LIVEKIT if job.look else job.leave.cs_api_url,
-            urgent=lambda job: job.state is State.LEAVING,
-            work=self._turn,
-        )
+        # Two, so that a LiveKit that hangs keeps no timer from being restarted.
+        self._looks: Turns[Job] = Turns(clock, lambda job: Place("", job.leave.user, True), self._look)
+        self._posts: Turns[Job] = Turns(clock, Job.place, self._tell_homeserver)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -79,24 +86,36 @@ class Leaves:
         await self._load()
         self._tasks = [
             asyncio.create_task(part)
-            for part in (self._turns.run(), self._kept.run(), self._beat(), self._hear())
+            for part in (
+                self._looks.run(),
+                self._posts.run(),
+                self._kept.run(),
+                self._beat(),
+                self._hear(),
+            )
         ]
 
-    async def add(self, leave: Leave) -> None:
-        """Take a job over; returns when it is kept, or cannot be. It replaces one of the same room and identity."""
+    async def add(self, leave: Leave, deadline: float | None = None) -> None:
+        """Take a job over; returns when it is kept, or cannot be. It replaces one of the same room and identity.
+
+        `deadline`: when the homeserver's timer ends, if it was not just started. CrowdedError: this user has too many.
+        """
         key = json.dumps([leave.room, leave.identity])
         if old := self._jobs.get(key):
             self._forget(old)
+        elif self._users[leave.user] >= EACH_USER:
+            raise CrowdedError
         now = self._clock()
+        end = now + leave.timeout if deadline is None else deadline
         job = Job(
             key=key,
             leave=leave,
-            until=now + min(CONNECT, leave.timeout),
-            deadline=now + leave.timeout,
+            until=min(now + CONNECT, end),
+            deadline=end,
         )
-        self._jobs[key] = job
+        self._remember(job)
         self._kept.put(key, job.row(), fresh=True)
-        self._turns.at(job, min(now + FIRST, job.until))
+        self._looks.at(job, min(now + SOON, job.until))
         log.debug("delayed leave of %r: waiting", leave.identity)
         await self._kept.settled(key)
 
@@ -115,7 +134,7 @@ class Leaves:
 
     async def stop(self) -> None:
         """End in good order: what is under way is finished, jobs stay kept. Not to be used afterwards."""
-        await self._turns.stop(STOP)
+        await asyncio.gather(self._looks.stop(STOP), self._posts.stop(STOP))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -139,62 +158,68 @@ class Leaves:
         # participant_left while waiting is of an earlier session of theirs
 
     def _connect(self, job: Job) -> None:
-        job.state, job.look, job.pause, job.restart = State.CONNECTED, False, FIRST, self._clock()
+        now = self._clock()
+        job.state, job.restart = State.CONNECTED, now
+        job.looks.reset()
         self._kept.put(job.key, job.row())
-        self._turns.at(job, job.restart)
+        self._posts.at(job, now)
+        self._looks.at(job, now + self._interval)
 
     def _leave(self, job: Job) -> None:
-        job.state, job.look, job.pause = State.LEAVING, False, FIRST
+        job.state = State.LEAVING
+        job.attempts.reset()
         self._kept.put(job.key, job.row())
-        self._turns.at(job, self._clock())
+        self._looks.drop(job)
+        self._posts.at(job, self._clock())
 
     def _end(self, job: Job, why: str) -> None:
         self._forget(job)
         self._kept.put(job.key, None)
         log.info("delayed leave of %r in %r: %s", job.leave.identity, job.leave.room, why)
 
+    def _remember(self, job: Job) -> None:
+        self._jobs[job.key] = job
+        self._users[job.leave.user] += 1
+
     def _forget(self, job: Job) -> None:
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
-        self._turns.drop(job)
+            self._users[job.leave.user] -= 1
+            if not self._users[job.leave.user]:
+                del self._users[job.leave.user]
+        self._looks.drop(job)
+        self._posts.drop(job)
 
-    # A job's turn.
+    # A job's turns: looking whether they are there, and telling the homeserver.
 
-    async def _turn(self, job: Job) -> None:
+    async def _look(self, job: Job) -> None:
         if not await self._mine(job):
             self._forget(job)
-        elif job.look:
-            await self._ask(job)
-        else:
-            await self._tell_homeserver(job)
-
-    async def _ask(self, job: Job) -> None:
-        there = await self._there(job.leave)
-        now = self._clock()
-        if job.state is State.WAITING:
-            if there:
-                self._connect(job)
-            elif now >= job.until:
-                self._leave(job)
-            else:
-                self._turns.at(job, min(now + job.lengthen(), job.until))
-        elif job.state is State.CONNECTED and job.look:
+            return
+        before, there, now = job.state, await self._there(job.leave), self._clock()
+        if job.state is not before:
+            return  # a webhook came meanwhile
+        if job.state is State.CONNECTED:
             self._checked(job, there, now)
-        else:  # a webhook came meanwhile
-            self._turns.at(job, job.due)
+        elif there:
+            self._connect(job)
+        elif now >= job.until:
+            self._leave(job)
+        else:
+            self._looks.at(job, min(now + job.looks.next(), job.until))
 
     def _checked(self, job: Job, there: bool | None, now: float) -> None:
         if there:
-            job.missed, job.pause = False, FIRST
-            self._look_or_restart(job, now)
-        elif there is None:  # nothing is concluded; the timer must not run out over it
-            job.look = now < job.restart
-            self._turns.at(job, min(now + job.lengthen(), job.restart) if job.look else now)
+            job.missed = False
+            job.looks.reset()
+            self._looks.at(job, now + self._interval)
+        elif there is None:  # nothing is concluded
+            self._looks.at(job, now + min(job.looks.next(), self._interval))
         elif job.missed:
             self._leave(job)
         else:
             job.missed = True
-            self._turns.at(job, now + AGAIN)
+            self._looks.at(job, now + min(AGAIN, self._interval))
 
     async def _there(self, leave: Leave) -> bool | None:
         """None where LiveKit does not say."""
@@ -206,12 +231,14 @@ class Leaves:
             return None
 
     async def _tell_homeserver(self, job: Job) -> None:
+        if not await self._mine(job):
+            self._forget(job)
+            return
         action = "send" if job.state is State.LEAVING else "restart"
         begun = self._clock()
         try:
             async with asyncio.timeout(LIMIT):
-                path = f"{API}/{escaped(job.leave.delay_id)}/{action}"
-                answer = await self._post(job.leave.cs_api_url, path)
+                answer = await self._post(job.leave.cs_api_url, job.leave.path(action), job.key)
         except Exception as error:  # noqa: BLE001 - whatever a client of homeservers raises
             log.debug("delayed leave of %r: %s fails: %s", job.leave.identity, action, error)
             answer = Answer(0, None)
@@ -226,32 +253,27 @@ class Leaves:
             self._failed(job, action, answer)
 
     def _restarted(self, job: Job, begun: float) -> None:
-        pause = max(AT * job.leave.timeout, SHORTEST)
-        job.deadline, job.restart, job.pause = begun + job.leave.timeout, begun + pause, FIRST
+        job.deadline = begun + job.leave.timeout
+        job.restart = begun + max(AT * job.leave.timeout, SHORTEST)
         self._kept.put(job.key, job.row())
-        if job.state is State.CONNECTED:
-            self._look_or_restart(job, begun)
-        else:
-            self._turns.at(job, job.due)
-
-    def _look_or_restart(self, job: Job, now: float) -> None:
-        """The next turn of somebody who is there."""
-        job.look = job.restart - now >= LOOK
-        self._turns.at(job, now + LOOK if job.look else max(job.restart, now))
+        if job.state is State.CONNECTED:  # they may have left meanwhile
+            job.attempts.reset()
+            self._posts.at(job, job.restart)
 
     def _failed(self, job: Job, action: str, answer: Answer) -> None:
+        if action == "restart" and job.state is State.LEAVING:
+            return  # it has its next turn
         now = self._clock()
-        wait = job.lengthen()
+        wait = job.attempts.next()
         if answer.status == 429 and answer.retry_after is not None:
             wait = answer.retry_after
-            self._turns.pause(job.leave.cs_api_url, now + wait)  # it counts all of ours together
-        if action == "restart" and job.state is State.LEAVING:
-            self._turns.at(job, now)
-        elif now >= job.deadline:
+            if not socket_path(job.leave.cs_api_url):  # there each job is counted for itself
+                self._posts.pause(job, now + wait)
+        if now >= job.deadline:
             why = f"{action} failed ({answer.status or 'no answer'})"
             self._end(job, f"{why}, and the homeserver's own timer is up")
         else:
-            self._turns.at(job, min(now + wait, job.deadline))
+            self._posts.at(job, min(now + wait, job.deadline))
 
     # What the store has to do with it.
 
@@ -286,8 +308,12 @@ class Leaves:
             log.warning("delayed leaves: a kept row cannot be read, it is deleted: %s", type(error).__name__)
             self._kept.put(key, None)
             return
-        self._jobs[key] = job
-        self._turns.at(job, self._clock())
+        self._remember(job)
+        now = self._clock()
+        if job.state is not State.LEAVING:
+            self._looks.at(job, now)
+        if job.state is not State.WAITING:
+            self._posts.at(job, max(job.restart, now) if job.state is State.CONNECTED else now)
 
     async def _beat(self) -> None:
         """Renew the lease; without one, go on until what was kept could be read."""
@@ -307,8 +333,3 @@ class Leaves:
     def _lost(self, key: str) -> None:
         if job := self._jobs.get(key):
             self._forget(job)
-
-
-def escaped(delay_id: str) -> str:
-    """For a path, where `.` and `..` mean something, too."""
-    return quote(delay_id, safe="") if delay_id.strip(".") else delay_id.replace(".", "%2E")

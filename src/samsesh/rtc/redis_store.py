@@ -20,12 +20,13 @@ from redis.exceptions import RedisError
 from samsesh.errors import SamseshError
 from samsesh.rtc.store import Loaded, Rows
 
-LEASE = 10.0  # seconds
+LEASE = 1.0  # seconds: a service that was killed and is back goes on before a timer runs out
 PATIENCE = 2.0  # seconds that Redis may take
 MAIL = 60.0  # seconds that news wait for their reader
 PREFIX = "{samsesh-rtc}:"  # the braces keep all keys on one node of a cluster
 
-# KEYS rows, owners, leases; ARGV me, lease (ms), "first" | "claim" | "beat".
+# KEYS rows, owners, leases; ARGV me, lease (ms), "first" | "claim" | "beat", prefix of mail, its life (ms).
+# News for an owner that is gone are for whoever takes its jobs.
 # Answers whether our lease still held, then key and row of each job that is now ours.
 BEAT = """
 local time = redis.call('TIME')
@@ -41,6 +42,14 @@ if ARGV[3] == 'first' or (ARGV[3] == 'claim' and held) then
     local key, owner = owners[i], owners[i + 1]
     if alive[owner] == nil then
       alive[owner] = redis.call('ZSCORE', KEYS[3], owner) and true or false
+      local news = alive[owner] and {} or redis.call('LRANGE', ARGV[4] .. owner, 0, -1)
+      for n = 1, #news do
+        redis.call('RPUSH', ARGV[4] .. ARGV[1], news[n])
+      end
+      if #news > 0 then
+        redis.call('DEL', ARGV[4] .. owner)
+        redis.call('PEXPIRE', ARGV[4] .. ARGV[1], ARGV[5])
+      end
     end
     if not alive[owner] then
       local row = redis.call('HGET', KEYS[1], key)
@@ -118,7 +127,9 @@ class RedisStore:
         claim = "claim" if time.monotonic() >= self._claim_from else "beat"
         how = claim if self._begun else "first"
         keys = [self._rows, self._owners, self._leases]
-        held, *found = await self._answer(self._beat(keys, [self._me, int(self.lease * 1000), how]))
+        me, mail, life = self._post
+        args: list[str | int] = [me, int(self.lease * 1000), how, mail, life]
+        held, *found = await self._answer(self._beat(keys, args))
         lapsed = self._begun and not held
         if lapsed:
             self._claim_from = time.monotonic() + self.lease
@@ -177,6 +188,7 @@ def client(url: str, patience: float) -> Redis:
     try:
         return Redis.from_url(
             url,
+            protocol=2,  # old servers and some proxies refuse HELLO, and nothing here needs more
             decode_responses=True,
             socket_timeout=patience,
             socket_connect_timeout=PATIENCE,

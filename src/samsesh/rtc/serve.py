@@ -15,7 +15,6 @@ from types import FrameType
 
 import uvicorn
 import uvloop
-from jwt import InsecureKeyLengthWarning
 
 from samsesh.errors import SamseshError
 from samsesh.rtc.app import App
@@ -37,7 +36,10 @@ from samsesh.rtc.tokens import Tokens
 BACKLOG = 2048
 SECRET_LENGTH = 32
 KEEP_SECONDS = 180  # longer than proxies keep theirs: who closes first loses no request
-DRAIN_SECONDS = 10  # for requests under way at the end
+DRAIN_SECONDS = (
+    10  # for connections at the end, and less for requests under way, so that they are answered by us:
+)
+ANSWER_SECONDS = 5
 
 
 def serve(config: Config) -> None:
@@ -48,7 +50,7 @@ def serve(config: Config) -> None:
     logging.basicConfig(handlers=[Libraries(log)], level=logging.WARNING, force=True)
     logging.getLogger("samsesh").setLevel(config.level)
     logging.captureWarnings(True)
-    warnings.simplefilter("ignore", InsecureKeyLengthWarning)  # we say it ourselves
+    warnings.filterwarnings("ignore", "The HMAC key is")  # PyJWT, of a short one; we say it ourselves
     with ExitStack() as stack:
         listeners = [stack.enter_context(listening(config.bind, "LIVEKIT_JWT_BIND"))]
         if config.webhook_bind:
@@ -69,7 +71,8 @@ async def _run(config: Config, listeners: list[socket.socket], log: Log) -> None
         discovery = Discovery(strangers)
         openid = OpenId(config, strangers, homeserver, discovery)
         client_api = ClientApi(config, strangers, homeserver, own, discovery)
-        jobs = Leaves(open_store(config.redis_url, config.state), rooms.has, client_api.post)
+        store = open_store(config.redis_url, config.state)
+        jobs = Leaves(store, rooms.has, client_api.post, interval=config.sanity_seconds)
         proof = Proof(rooms, log) if config.strict else None
         members = Members(config.members_socket, config.members_key) if config.members_socket else None
         if members:
@@ -81,6 +84,11 @@ async def _run(config: Config, listeners: list[socket.socket], log: Log) -> None
             service.metrics = Metrics(jobs.count, lambda: service.delegates)
         await jobs.start()
         stack.push_async_callback(jobs.stop)
+        if config.redis_url:
+            from samsesh.rtc.upstream import take_over
+
+            moving = asyncio.create_task(take_over(config.redis_url, jobs, client_api.base))
+            stack.callback(moving.cancel)
         app = App(config, service, log, service.metrics)
         server = _Server(app, log)
         proving = asyncio.create_task(proof.run()) if proof else None
@@ -108,6 +116,7 @@ class _Server(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                log_level="error",  # what strangers send that is no HTTP, or no HTTP of ours, is no news
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
@@ -127,6 +136,10 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in kept.items():
                 signal.signal(number, handler)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.end(ANSWER_SECONDS)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._app.closing = True

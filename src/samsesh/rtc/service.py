@@ -8,7 +8,7 @@ from samsesh.rtc.bodies import Asked, RefusedError
 from samsesh.rtc.client_api import ClientApi
 from samsesh.rtc.config import Config
 from samsesh.rtc.fetch import FAILURES, why
-from samsesh.rtc.leave import Leave, Leaves
+from samsesh.rtc.leave import CrowdedError, Leave, Leaves
 from samsesh.rtc.livekit import LiveKitError, Rooms
 from samsesh.rtc.log import Log
 from samsesh.rtc.members import Members, UnansweredError
@@ -69,10 +69,10 @@ class Service:
         room, identity = room_of(asked), identity_of(asked, user)
         jwt = self._tokens.join(room, identity, full_access=full_access)
         if full_access:
-            leave = await self._leave(asked, room, identity) if asked.delay_id else None
+            leave = await self._leave(asked, user, room, identity) if asked.delay_id else None
             await self._create(room)
             if leave:
-                await self._jobs.add(leave)
+                await self._add(leave, 400, "M_BAD_JSON")  # with which clients go on without it
         self._log.info(
             "token", server=asked.server, full_access=full_access, room=room, delegated=bool(asked.delay_id)
         )
@@ -84,7 +84,8 @@ class Service:
         if not self._config.has_full_access(asked.server):
             raise RefusedError(403, "M_FORBIDDEN", ONLY_FULL_ACCESS)
         room, identity = room_of(asked), identity_of(asked, user)
-        await self._jobs.add(await self._leave(asked, room, identity))
+        leave = await self._leave(asked, user, room, identity)
+        await self._add(leave, 429, "M_LIMIT_EXCEEDED")
         self._log.info("delegated", server=asked.server, room=room)
 
     async def _admit(self, asked: Asked) -> str:
@@ -112,12 +113,19 @@ class Service:
                 self.metrics.verification(time.perf_counter() - began)
         return user
 
-    async def _leave(self, asked: Asked, room: str, identity: str) -> Leave:
+    async def _leave(self, asked: Asked, user: str, room: str, identity: str) -> Leave:
         base = await self._client_api.base(asked.server)
         if not base:
             self._log.warning("no client-server API", server=asked.server)
             raise RefusedError(400, "M_BAD_JSON", "Unable to resolve client-server API")
-        return Leave(room, identity, base, asked.delay_id, asked.delay_timeout / 1000)
+        return Leave(room, identity, base, asked.delay_id, asked.delay_timeout / 1000, user)
+
+    async def _add(self, leave: Leave, status: int, errcode: str) -> None:
+        try:
+            await self._jobs.add(leave)
+        except CrowdedError:
+            self._log.warning("too many delegated leaves", user=leave.user)
+            raise RefusedError(status, errcode, "Too many delegated leaves of this user") from None
 
     async def _create(self, room: str) -> None:
         try:

@@ -1,0 +1,53 @@
+"""The entry point, and the one place where errors are caught and become exit codes."""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from samsesh.errors import FAILED, SamseshError
+
+INTERRUPTED = 130  # what a shell reports for Ctrl-C
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)  # as an exception, so that what was begun is tidied up
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one of them
+            signal.signal(number, _end)
+    try:
+        _run()
+    except SamseshError as error:
+        from samsesh.cli.output import print_error
+
+        print_error(error)
+        sys.exit(error.code)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nsamsesh: interrupted\n")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except OSError as error:  # what no command foresaw: a closed folder, a full disk
+        from samsesh.cli.output import print_error
+
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print_error(
+            SamseshError(what, "check that file or folder: its owner, its mode, the room on its disk")
+        )
+        sys.exit(FAILED)
+
+
+def _run() -> None:
+    if sys.argv[1:] == ["rtc-auth"]:  # a service: it starts without what all other commands need
+        from samsesh.cli.rtc import rtc_auth
+
+        rtc_auth()
+    else:
+        from samsesh.cli.main import run
+
+        run(sys.argv[1:])
