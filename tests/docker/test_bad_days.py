@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Stack, free_offset, give_to_service_user
+from conftest import Stack, free_offset
 from docker.engine import Engine
 from docker.images import commands
 from docker.registry import serving
@@ -160,7 +160,6 @@ def test_a_rendered_folder(made: Callable[..., Stack], engine: Engine, homes: Pa
         engine.compose(moved, "down", "--volumes", timeout=300)
     other = homes / "other"
     other.mkdir()
-    give_to_service_user(other)
     (other / "letter").write_text("mine")
     wrong = stack.cli("render", "--engine", "compose", "-o", str(other))
     assert wrong.returncode == 1 and "did not write" in wrong.stderr, wrong.stderr

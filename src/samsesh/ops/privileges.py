@@ -131,7 +131,8 @@ def _own_output(path: Path) -> None:
     """A folder of root's, to which nobody else can write: root's Docker will follow what is in it."""
     _made(path, "the folder", "-o DIR")
     _check_way(path, "-o DIR")
-    path.chmod(0o755)
+    if not any(path.iterdir()):  # another's is left as it is, and refused
+        path.chmod(0o755)
 
 
 def _made(path: Path, what: str, option: str) -> os.stat_result:
