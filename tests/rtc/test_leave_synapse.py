@@ -174,7 +174,7 @@ def request_of(token: dict[str, Any], user: str, member: str, **more: Any) -> di
 
 @pytest.mark.slow
 def test_one_account_throws_nobody_out(synapse: Homeserver, run: Run, tmp_path: Path) -> None:
-    """Thousands of leaves that one account made up, due at once, keep nobody's timer from being restarted in time."""
+    """Hundreds of leaves that one account made up, due at once, keep nobody's timer from being restarted in time."""
     rtc = run(
         SAMSESH_RTC_HOMESERVER="localhost",
         SAMSESH_RTC_HOMESERVER_URL=f"unix:{synapse.private}",
@@ -193,7 +193,7 @@ def test_one_account_throws_nobody_out(synapse: Homeserver, run: Run, tmp_path: 
     assert deliver(rtc, joined, signed(joined)).status == 200
     attack = Attack(rtc, openid(synapse, synapse.user("mallory"), "@mallory:localhost"))
     attack.go_on(30, alice.is_in)
-    assert attack.answers[200] > 200 and attack.answers.total() > 2000, attack.answers
+    assert attack.answers[200] > 200 and attack.answers.total() > 500, attack.answers
     assert set(attack.answers) <= {200, 429}
     left = event("participant_left", derived("!a:localhost", "m.call#ROOM"), identity)
     assert deliver(rtc, left, signed(left)).status == 200
