@@ -131,6 +131,8 @@ class Leaves:
             await self._store.tell(key, kind)
         except SamseshError as error:
             log.debug("delayed leaves: %s of %r reaches no other process: %s", kind, identity, error)
+        if job := self._jobs.get(key):  # it became ours meanwhile
+            self._happened(job, kind)
 
     async def stop(self) -> None:
         """End in good order: what is under way is finished, jobs stay kept. Not to be used afterwards."""
@@ -295,6 +297,8 @@ class Leaves:
         for key, row in loaded.rows.items():
             if key not in self._jobs and not self._kept.pending(key):
                 self._take_up(key, row)
+        for key, what in loaded.news:
+            await self._heard(key, what)
         if loaded.lapsed:
             for job in self._jobs.values():
                 if not self._kept.pending(job.key):
@@ -323,12 +327,15 @@ class Leaves:
 
     async def _hear(self) -> None:
         async for key, what in self._store.news():
-            job = self._jobs.get(key)
-            if job and what == "replaced":
-                if not await self._mine(job):
-                    self._forget(job)
-            elif job:
-                self._happened(job, what)
+            await self._heard(key, what)
+
+    async def _heard(self, key: str, what: str) -> None:
+        job = self._jobs.get(key)
+        if job and what == "replaced":
+            if not await self._mine(job):
+                self._forget(job)
+        elif job:
+            self._happened(job, what)
 
     def _lost(self, key: str) -> None:
         if job := self._jobs.get(key):

@@ -25,16 +25,15 @@ PATIENCE = 2.0  # seconds that Redis may take
 MAIL = 60.0  # seconds that news wait for their reader
 PREFIX = "{samsesh-rtc}:"  # the braces keep all keys on one node of a cluster
 
-# KEYS rows, owners, leases; ARGV me, lease (ms), "first" | "claim" | "beat", prefix of mail, its life (ms).
-# News for an owner that is gone are for whoever takes its jobs.
-# Answers whether our lease still held, then key and row of each job that is now ours.
+# KEYS rows, owners, leases; ARGV me, lease (ms), "first" | "claim" | "beat", prefix of mail.
+# Answers whether our lease still held, key and row of each job that is now ours, and the news that its owner missed.
 BEAT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
 local held = redis.call('ZSCORE', KEYS[3], ARGV[1])
 redis.call('ZADD', KEYS[3], now + ARGV[2], ARGV[1])
-local answer = {held and 1 or 0}
+local taken, news = {}, {}
 if ARGV[3] == 'first' or (ARGV[3] == 'claim' and held) then
   local alive = {}
   local owners = redis.call('HGETALL', KEYS[2])
@@ -42,28 +41,26 @@ if ARGV[3] == 'first' or (ARGV[3] == 'claim' and held) then
     local key, owner = owners[i], owners[i + 1]
     if alive[owner] == nil then
       alive[owner] = redis.call('ZSCORE', KEYS[3], owner) and true or false
-      local news = alive[owner] and {} or redis.call('LRANGE', ARGV[4] .. owner, 0, -1)
-      for n = 1, #news do
-        redis.call('RPUSH', ARGV[4] .. ARGV[1], news[n])
-      end
-      if #news > 0 then
+      if not alive[owner] then
+        for _, one in ipairs(redis.call('LRANGE', ARGV[4] .. owner, 0, -1)) do
+          news[#news + 1] = one
+        end
         redis.call('DEL', ARGV[4] .. owner)
-        redis.call('PEXPIRE', ARGV[4] .. ARGV[1], ARGV[5])
       end
     end
     if not alive[owner] then
       local row = redis.call('HGET', KEYS[1], key)
       if row then
         redis.call('HSET', KEYS[2], key, ARGV[1])
-        answer[#answer + 1] = key
-        answer[#answer + 1] = row
+        taken[#taken + 1] = key
+        taken[#taken + 1] = row
       else
         redis.call('HDEL', KEYS[2], key)
       end
     end
   end
 end
-return answer
+return {held and 1 or 0, taken, news}
 """
 
 # KEYS rows, owners; ARGV me, prefix of mail, its life (ms), then key, "fresh" | "", row | "" for each.
@@ -127,14 +124,15 @@ class RedisStore:
         claim = "claim" if time.monotonic() >= self._claim_from else "beat"
         how = claim if self._begun else "first"
         keys = [self._rows, self._owners, self._leases]
-        me, mail, life = self._post
-        args: list[str | int] = [me, int(self.lease * 1000), how, mail, life]
-        held, *found = await self._answer(self._beat(keys, args))
+        me, mail, _ = self._post
+        args: list[str | int] = [me, int(self.lease * 1000), how, mail]
+        held, taken, news = await self._answer(self._beat(keys, args))
         lapsed = self._begun and not held
         if lapsed:
             self._claim_from = time.monotonic() + self.lease
         self._begun = True
-        return Loaded(dict(zip(found[::2], found[1::2], strict=True)), lapsed)
+        rows = dict(zip(taken[::2], taken[1::2], strict=True))
+        return Loaded(rows, lapsed, [(key, what) for key, what in map(json.loads, news)])
 
     async def write(self, rows: Rows, fresh: Collection[str]) -> set[str]:
         args: list[str | int] = [*self._post]

@@ -22,10 +22,14 @@ PATIENCE = 5.0  # seconds that a disk may take
 
 @dataclass(frozen=True)
 class Loaded:
-    """Rows that became ours. `lapsed`: others may have taken or lost what was ours, write all of it again."""
+    """Rows that became ours. `lapsed`: others may have taken or lost what was ours, write all of it again.
+
+    `news`: what happened to them while nobody had them, as `Store.news` tells it.
+    """
 
     rows: dict[str, str] = field(default_factory=dict)
     lapsed: bool = False
+    news: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Store(Protocol):
