@@ -65,6 +65,13 @@ class Patient:
             self._learnt[key] = asyncio.ensure_future(learn())
         return await asyncio.shield(self._learnt[key])  # one check's end is not the others'
 
+    async def close(self) -> None:
+        """After the last check: what is still being learnt is broken off, and what nobody waited for is let go."""
+        for task in self._learnt.values():
+            task.cancel()
+        await asyncio.gather(*self._learnt.values(), return_exceptions=True)
+        await self.tidy.aclose()
+
     async def status(self) -> dict[str, Any]:
         """What `samsesh status --json` says; NeedError where the process manager does not answer."""
         found: dict[str, Any] = await self.once("status", self._status)
@@ -198,7 +205,7 @@ async def examine(patient: Patient, checks: Sequence[Check], told: Told | None =
         return list(await asyncio.gather(*running.values()))
     finally:
         with suppress(TimeoutError):
-            await asyncio.wait_for(patient.tidy.aclose(), TIDY_SECONDS)
+            await asyncio.wait_for(patient.close(), TIDY_SECONDS)
 
 
 async def _bounded(check: Check, patient: Patient) -> Result:

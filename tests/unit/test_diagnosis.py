@@ -1,6 +1,7 @@
 """The doctor's runner: needs, times, broken checks, what is told, and what is new since the last time."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -212,6 +213,25 @@ def test_what_is_learnt_once_outlives_the_one_who_asked_first() -> None:
     found = run(Check("a", "", check, seconds=0.1), Check("b", "", check), Check("c", "", check))
     assert [found[id_].result.status for id_ in "abc"] == ["failed", "ok", "ok"]
     assert found["c"].result.summary == "known" and asked == [1]
+
+
+def test_what_nobody_waits_for_any_more_fails_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    """On a machine that is too busy a shared question may fail after all who asked have given up: no traceback shows it."""
+
+    async def learn() -> str:
+        await asyncio.sleep(0.1)
+        raise SamseshError("no answer")
+
+    async def check(patient: Patient) -> Result:
+        return Result("ok", await patient.once("fact", learn))
+
+    async def other(patient: Patient) -> Result:
+        await asyncio.sleep(0.3)
+        return Result("ok", "")
+
+    run(Check("a", "", check, seconds=0.05), Check("b", "", other))
+    gc.collect()
+    assert not caplog.records
 
 
 def test_what_checks_share_is_closed_at_the_end() -> None:
