@@ -216,7 +216,7 @@ def test_what_is_learnt_once_outlives_the_one_who_asked_first() -> None:
 
 
 def test_what_nobody_waits_for_any_more_fails_in_silence(caplog: pytest.LogCaptureFixture) -> None:
-    """On a machine that is too busy a shared question may fail after all who asked have given up: no traceback shows it."""
+    """On a machine that is too busy a shared question may fail after all who asked gave up: no traceback."""
 
     async def learn() -> str:
         await asyncio.sleep(0.1)
