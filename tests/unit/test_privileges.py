@@ -1,11 +1,14 @@
 """Root becomes the user of the services: what it keeps, what it makes, and what it refuses to follow."""
 
+import fcntl
 import json
 import os
+import pty
 import pwd
 import subprocess
 import sys
 import tempfile
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +106,35 @@ def test_with_containers(folder: Path) -> None:
     assert found["sh"][0] == str(user.pw_uid) and found["sh"][1] == str(user.pw_gid)
     assert capabilities(found["sh"][3], "CapEff") == 1 << privileges.CAP_NET_BIND_SERVICE
     assert found["uid"] == [user.pw_uid] * 3 and found["others"] == [] and found["ended"] == -9
+
+
+@pytest.mark.parametrize("engine", ["native", "compose"])
+def test_nothing_types_into_roots_terminal(folder: Path, engine: str) -> None:
+    """What root's command starts is the services' user's choice (settings name programs): with a part in root's terminal
+    it could type there what root's shell then runs."""
+    script = BECOME + (
+        "look = 'exec 3</dev/tty && echo taken'\n"
+        "own = os.open('/dev/tty', os.O_RDWR)\n"  # there is one, for us
+        "said = [run(['sh', '-c', look], ok=range(256)).out]\n"
+        "said += [run(['docker', 'tty'], ok=range(256)).out]\n"
+        "spawn(['sh', '-c', look], log=Path(sys.argv[1], 'log')).wait()\n"
+        "print(said, Path(sys.argv[1], 'log').read_text())\n"
+    )
+    (folder / "bin/docker").write_text("#!/bin/sh\nexec 3</dev/tty && echo taken\n")
+    args = [str(folder / "home"), json.dumps({"engine": engine})]
+    env = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+    ours, theirs = pty.openpty()
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    command = [sys.executable, "-c", script, *args]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd="/", preexec_fn=take_terminal)
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 0, done.stderr
+    assert "taken" not in done.stdout and "/dev/tty" in done.stdout
 
 
 def test_a_docker_of_somebody_else(folder: Path) -> None:
