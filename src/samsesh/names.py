@@ -42,8 +42,6 @@ NOWHERE = frozenset(
         "private",
     }
 )
-
-
 # Names of images (github.com/distribution/reference, regexp.go).
 _HOST_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[0-9a-fA-F:]+\])(?::\d+)?"
@@ -55,12 +53,15 @@ _IMAGE = re.compile(
 )
 _REGISTRY = re.compile(rf"(?P<host>{_HOST})(?:/{_PATH})*", re.ASCII)
 # Parameters of a database URL (PostgreSQL's manual: libpq, "Parameter Key Words"); see postgresql_url.
-DATABASE_PARAMETERS = frozenset(
-    "application_name channel_binding client_encoding connect_timeout fallback_application_name gssencmode hostaddr "
-    "keepalives keepalives_count keepalives_idle keepalives_interval load_balance_hosts options require_auth "
-    "ssl_max_protocol_version ssl_min_protocol_version sslcert sslcertmode sslcompression sslcrl sslcrldir sslkey "
-    "sslmode sslnegotiation sslpassword sslrootcert sslsni target_session_attrs tcp_user_timeout".split()
-)
+# fmt: off
+DATABASE_PARAMETERS = frozenset({
+    "application_name", "channel_binding", "client_encoding", "connect_timeout", "fallback_application_name",
+    "gssencmode", "hostaddr", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval",
+    "load_balance_hosts", "options", "require_auth", "ssl_max_protocol_version", "ssl_min_protocol_version",
+    "sslcert", "sslcertmode", "sslcompression", "sslcrl", "sslcrldir", "sslkey", "sslmode", "sslnegotiation",
+    "sslpassword", "sslrootcert", "sslsni", "target_session_attrs", "tcp_user_timeout",
+})
+# fmt: on
 DEEPEST = 20  # tables within tables of [extra]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
@@ -266,8 +267,7 @@ def port_range(value: str) -> tuple[int, int]:
 def postgresql_url(value: str) -> dict[str, str | int]:
     """A PostgreSQL URL -> host, port, user, password, dbname and further parameters, as libpq names them.
 
-    Of these, none makes libpq load a library or another file of settings: as root with containers, the process that
-    asks the database may become root again. (`sslkey=A:B` loads the OpenSSL engine A, which may be a path.)
+    None of them makes libpq load a library, as `sslkey=FILE:KEY` does: the process that asks may become root again.
     """
     try:
         parts = urlsplit(value)
