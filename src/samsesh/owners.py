@@ -15,7 +15,7 @@ ACCESS_LIST = "system.posix_acl_access"
 def ours() -> frozenset[int]:
     """User ids of root, the caller and, as root, who called by sudo."""
     by_sudo = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
-    return frozenset({0, os.geteuid(), *([int(by_sudo)] if by_sudo.isdigit() else [])})
+    return frozenset({0, os.geteuid(), *([int(by_sudo)] if by_sudo.isdecimal() else [])})
 
 
 def changed_by(path: Path, info: os.stat_result) -> str:
@@ -88,5 +88,5 @@ def _listed() -> set[int]:
 def _attributes(path: Path) -> list[str]:
     try:
         return os.listxattr(path, follow_symlinks=False)
-    except OSError:  # a file system without them
+    except (AttributeError, OSError):  # not on macOS; a file system without them
         return []

@@ -83,6 +83,17 @@ def test_access_lists(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o664 and "others" in others(path)
 
 
+def test_a_system_without_such_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS, where Homebrew's folders are a group's: Python cannot ask for them there."""
+    monkeypatch.delattr(os, "listxattr")
+    path = tmp_path / "file"
+    path.touch()
+    path.chmod(0o666)
+    assert others(path) == "everybody"
+    path.chmod(0o664)
+    others(path)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who can be another user")
 def test_the_way(tmp_path: Path) -> None:
     """Each folder and link on the way to a file counts, in both directions of a link; what is not there yet ends it."""
