@@ -60,8 +60,10 @@ refuse_suspect_code() {
         '') ;;
         *' belongs to '*) fail "$suspect, who could change what is run here" \
             "run it as its owner (with sudo as root), or move it to a folder of your own and make it yours: chown -R $(id -un): $checkout" ;;
+        *"$checkout"*) fail "$suspect, and so change what is run here" \
+            "take that right away (chmod -R go-w $checkout), or move the checkout to a folder that only you can write to" ;;
         *) fail "$suspect, and so change what is run here" \
-            "take that right away (for all of the checkout: chmod -R go-w $checkout), or move it to a folder that only you can write to" ;;
+            "take that right away (chmod go-w), or move the checkout to a folder that only you can write to" ;;
     esac
 }
 
