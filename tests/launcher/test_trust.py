@@ -199,6 +199,20 @@ def test_what_tests_need_is_installed_from_an_own_checkout_only(checkout: Checko
     assert "programs.txt belongs to" in done.stderr and "no-such-package" not in done.stderr
 
 
+@pytest.mark.needs("setpriv", "unshare")
+def test_a_sandbox_that_hides_root_is_named(checkout: Checkout) -> None:
+    """As a Flatpak's: in a user namespace without root nobody can tell root's files from a stranger's."""
+    give(checkout.path, STRANGER)
+    user = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
+    apart = [*user, "unshare", "--user", f"--map-user={STRANGER}"]
+    if subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip("users may make no namespaces here")
+    command = [*apart, *checkout.command()]
+    done = subprocess.run(command, capture_output=True, text=True, env=checkout.env, timeout=120)
+    assert done.returncode == 1
+    assert "in a sandbox" in done.stderr and "chown" not in done.stderr
+
+
 def test_a_link_in_the_code_is_refused(checkout: Checkout, open_folder: Path) -> None:
     """It could lead to what somebody else can change, and a copy would follow it."""
     write(open_folder / "extra.py", "")
