@@ -124,17 +124,21 @@ def run(
     """
     args = [str(part) for part in argv]
     purpose = what or Path(args[0]).name
-    given: Any = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+    content = stdin if isinstance(stdin, bytes) else None
     try:
-        done: subprocess.CompletedProcess[bytes] = subprocess.run(
+        process: Process = subprocess.Popen(
             args,
             **{"cwd": cwd, **_start(args, env, as_root=as_root)},
+            stdin=subprocess.PIPE if isinstance(stdin, bytes) else stdin,
             stdout=stdout or subprocess.PIPE,
             stderr=subprocess.PIPE,
-            timeout=timeout,
-            check=False,
-            **given,
         )
+        with process:
+            try:
+                out, err = process.communicate(content, timeout)
+            except BaseException:
+                _kill(process)
+                raise
     except FileNotFoundError:
         raise SamseshError(
             f"{purpose} failed: {args[0]} is not there", "install it, or repair the installation"
@@ -145,10 +149,20 @@ def run(
         raise SamseshError(f"{purpose} failed: {args[0]} does not start: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise SamseshError(f"{purpose} did not end within {timeout:.0f} s") from None
-    errors = done.stderr.decode(errors="replace").strip()
-    if done.returncode not in ok:
-        raise SamseshError(f"{purpose} failed (exit code {done.returncode})", detail=last_lines(errors))
-    return Done(done.returncode, done.stdout or b"", errors)
+    errors = err.decode(errors="replace").strip()
+    if process.returncode not in ok:
+        raise SamseshError(f"{purpose} failed (exit code {process.returncode})", detail=last_lines(errors))
+    return Done(process.returncode, out or b"", errors)
+
+
+def _kill(process: Process) -> None:
+    """Of a session of its own all: a terminal's Ctrl-C reaches none of it."""
+    with undisturbed():
+        if process.poll() is None:
+            if _session:
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
 
 
 def follow(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,23 @@ def test_as_its_owner(folder: Path) -> None:
     with as_owner(home), pytest.raises(PermissionError):
         home.settings_file.read_text()
     assert os.geteuid() == 0 and home.settings_file.read_text() == "hunter2"
+
+
+def test_what_is_interrupted_ends_with_all_it_started(folder: Path) -> None:
+    """Ctrl-C of root's terminal reaches us alone: what we started and its children end with us."""
+    script = BECOME + (
+        "import signal\n"
+        "signal.signal(signal.SIGALRM, signal.default_int_handler)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 1)\n"
+        "try:\n"
+        "    run(['sh', '-c', 'sleep 300 & echo $! >\"$0\"; wait', Path(sys.argv[1], 'pid')])\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = become(folder, script)
+    assert done.stdout == "interrupted\n", done.stderr
+    child = Path("/proc", (folder / "home/pid").read_text().strip(), "stat")
+    end = time.monotonic() + 5
+    while child.exists() and " Z " not in child.read_text() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not child.exists() or " Z " in child.read_text()
