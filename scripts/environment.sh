@@ -58,8 +58,12 @@ locate() {
 refuse_suspect_code() {
     case $suspect in
         '') ;;
+        '/ belongs to '*) fail "$suspect: this shell is in a sandbox that hides what is root's" \
+            "run it outside of that, such as in a terminal that is no part of a Flatpak" ;;
         *' belongs to '*) fail "$suspect, who could change what is run here" \
             "run it as its owner (with sudo as root), or move it to a folder of your own and make it yours: chown -R $(id -un): $checkout" ;;
+        *"$checkout"*) fail "$suspect, and so change what is run here" \
+            "take that right away (chmod -R go-w $checkout), or move the checkout to a folder that only you can write to" ;;
         *) fail "$suspect, and so change what is run here" \
             "take that right away (chmod go-w), or move the checkout to a folder that only you can write to" ;;
     esac

@@ -162,7 +162,7 @@ passed_over() { # passed_over FILE: whether somebody else can change it, which i
 }
 
 own_or_unset() { # own_or_unset VARIABLE: one that names a place which is not the caller's does not count
-    eval "value=\$$1"
+    eval "value=\${$1:-}" # empty for what is only a line of another variable
     # shellcheck disable=SC2154 # eval sets it
     case $value in /*) ;; *) return ;; esac
     if ! is_own "$value"; then

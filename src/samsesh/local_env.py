@@ -11,6 +11,9 @@ from samsesh.environment import DOCUMENT, SECRET_VARIABLES, keys, read_env_file,
 from samsesh.errors import SettingsError
 from samsesh.load import SECRET_KEYS
 
+# Relative: that is the folder that we are in, whatever somebody puts in its place meanwhile.
+FILE = Path(".env")
+
 
 @dataclass(frozen=True)
 class LocalEnv:
@@ -31,13 +34,13 @@ def read(environ: Mapping[str, str], home: Path) -> LocalEnv:
     """What a `.env` in the current folder adds to the variables. The home's own is read with its settings."""
     try:
         path = Path.cwd() / ".env"
-        info = path.stat()
+        info = FILE.stat()
         if path.parent == home.absolute() or not stat.S_ISREG(info.st_mode):
             return LocalEnv()
-        if others := _changed_by(path, info):
+        if others := _changed_by(info):
             hint = "make both yours alone (chown, chmod go-w), or take no notice"
             return LocalEnv(remarks=(f"{path} is not heeded: {others} could have written it; {hint}",))
-        found = read_env_file(path)
+        found = read_env_file(FILE)
     except (FileNotFoundError, NotADirectoryError):
         return LocalEnv()
     except (OSError, SettingsError) as error:  # closed to us, or in somebody else's syntax
@@ -52,18 +55,18 @@ def read(environ: Mapping[str, str], home: Path) -> LocalEnv:
     ]
     counts = {name: text for name, text in ours.items() if name not in (*programs, *environ)}
     if ours and info.st_mode & 0o077 and os.geteuid() in (0, info.st_uid):  # it may hold secrets
-        path.chmod(0o600)
+        FILE.chmod(0o600)
         remarks.append(
             f"{path} was open to others (mode {stat.S_IMODE(info.st_mode):o}); it is closed to them now"
         )
     return LocalEnv(path, counts, tuple(remarks))
 
 
-def _changed_by(path: Path, info: os.stat_result) -> str:
-    """Who else can write the file or its folder, where a link leads, too."""
-    real = path.resolve()
-    folders = [(folder, folder.stat()) for folder in dict.fromkeys((path.parent, real.parent))]
-    return next(filter(None, (owners.changed_by(*one) for one in ((real, info), *folders))), "")
+def _changed_by(info: os.stat_result) -> str:
+    """Who else can write the file or its folder, and where it is a link, what is on its way."""
+    if others := owners.changed_by(Path(), Path().stat()):
+        return others
+    return owners.way_changed_by(FILE.absolute()) if FILE.is_symlink() else owners.changed_by(FILE, info)
 
 
 def _secret(variable: str) -> bool:

@@ -42,8 +42,6 @@ NOWHERE = frozenset(
         "private",
     }
 )
-
-
 # Names of images (github.com/distribution/reference, regexp.go).
 _HOST_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[0-9a-fA-F:]+\])(?::\d+)?"
@@ -54,6 +52,16 @@ _IMAGE = re.compile(
     re.ASCII,
 )
 _REGISTRY = re.compile(rf"(?P<host>{_HOST})(?:/{_PATH})*", re.ASCII)
+# Parameters of a database URL (PostgreSQL's manual: libpq, "Parameter Key Words"); see postgresql_url.
+# fmt: off
+DATABASE_PARAMETERS = frozenset({
+    "application_name", "channel_binding", "client_encoding", "connect_timeout", "fallback_application_name",
+    "gssencmode", "hostaddr", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval",
+    "load_balance_hosts", "options", "require_auth", "ssl_max_protocol_version", "ssl_min_protocol_version",
+    "sslcert", "sslcertmode", "sslcompression", "sslcrl", "sslcrldir", "sslkey", "sslmode", "sslnegotiation",
+    "sslpassword", "sslrootcert", "sslsni", "target_session_attrs", "tcp_user_timeout",
+})
+# fmt: on
 DEEPEST = 20  # tables within tables of [extra]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
@@ -257,7 +265,10 @@ def port_range(value: str) -> tuple[int, int]:
 
 
 def postgresql_url(value: str) -> dict[str, str | int]:
-    """A PostgreSQL URL -> host, port, user, password, dbname and further parameters, as libpq names them."""
+    """A PostgreSQL URL -> host, port, user, password, dbname and further parameters, as libpq names them.
+
+    None of them makes libpq load a library, as `sslkey=FILE:KEY` does: the process that asks may become root again.
+    """
     try:
         parts = urlsplit(value)
         port = parts.port or 5432
@@ -276,7 +287,12 @@ def postgresql_url(value: str) -> dict[str, str | int]:
         "password": unquote(parts.password or ""),
         "dbname": unquote(parts.path.strip("/")),
     }
-    return {**dict(parse_qsl(parts.query)), **found}
+    more = dict(parse_qsl(parts.query))
+    if unknown := sorted(more.keys() - DATABASE_PARAMETERS - found.keys()):
+        raise ValueError(f"a database URL takes no parameter {unknown[0]!r} here")
+    if ":" in more.get("sslkey", ""):
+        raise ValueError("sslkey in a database URL is the path of a file, without a colon")
+    return {**more, **found}
 
 
 def room_alias(value: str) -> str:

@@ -8,13 +8,14 @@ from collections import deque
 from pathlib import Path
 
 MOST_LINKS = 40  # as the kernel
+GROUPS = Path("/etc/group")
 ACCESS_LIST = "system.posix_acl_access"
 
 
 def ours() -> frozenset[int]:
     """User ids of root, the caller and, as root, who called by sudo."""
     by_sudo = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
-    return frozenset({0, os.geteuid(), *([int(by_sudo)] if by_sudo.isdigit() else [])})
+    return frozenset({0, os.geteuid(), *([int(by_sudo)] if by_sudo.isdecimal() else [])})
 
 
 def changed_by(path: Path, info: os.stat_result) -> str:
@@ -69,15 +70,23 @@ def name(uid: int) -> str:
 def _ours_alone(gid: int) -> bool:
     """Whether a group has nobody else in it: distributions give each user one of their own."""
     try:
-        members = grp.getgrgid(gid).gr_mem
+        group = grp.getgrgid(gid)
     except KeyError:
-        members = []
-    people = [one for one in pwd.getpwall() if one.pw_gid == gid or one.pw_name in members]
-    return {one.pw_uid for one in people} <= ours()
+        return False
+    people = [one for one in pwd.getpwall() if one.pw_gid == gid or one.pw_name in group.gr_mem]
+    uids = {one.pw_uid for one in people}
+    # Directories such as LDAP do not list whose first group it is: there it has to be the one that a user was made with.
+    return uids <= ours() and (gid in _listed() or group.gr_name in {name(uid) for uid in ours()})
+
+
+def _listed() -> set[int]:
+    """Groups of which this machine knows every member."""
+    lines = GROUPS.read_text(errors="replace").splitlines() if GROUPS.is_file() else []
+    return {int(parts[2]) for line in lines if len(parts := line.split(":")) > 3 and parts[2].isdigit()}
 
 
 def _attributes(path: Path) -> list[str]:
     try:
         return os.listxattr(path, follow_symlinks=False)
-    except OSError:  # a file system without them
+    except (AttributeError, OSError):  # not on macOS; a file system without them
         return []

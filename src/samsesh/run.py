@@ -40,6 +40,15 @@ Process = subprocess.Popen[bytes]  # what `spawn` gives
 
 _roots: dict[str, str] = {}  # root's own variables; empty: this process was not root, or kept nothing of it
 
+_session: dict[str, bool] = {}  # for Popen
+
+
+def leave_terminal() -> None:
+    """From now on what is started has no part in our terminal, which is root's: a program that the services' user chose
+    could type commands there (TIOCSTI, ioctl_tty(2)), for root's shell to run.
+    """
+    _session["start_new_session"] = True
+
 
 def keep_root(environ: Mapping[str, str]) -> None:
     """From now on `docker` runs as root, with these variables, though this process is another user.
@@ -60,9 +69,9 @@ def _start(
 ) -> dict[str, Any]:
     """For Popen: as whom a program runs, and with which variables."""
     if not _roots or not (as_root or str(argv[0]) == "docker"):
-        return {"env": environment(env)}
+        return {**_session, "env": environment(env)}
     roots = {"env": environment({**_roots, **(env or {})}), "cwd": "/"}
-    return {**roots, "user": 0, "group": 0, "extra_groups": []}
+    return {**_session, **roots, "user": 0, "group": 0, "extra_groups": []}
 
 
 @dataclass(frozen=True)
@@ -115,17 +124,21 @@ def run(
     """
     args = [str(part) for part in argv]
     purpose = what or Path(args[0]).name
-    given: Any = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+    content = stdin if isinstance(stdin, bytes) else None
     try:
-        done: subprocess.CompletedProcess[bytes] = subprocess.run(
+        process: Process = subprocess.Popen(
             args,
             **{"cwd": cwd, **_start(args, env, as_root=as_root)},
+            stdin=subprocess.PIPE if isinstance(stdin, bytes) else stdin,
             stdout=stdout or subprocess.PIPE,
             stderr=subprocess.PIPE,
-            timeout=timeout,
-            check=False,
-            **given,
         )
+        with process:
+            try:
+                out, err = process.communicate(content, timeout)
+            except BaseException:
+                _kill(process)
+                raise
     except FileNotFoundError:
         raise SamseshError(
             f"{purpose} failed: {args[0]} is not there", "install it, or repair the installation"
@@ -136,10 +149,20 @@ def run(
         raise SamseshError(f"{purpose} failed: {args[0]} does not start: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise SamseshError(f"{purpose} did not end within {timeout:.0f} s") from None
-    errors = done.stderr.decode(errors="replace").strip()
-    if done.returncode not in ok:
-        raise SamseshError(f"{purpose} failed (exit code {done.returncode})", detail=last_lines(errors))
-    return Done(done.returncode, done.stdout or b"", errors)
+    errors = err.decode(errors="replace").strip()
+    if process.returncode not in ok:
+        raise SamseshError(f"{purpose} failed (exit code {process.returncode})", detail=last_lines(errors))
+    return Done(process.returncode, out or b"", errors)
+
+
+def _kill(process: Process) -> None:
+    """Of a session of its own all: a terminal's Ctrl-C reaches none of it."""
+    with undisturbed():
+        if process.poll() is None:
+            if _session:
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
 
 
 def follow(
@@ -163,11 +186,10 @@ def follow(
             given.seek(0)
             process = subprocess.Popen(
                 [str(part) for part in argv],
-                **{"cwd": cwd, **_start(argv, env)},
+                **{"cwd": cwd, **_start(argv, env), "start_new_session": True},
                 stdin=given,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
     except OSError as error:
         raise SamseshError(f"{what} failed: {argv[0]} does not start: {error.strerror}") from None
@@ -239,11 +261,10 @@ def piped(
     try:
         process = subprocess.Popen(
             [str(part) for part in argv],
-            **_start(argv, env),
+            **{**_start(argv, env), "start_new_session": True},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
         )
     except OSError as error:
         raise SamseshError(f"{what} failed: {argv[0]} does not start: {error.strerror}") from None

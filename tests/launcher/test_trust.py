@@ -80,6 +80,12 @@ def test_variables_count_for_the_network_only(checkout: Checkout, poisoned: Path
     assert "UV_CONFIG_FILE is passed over" in done.stderr
 
 
+def test_a_variable_of_several_lines_is_one_variable(checkout: Checkout) -> None:
+    """As CI has them for files: none of its lines is taken for another variable, which would end the start."""
+    checkout.env["DEPLOYMENT"] = "settings:\nUV_INDEX_URL=x\nNETRC=/y\nfoo"
+    checkout.tell()
+
+
 def test_registries_of_variables_count(checkout: Checkout) -> None:
     """As for a company's own index."""
     checkout.env |= {"UV_DEFAULT_INDEX": NOWHERE, "UV_HTTP_RETRIES": "0"}
@@ -180,6 +186,31 @@ def test_a_checkout_that_somebody_else_can_change_is_refused(checkout: Checkout,
     what, hint = refusal(checkout)
     assert str(path.resolve()) in what
     assert "checkout" in hint or "chown" in hint
+    if how != "owner":  # a CI's clone may be open to all in each of its files
+        assert (f"chmod -R go-w {checkout.path}" in hint) == (part != "..")
+
+
+def test_what_tests_need_is_installed_from_an_own_checkout_only(checkout: Checkout) -> None:
+    """scripts/programs, which scripts/test runs first: as root it installs what a list in the checkout names."""
+    write(checkout.path / "tests/programs.txt", "samsesh-no-such-program samsesh-no-such-package\n")
+    script = str(checkout.path / "scripts/programs")
+    done = subprocess.run(["sh", script], capture_output=True, text=True, env=checkout.env, timeout=120)
+    assert done.returncode == 1
+    assert "programs.txt belongs to" in done.stderr and "no-such-package" not in done.stderr
+
+
+@pytest.mark.needs("setpriv", "unshare")
+def test_a_sandbox_that_hides_root_is_named(checkout: Checkout) -> None:
+    """As a Flatpak's: in a user namespace without root nobody can tell root's files from a stranger's."""
+    give(checkout.path, STRANGER)
+    user = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
+    apart = [*user, "unshare", "--user", f"--map-user={STRANGER}"]
+    if subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip("users may make no namespaces here")
+    command = [*apart, *checkout.command()]
+    done = subprocess.run(command, capture_output=True, text=True, env=checkout.env, timeout=120)
+    assert done.returncode == 1
+    assert "in a sandbox" in done.stderr and "chown" not in done.stderr
 
 
 def test_a_link_in_the_code_is_refused(checkout: Checkout, open_folder: Path) -> None:

@@ -58,6 +58,7 @@ def settle(home: Home, line: str, local: LocalEnv | None = None, **environ: str)
         ("up --engine native", {}),
         ("engine switch native", {}),
         ("config set server.uid 0", {}),
+        ("config set server.uid ²", {}),  # a digit, and no number
         ("config set brand.name server.uid", {}),
         ("up --yes", {}),
         ("user add --engine compose", {}),

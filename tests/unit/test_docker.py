@@ -110,6 +110,11 @@ def test_words_of_docker() -> None:
     assert file_in_container("a/key.pem") != file_in_container("b/key.pem")
 
 
+def test_a_colon_in_the_name_of_a_file_is_none_in_a_mount() -> None:
+    """`chat:2026.pem`: Compose would read what follows as another path, and refuse the whole server."""
+    assert ":" not in str(file_in_container("tls/chat:2026.pem"))
+
+
 @pytest.mark.parametrize(("answer", "well"), [(b"200 OK", True), (b"503 Not yet", False)])
 def test_health_at_a_socket(tmp_path: Path, answer: bytes, well: bool) -> None:
     """What answers on a unix socket is asked there: the agent, without which coturn does not start."""

@@ -107,6 +107,23 @@ def test_somebody_elses(project: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert read().variables == {}
 
 
+@needs_root
+def test_what_somebody_else_puts_in_the_way(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of theirs above the one that a link leads to, or another folder in the place of ours meanwhile."""
+    theirs = tmp_path / "theirs"
+    (theirs / "mine").mkdir(parents=True)
+    os.chown(theirs, OTHER, 0)
+    write(theirs / "mine", "TZ=Asia/Tokyo")
+    (project / ".env").symlink_to(theirs / "mine/.env")
+    assert read().variables == {} and "user 61236" in read().remarks[0]
+    (project / ".env").unlink()
+    write(project, "TZ=UTC")
+    monkeypatch.setattr(Path, "cwd", lambda: theirs / "mine")  # where we were a moment ago
+    assert read().variables == {"TZ": "UTC"}
+
+
 def test_what_is_no_such_file(project: Path) -> None:
     """Another program's file in another syntax is passed over in one line, a folder or a pipe without one."""
     write(project, "no env file at all")

@@ -225,6 +225,22 @@ def test_database_urls() -> None:
             names.postgresql_url(text)
 
 
+def test_database_urls_load_nothing() -> None:
+    """libpq loads an engine of OpenSSL that `sslkey` names, by its path, and follows other files of settings: a user of
+    the services who could name one would be root where root asks the database for containers."""
+    url = "postgresql://a:b@c/d?sslmode=verify-full&sslcert=/x/c.pem&connect_timeout=5&sslkey="
+    assert names.postgresql_url(f"{url}/x/k.pem")["sslkey"] == "/x/k.pem"
+    for more in (
+        "/tmp/evil.so:k",
+        "%2Ftmp%2Fevil.so%3Ak",
+        "/x/k.pem&service=evil",
+        "/x/k.pem&passfile=/x/p",
+        "/x/k.pem&sslkeylogfile=/x/l",
+    ):
+        with pytest.raises(ValueError, match="database URL"):
+            names.postgresql_url(url + more)
+
+
 @pytest.mark.parametrize("alias", ["#welcome:example.org", "#ä b:example.org:8448", "#a:[::1]"])
 def test_room_aliases(alias: str) -> None:
     """A room alias has a name and a server name."""

@@ -1,5 +1,6 @@
 """Who else can change a file: folders, links, groups and access lists count; a group of one's own does not."""
 
+import grp
 import os
 import struct
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from samsesh import owners
+from temporary import account
 
 OTHER = 61_236  # nobody has it; other tests look for files of `nobody`
 
@@ -48,6 +50,25 @@ def test_groups(tmp_path: Path) -> None:
     assert "group 1" in others(path)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who can be another user")
+def test_groups_of_which_not_all_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that nobody knows, and one of a directory (LDAP), which does not list whose first group it is: others."""
+    path = tmp_path / "file"
+    path.touch()
+    path.chmod(0o664)
+    os.chown(path, 0, OTHER)
+    assert f"group {OTHER}" in others(path)
+    empty = grp.getgrnam("src").gr_gid
+    os.chown(path, 0, empty)
+    assert others(path) == ""
+    with account() as eve:  # who called sudo
+        monkeypatch.setenv("SUDO_UID", str(eve.pw_uid))
+        monkeypatch.setattr(owners, "GROUPS", tmp_path / "no-such-file")  # as if all came from a directory
+        assert f"group {empty}" in others(path)
+        os.chown(path, 0, eve.pw_gid)
+        assert others(path) == ""  # it was made with her
+
+
 def test_access_lists(tmp_path: Path) -> None:
     """Whom an access list lets write shows in the mode of the group only."""
     path = tmp_path / "file"
@@ -60,6 +81,17 @@ def test_access_lists(tmp_path: Path) -> None:
     except OSError as error:
         pytest.skip(f"the file system has no access lists: {error}")
     assert path.stat().st_mode & 0o777 == 0o664 and "others" in others(path)
+
+
+def test_a_system_without_such_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS, where Homebrew's folders are a group's: Python cannot ask for them there."""
+    monkeypatch.delattr(os, "listxattr")
+    path = tmp_path / "file"
+    path.touch()
+    path.chmod(0o666)
+    assert others(path) == "everybody"
+    path.chmod(0o664)
+    others(path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who can be another user")

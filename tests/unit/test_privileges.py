@@ -1,11 +1,15 @@
 """Root becomes the user of the services: what it keeps, what it makes, and what it refuses to follow."""
 
+import fcntl
 import json
 import os
+import pty
 import pwd
 import subprocess
 import sys
 import tempfile
+import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +109,35 @@ def test_with_containers(folder: Path) -> None:
     assert found["uid"] == [user.pw_uid] * 3 and found["others"] == [] and found["ended"] == -9
 
 
+@pytest.mark.parametrize("engine", ["native", "compose"])
+def test_nothing_types_into_roots_terminal(folder: Path, engine: str) -> None:
+    """What root's command starts is the services' user's choice (settings name programs): with a part in root's terminal
+    it could type there what root's shell then runs."""
+    script = BECOME + (
+        "look = 'exec 3</dev/tty && echo taken'\n"
+        "own = os.open('/dev/tty', os.O_RDWR)\n"  # there is one, for us
+        "said = [run(['sh', '-c', look], ok=range(256)).out]\n"
+        "said += [run(['docker', 'tty'], ok=range(256)).out]\n"
+        "spawn(['sh', '-c', look], log=Path(sys.argv[1], 'log')).wait()\n"
+        "print(said, Path(sys.argv[1], 'log').read_text())\n"
+    )
+    (folder / "bin/docker").write_text("#!/bin/sh\nexec 3</dev/tty && echo taken\n")
+    args = [str(folder / "home"), json.dumps({"engine": engine})]
+    env = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+    ours, theirs = pty.openpty()
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    command = [sys.executable, "-c", script, *args]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd="/", preexec_fn=take_terminal)
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 0, done.stderr
+    assert "taken" not in done.stdout and "/dev/tty" in done.stdout
+
+
 def test_a_docker_of_somebody_else(folder: Path) -> None:
     """In a folder on root's PATH that the services' user can write: root does not run it."""
     user = service_user()
@@ -157,3 +190,23 @@ def test_as_its_owner(folder: Path) -> None:
     with as_owner(home), pytest.raises(PermissionError):
         home.settings_file.read_text()
     assert os.geteuid() == 0 and home.settings_file.read_text() == "hunter2"
+
+
+def test_what_is_interrupted_ends_with_all_it_started(folder: Path) -> None:
+    """Ctrl-C of root's terminal reaches us alone: what we started and its children end with us."""
+    script = BECOME + (
+        "import signal\n"
+        "signal.signal(signal.SIGALRM, signal.default_int_handler)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 1)\n"
+        "try:\n"
+        "    run(['sh', '-c', 'sleep 300 & echo $! >\"$0\"; wait', Path(sys.argv[1], 'pid')])\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = become(folder, script)
+    assert done.stdout == "interrupted\n", done.stderr
+    child = Path("/proc", (folder / "home/pid").read_text().strip(), "stat")
+    end = time.monotonic() + 5
+    while child.exists() and " Z " not in child.read_text() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not child.exists() or " Z " in child.read_text()

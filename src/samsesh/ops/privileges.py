@@ -13,7 +13,7 @@ from samsesh import owners
 from samsesh.errors import SamseshError
 from samsesh.home import SERVICE_USER, Home
 from samsesh.ops.record import Record, numbered
-from samsesh.run import keep_root, run
+from samsesh.run import keep_root, leave_terminal, run
 
 PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAPBSET_DROP = 4, 8, 24
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
@@ -54,6 +54,7 @@ def become_service_user(
     os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
     os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
     _keep(libc, docker=docker)
+    leave_terminal()
     if docker:
         keep_root({"HOME": pwd.getpwuid(0).pw_dir, "USER": "root", "LOGNAME": "root"})
     os.environ.update(HOME=str(home.path), USER=user.pw_name, LOGNAME=user.pw_name)

@@ -71,8 +71,8 @@ def check_path(home: Home) -> None:
 
 
 def file_in_container(path: str) -> Path:
-    """Where a file that the settings name is in containers."""
-    return FILES / f"{hashlib.sha256(path.encode()).hexdigest()[:8]}-{Path(path).name}"
+    """Where a file that the settings name is in containers. A colon would end its path in a mount."""
+    return FILES / f"{hashlib.sha256(path.encode()).hexdigest()[:8]}-{Path(path).name.replace(':', '_')}"
 
 
 def facts_in_containers(facts: Facts, settings: Settings) -> Facts:
