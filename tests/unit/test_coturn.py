@@ -112,3 +112,19 @@ def test_an_old_version_relays_no_ipv6(tmp_path: Path) -> None:
         _, conf = configured(context(tmp_path, version, both, tuple(both)))
         assert conf["listening-ip"] == both
         assert conf["relay-ip"] == conf["allowed-peer-ip"] == relays
+
+
+def test_a_machine_with_ipv6_alone(tmp_path: Path) -> None:
+    """Clients that ask for no family get an IPv6 relay from a version that may give one, and IPv4 where there is one. An
+    older version refused everybody, and is not offered.
+    """
+    _, conf = configured(context(tmp_path, "4.13.1", ["2001:db8::7"], ("2001:db8::7",)))
+    assert conf["allocation-default-address-family"] == "keep"
+    both = context(tmp_path, "4.18.0", ["198.51.100.7", "2001:db8::7"], ("198.51.100.7", "2001:db8::7"))
+    assert "allocation-default-address-family" not in configured(both)[1]
+    for version, words in (("4.6.1", "coturn 4.6.1"), ("", "this version")):
+        old = context(tmp_path, version, ["2001:db8::7"], ("2001:db8::7",))
+        offered = coturn.offer(old)
+        assert offered.turn is None and coturn.units(old, offered) == ()
+        assert offered.off[0].name == "turn" and words in offered.off[0].reason
+        assert "4.13.1 or later" in offered.off[0].advice

@@ -10,7 +10,7 @@ from samsesh.errors import SamseshError
 from samsesh.facts import gather
 from samsesh.formats import to_compose_yaml
 from samsesh.model import Context
-from samsesh.ops.addresses import find
+from samsesh.ops.addresses import find, kept
 from samsesh.ops.server import Server, placement
 from samsesh.plan import make_plan
 from samsesh.write import make_dir, write_file
@@ -46,7 +46,8 @@ def render_to(server: Server, folder: Path) -> list[Path]:
     )
     settings = server.settings
     # As `up` would find them; without what only this machine has, since the folder may be started on another.
-    facts = replace(server.facts, addresses=find(settings, gather()).addresses, outward=())
+    known = kept(server.home, settings)
+    facts = replace(server.facts, addresses=find(settings, gather(), known).addresses, outward=())
     plan = make_plan(Context(settings, server.secrets, facts, placement(server.home, settings, facts)))
     for unit in plan.units:
         for socket in unit.sockets:

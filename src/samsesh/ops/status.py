@@ -4,7 +4,9 @@ from dataclasses import asdict
 from typing import Any
 
 from samsesh.engine import Seen
+from samsesh.facts import gather
 from samsesh.model import Unit
+from samsesh.ops import addresses
 from samsesh.ops.server import Server
 
 
@@ -22,6 +24,11 @@ def status(server: Server) -> dict[str, Any]:
         "services": services,
         "off": [asdict(off) for off in server.plan.offer.off],
     }
+
+
+def notes(server: Server) -> list[str]:
+    """What else is to be known beside the services, which takes a look at the DNS: sentences."""
+    return list(filter(None, [addresses.changed(server.home, server.settings, gather())]))
 
 
 def _verdict(services: list[dict[str, Any]], bad: list[dict[str, Any]]) -> str:
