@@ -1,5 +1,6 @@
 """A network of its own for a server under a domain: addresses, a way out that leads nowhere, a name server."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -39,6 +40,12 @@ class Network:
                 kind = {4: "A", 6: "AAAA"}[ip_address(address).version]
                 records.setdefault(kind, []).append(address)
         nameserver.publish(self.names, found)
+
+    def publish_more(self, host: str, kind: str, *values: str) -> None:
+        """Records of a type in the place of those of that type."""
+        known: nameserver.Records = json.loads(self.names.read_text())
+        known.setdefault(host, {})[kind] = list(values)
+        nameserver.publish(self.names, known)
 
     @contextmanager
     def program(self, *argv: str) -> Iterator[int]:

@@ -15,7 +15,8 @@ from system.trouble import Done, fine, processes, refused
 
 pytestmark = pytest.mark.slow
 
-OWN, ROUTER = "203.0.113.10", "198.51.100.7"
+OWN, ROUTER, HOME = "203.0.113.10", "198.51.100.7", "192.168.7.5"
+CDN = "104.16.132.229"  # Cloudflare's
 HOSTS = ("example.org", "chat.example.org", "matrix.example.org", "call.example.org", "rtc.example.org")
 NGINX = """
 from http.server import *
@@ -121,6 +122,21 @@ def test_wrong_certificates(server: Stack, net: Network, ca: trustme.CA) -> None
     assert processes(server) == []
 
 
+def test_caa_records(server: Stack, net: Network) -> None:
+    """A record above the hosts that lets another authority alone certify them stops a start."""
+    lead(net, OWN)
+    server.set({"tls.mode": "acme"})
+    net.publish_more("example.org", "CAA", '0 issue "sectigo.com"')
+    refused(up(server), 1, "its CAA records allow sectigo.com alone", 'CAA 0 issue "letsencrypt.org"')
+    found = checks(server, "public-caa")["public-caa"]
+    assert found["status"] == "failed" and "matrix.example.org: 0 issue sectigo.com" in found["seen"], found
+    net.publish_more("matrix.example.org", "CAA", '0 issue "letsencrypt.org"')
+    assert "matrix.example.org" not in checks(server, "public-caa")["public-caa"]["summary"]
+    net.publish_more("example.org", "CAA", '0 issue "letsencrypt.org; validationmethods=http-01"')
+    assert checks(server, "public-caa")["public-caa"]["status"] == "ok"
+    server.set({"tls.mode": "files"})
+
+
 def test_it_starts_and_is_reached(server: Stack, net: Network, ca: trustme.CA) -> None:
     """All well: it starts, the doctor sees it as a stranger would, and preflight is not run again."""
     lead(net, OWN)
@@ -161,15 +177,17 @@ def test_an_address_that_changes(server: Stack, net: Network) -> None:
     lead(net, "203.0.113.11")
     changed = checks(server, "public-addresses")["public-addresses"]
     assert changed["status"] == "failed" and "203.0.113.11 now" in changed["summary"], changed
+    assert "203.0.113.11 now" in server.status()["notes"][0] and "samsesh up" in server.cli("status").stdout
     done = fine(up(server))
     assert f"was {OWN}, and is 203.0.113.11 now" in done.stderr
     assert checks(server, "public-addresses")["public-addresses"]["status"] == "ok"
+    assert server.status()["notes"] == []
 
 
 def test_behind_nat_without_hairpin(server: Stack, net: Network) -> None:
     """Its own clients go by its own address, and say so; that it cannot see itself from outside is a warning."""
     net.run("ip", "address", "flush", "dev", "out", "scope", "global")
-    net.run("ip", "address", "add", "192.168.7.5/24", "dev", "out")
+    net.run("ip", "address", "add", f"{HOME}/24", "dev", "out")
     net.run("ip", "route", "add", "default", "dev", "out")
     lead(net, ROUTER)
     fine(server.cli("down"))
@@ -181,6 +199,46 @@ def test_behind_nat_without_hairpin(server: Stack, net: Network) -> None:
     assert found["public-ports"]["status"] == "warning"
     assert found["public-https"]["status"] == "ok" and "its own address" in found["public-https"]["seen"]
     assert found["public-federation"]["status"] == "ok", found["public-federation"]
+
+
+def test_split_dns(server: Stack, net: Network) -> None:
+    """The DNS at home answers this machine's address, as our advice has it: the known public one stays, what to set is
+    printed, and neither names nor address are ok. Once, `up` took the private one, and all was green.
+    """
+    lead(net, HOME)
+    asked = f"samsesh config set server.address {ROUTER}"
+    assert asked in fine(up(server)).stderr
+    assert server.home.state()["addresses"]["found"] == [ROUTER]
+    assert server.status()["notes"] == []
+    found = checks(server, "public")
+    for name in ("public-addresses", "public-names"):
+        assert found[name]["status"] == "warning" and HOME in found[name]["summary"], found[name]
+    assert asked in found["public-addresses"]["advice"]
+    server.set({"server.address": ROUTER})
+    assert "server.address" not in fine(up(server, "--skip-preflight")).stderr
+    found = checks(server, "public")
+    assert found["public-addresses"]["status"] == "ok", found["public-addresses"]
+    assert found["public-names"]["status"] == "warning" and ROUTER in found["public-names"]["advice"]
+    fine(server.cli("config", "unset", "server.address"))
+
+
+def test_split_dns_from_the_first_day(server: Stack, net: Network) -> None:
+    """Where no public address was ever seen, preflight and `up` ask for it; carrier NAT is named, with what can help."""
+    server.home.remember(addresses=None)
+    assert "server.address ADDRESS" in fine(up(server, "--skip-preflight")).stderr
+    found = checks(server, "public-addresses", "public-names")
+    assert {one["status"] for one in found.values()} == {"warning"}
+    net.run("ip", "address", "add", "100.64.3.4/10", "dev", "out")
+    net.run("ip", "route", "replace", "default", "dev", "out", "src", "100.64.3.4")
+    found = checks(server, "public-addresses")
+    assert found["public-addresses"]["status"] == "warning", found
+    assert "carrier-grade NAT" in found["public-addresses"]["summary"]
+    lead(net, CDN)
+    found = checks(server, "preflight")
+    assert "Cloudflare" in found["public-names"]["summary"] and found["public-names"]["status"] == "warning"
+    net.run("ip", "route", "replace", "default", "dev", "out", "src", HOME)
+    net.run("ip", "address", "delete", "100.64.3.4/10", "dev", "out")
+    lead(net, ROUTER)
 
 
 def test_an_authority_that_refuses(server: Stack, net: Network, ca: trustme.CA, folder: Path) -> None:

@@ -1,43 +1,18 @@
 """coturn's configuration: what each version knows, and the addresses that it listens on, relays from and tells of."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from samsesh.engines.native.placement import NativePlacement
-from samsesh.facts import gather
-from samsesh.home import Home
-from samsesh.load import validate
+from relay import context
 from samsesh.model import Context, Turn
-from samsesh.secrets import preview
 from samsesh.services import coturn, livekit
 
 OLD_TLS = {"no-tlsv1", "no-tlsv1_1"}
 FLOODS = {"no-rfc5780", "no-stun-backward-compatibility", "response-origin-only-with-rfc5780"}
 CERTIFICATE = {"certificate": "chain.pem", "certificate_key": "key.pem"}
-
-
-@dataclass(frozen=True)
-class Placed(NativePlacement):
-    """On a machine with these addresses."""
-
-    mine: tuple[str, ...] = ()
-
-    def own(self, address: str) -> bool:
-        return address in self.mine
-
-
-def context(
-    tmp_path: Path, version: str, media: list[str], mine: tuple[str, ...] = (), turn: Any = None
-) -> Context:
-    home = Home(tmp_path)
-    settings = validate({"calls": {"media_addresses": media}, "turn": turn or {}}, home)
-    facts = replace(
-        gather(), programs={"turnserver": "/usr/bin/turnserver"}, versions={"turnserver": version}
-    )
-    return Context(settings, preview(home), facts, Placed(home, settings, facts, mine=mine))
 
 
 def configured(context: Context) -> tuple[Turn, dict[str, Any]]:

@@ -153,7 +153,9 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
         "relay-ip": relays,
         "external-ip": [f"{public}/{own}" if own else public for public, own in mapped.items()],
         # Who asks for no family gets IPv4 (RFC 8656, 7.2), which without an IPv4 relay would be 440 for everybody.
-        "allocation-default-address-family": "keep" if _only_ipv6(context) else False,
+        "allocation-default-address-family": "keep"
+        if _only_ipv6(context) and version >= CANONICAL_SINCE
+        else False,
         "min-port": low,
         "max-port": high,
         "realm": settings.server.name,
