@@ -8,8 +8,9 @@ from samsesh.engines.native.placement import NativePlacement
 from samsesh.facts import gather
 from samsesh.home import Home
 from samsesh.load import validate
-from samsesh.model import Context
+from samsesh.model import Context, Turn
 from samsesh.secrets import preview
+from samsesh.services import coturn
 
 
 @dataclass(frozen=True)
@@ -31,3 +32,10 @@ def context(
         gather(), programs={"turnserver": "/usr/bin/turnserver"}, versions={"turnserver": version}
     )
     return Context(settings, preview(home), facts, Placed(home, settings, facts, mine=mine))
+
+
+def configured(context: Context) -> tuple[Turn, dict[str, Any]]:
+    offered = coturn.offer(context).turn
+    assert offered
+    conf = coturn.turnserver_conf(context, offered)
+    return offered, {name: value for name, value in conf.items() if value not in (False, [])}

@@ -2,24 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from relay import context
-from samsesh.model import Context, Turn
+from relay import configured, context
 from samsesh.services import coturn, livekit
 
 OLD_TLS = {"no-tlsv1", "no-tlsv1_1"}
 FLOODS = {"no-rfc5780", "no-stun-backward-compatibility", "response-origin-only-with-rfc5780"}
 CERTIFICATE = {"certificate": "chain.pem", "certificate_key": "key.pem"}
-
-
-def configured(context: Context) -> tuple[Turn, dict[str, Any]]:
-    offered = coturn.offer(context).turn
-    assert offered
-    conf = coturn.turnserver_conf(context, offered)
-    return offered, {name: value for name, value in conf.items() if value not in (False, [])}
 
 
 @pytest.mark.parametrize(
