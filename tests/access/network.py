@@ -48,6 +48,21 @@ class Network:
         nameserver.publish(self.names, known)
 
     @contextmanager
+    def beyond(self, address: str) -> Iterator["Network"]:
+        """A machine of its own at the other end of the way out, with this address."""
+        far = Network(f"{self.name}-far", self.names)
+        subprocess.run(["ip", "netns", "add", far.name], check=True, timeout=20)
+        try:
+            self.run("ip", "link", "set", "far", "netns", far.name)
+            far.run("ip", "address", "add", address, "dev", "far")
+            far.run("ip", "link", "set", "far", "up")
+            yield far
+        finally:
+            far.run("ip", "link", "set", "far", "netns", self.name)
+            self.run("ip", "link", "set", "far", "up")
+            subprocess.run(["ip", "netns", "delete", far.name], check=True, timeout=20)
+
+    @contextmanager
     def program(self, *argv: str) -> Iterator[int]:
         """A Python program in it that says when it is ready; its pid."""
         started = subprocess.Popen(

@@ -18,9 +18,10 @@ pytestmark = pytest.mark.slow
 OWN, ROUTER, HOME = "203.0.113.10", "198.51.100.7", "192.168.7.5"
 CDN = "104.16.132.229"  # Cloudflare's
 HOSTS = ("example.org", "chat.example.org", "matrix.example.org", "call.example.org", "rtc.example.org")
-NGINX = """
+WEB_SERVER = """
 from http.server import *
-BaseHTTPRequestHandler.server_version, BaseHTTPRequestHandler.sys_version = "nginx/1.22.1", ""
+import sys
+BaseHTTPRequestHandler.server_version, BaseHTTPRequestHandler.sys_version = sys.argv[1], ""
 server = HTTPServer(("0.0.0.0", 80), BaseHTTPRequestHandler)
 print("ready", flush=True)
 server.serve_forever()
@@ -102,12 +103,24 @@ def test_names(server: Stack, net: Network, ca: trustme.CA) -> None:
 def test_a_port_of_another_web_server(server: Stack, net: Network, folder: Path) -> None:
     """It is named, and what it needs to stand before this server is offered."""
     lead(net, OWN)
-    program = folder / "nginx.py"
-    program.write_text(NGINX)
-    with net.program(str(program)):
+    program = folder / "web.py"
+    program.write_text(WEB_SERVER)
+    with net.program(str(program), "nginx/1.22.1"):
         words = ("port 80 (ports.http) is in use", "answers as nginx", "proxy-config nginx", "tls.mode proxy")
         refused(up(server), 1, *words)
     assert processes(server) == []
+
+
+def test_a_cdn_by_what_it_answers(server: Stack, net: Network, folder: Path) -> None:
+    """One that is in no table is recognised, and stops no start; what it needs is said."""
+    lead(net, "203.0.113.77")
+    program = folder / "web.py"
+    program.write_text(WEB_SERVER)
+    with net.beyond("203.0.113.77/24") as far, far.program(str(program), "cloudflare"):
+        found = checks(server, "public-names")["public-names"]
+    assert found["status"] == "warning" and "leads to Cloudflare (203.0.113.77)" in found["summary"], found
+    assert f"server.address {OWN}" in found["advice"] and "turn.host" in found["advice"]
+    assert checks(server, "public-names")["public-names"]["status"] == "failed"  # nobody knows what that is
 
 
 def test_wrong_certificates(server: Stack, net: Network, ca: trustme.CA) -> None:
