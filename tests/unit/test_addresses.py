@@ -1,5 +1,6 @@
 """The address that others are told, on the networks that people have: split DNS, a CDN in front, carrier NAT, CAA."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +68,14 @@ def test_split_dns(
     assert find(own, *led, known=known).addresses == chosen
 
 
+def test_half_an_answer(own: list[str]) -> None:
+    """Where the DNS does not answer for one family in time, what was known of it stays."""
+    own.append(HOME)
+    problem = "the DNS does not answer (LifetimeTimeout)"
+    assert find(own, PUBLIC, known=(PUBLIC, PUBLIC6), problem=problem) == Found((PUBLIC, PUBLIC6), own=False)
+    assert find(own, PUBLIC, known=(PUBLIC, PUBLIC6)).addresses == (PUBLIC,)
+
+
 def test_split_dns_is_told(own: list[str], tmp_path: Path) -> None:
     """`up` says what to set, whether or not the address is known; the doctor does not say ok. A trial may be private."""
     own.append(HOME)
@@ -128,7 +137,9 @@ def test_a_cdn_in_front(
     assert "Cloudflare" in found.doubt.summary and "turn.host" in found.doubt.advice
     assert f"server.address {proposed}," in found.doubt.advice
     names = public_names.judged(
-        [Resolved(HOST, led)], Addresses(tuple(own), found.addresses), cdns={HOST: "Cloudflare"}
+        [Resolved(HOST, led)],
+        Addresses(tuple(own), found.addresses, doubt=found.doubt),
+        cdns={HOST: "Cloudflare"},
     )
     assert names.status == "warning" and names.advice == found.doubt.advice  # the web may stay behind it
     given = Addresses(tuple(own), (PUBLIC,), given=PUBLIC)
@@ -181,7 +192,7 @@ def test_carrier_nat(own: list[str]) -> None:
     assert doubt and f"AAAA records to {PUBLIC6}" in doubt.advice
 
 
-def test_an_address_that_changed(own: list[str], tmp_path: Path) -> None:
+def test_an_address_that_changed(own: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`status` says so in a sentence with what to do; what the DNS does not say in time is not waited for."""
     own.append(HOME)
     home, facts = Home(tmp_path / "home"), replace(machine.gather(), addresses=(HOME,))
@@ -192,6 +203,15 @@ def test_an_address_that_changed(own: list[str], tmp_path: Path) -> None:
     assert addresses.changed(home, settings(), facts, lambda host: Resolved(host, (HOME,))) == ""
     told = addresses.changed(home, settings(), facts, lambda host: Resolved(host, (OTHER,)))
     assert f"is {OTHER} now" in told and PUBLIC in told and "samsesh up" in told
+    monkeypatch.setattr(addresses, "LOOK_SECONDS", 0.05)
+    answered = threading.Event()
+
+    def late(host: str) -> Resolved:
+        answered.wait(30)
+        return Resolved(host, (OTHER,))
+
+    assert addresses.changed(home, settings(), facts, late) == ""
+    answered.set()
 
 
 @pytest.mark.parametrize(

@@ -97,10 +97,12 @@ def problem_of(one: Resolved, ours: Addresses, *, lan: bool, cdn: str = "") -> P
         if lan:
             return None
         return Problem(f"only this machine knows {one.host} ({', '.join(one.here)}): {one.problem}", make)
-    if cdn:  # with an address of its own for calls, it may stay there
+    if cdn and not ours.doubt:
+        return None  # calls have an address of their own, and the web may stay there
+    if cdn:
         mine = [address for address in ours.own if names.is_public(address)]
         doubt = behind_cdn(one.host, one.published, cdn, mine)
-        return None if ours.given else Problem(doubt.summary, doubt.advice, grave=False)
+        return Problem(doubt.summary, doubt.advice, grave=False)
     elsewhere = [address for address in one.published if not ours.here(address)]
     if not elsewhere or (not ours.ipv6 and all(":" in address for address in elsewhere)):
         return None  # without IPv6 here, `public-ipv6` tells of it

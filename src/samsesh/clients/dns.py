@@ -106,7 +106,8 @@ def caa(host: str) -> tuple[Caa, ...]:
         except exception.DNSException as error:
             raise OSError(type(error).__name__) from None
         if records := [
-            Caa(one.flags, one.tag.decode().lower(), one.value.decode()) for one in answer.rrset or ()
+            Caa(one.flags, one.tag.decode(errors="replace").lower(), one.value.decode(errors="replace"))
+            for one in answer.rrset or ()
         ]:
             return tuple(records)
     return ()

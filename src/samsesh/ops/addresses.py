@@ -65,6 +65,8 @@ def find(
     if names.is_address(host):  # the other family is this machine's own, where it has it
         return _chosen([*led, *facts.addresses], _given_doubt(settings, host, facts))
     public = [one for one in known if _reachable(one)]
+    if led and answer.problem:  # the DNS did not answer for one family
+        led += [one for one in public if not _same_family(one, led)]
     if not led:
         return _chosen(public or list(facts.addresses), carrier_nat(facts.addresses, public))
     mine = [one for one in facts.addresses if names.is_public(one)]

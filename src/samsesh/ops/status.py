@@ -11,7 +11,9 @@ from samsesh.ops.server import Server
 
 
 def status(server: Server) -> dict[str, Any]:
-    """The shape of `status --json`: {"ok", "verdict", "server_name", "engine", "addresses", "services", "off"}."""
+    """The shape of `status --json`, without its `notes`: {"ok", "verdict", "server_name", "engine", "addresses",
+    "services", "off"}.
+    """
     found = server.engine.look(server.plan)
     services = [_service(unit, found[unit.name]) for unit in server.plan.units]
     bad = [service for service in services if service["state"] != "running"]
@@ -27,7 +29,7 @@ def status(server: Server) -> dict[str, Any]:
 
 
 def notes(server: Server) -> list[str]:
-    """What else is to be known beside the services, which takes a look at the DNS: sentences."""
+    """What else people should know, in sentences. It asks the DNS, and waits for two seconds at most."""
     return list(filter(None, [addresses.changed(server.home, server.settings, gather())]))
 
 
