@@ -237,7 +237,6 @@ def test_split_dns(server: Stack, net: Network) -> None:
 
 def test_split_dns_from_the_first_day(server: Stack, net: Network) -> None:
     """Where no public address was ever seen, preflight and `up` ask for it; carrier NAT is named, with what can help."""
-    server.home.remember(addresses=None)
     assert "server.address ADDRESS" in fine(up(server, "--skip-preflight")).stderr
     found = checks(server, "public-addresses", "public-names")
     assert {one["status"] for one in found.values()} == {"warning"}
