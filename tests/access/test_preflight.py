@@ -1,53 +1,17 @@
 """A server goes public on bad days: what stops a start, what only warns, and what keeps it serving."""
 
-import datetime
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trustme
 
-from access.network import Network, network
-from conftest import Stack, give_to_service_user
-from system.trouble import Done, fine, processes, refused
+from access.network import Network
+from access.public import HOME, HOSTS, OWN, ROUTER, WEB_SERVER, certificate, checks, lead, up
+from conftest import Stack
+from system.trouble import fine, processes, refused
 
 pytestmark = pytest.mark.slow
-
-OWN, ROUTER, HOME = "203.0.113.10", "198.51.100.7", "192.168.7.5"
-CDN = "104.16.132.229"  # Cloudflare's
-HOSTS = ("example.org", "chat.example.org", "matrix.example.org", "call.example.org", "rtc.example.org")
-WEB_SERVER = """
-from http.server import *
-import sys
-BaseHTTPRequestHandler.server_version, BaseHTTPRequestHandler.sys_version = sys.argv[1], ""
-server = HTTPServer(("0.0.0.0", 80), BaseHTTPRequestHandler)
-print("ready", flush=True)
-server.serve_forever()
-"""
-
-
-@pytest.fixture(scope="module")
-def folder(homes: Path) -> Path:
-    made = homes / "public"
-    made.mkdir(mode=0o755)
-    return made
-
-
-@pytest.fixture(scope="module")
-def net(folder: Path) -> Iterator[Network]:
-    with network(folder, f"{OWN}/24") as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def ca(folder: Path) -> trustme.CA:
-    """An authority that the server's machine trusts."""
-    made = trustme.CA()
-    made.cert_pem.write_to_path(str(folder / "root.pem"))
-    (folder / "root.pem").chmod(0o644)
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -59,30 +23,6 @@ def server(homes: Path, net: Network, folder: Path, ca: trustme.CA) -> Iterator[
     yield stack
     fine(stack.cli("down"))
     assert processes(stack) == []
-
-
-def certificate(stack: Stack, ca: trustme.CA, *hosts: str, days: float = 90) -> None:
-    """Own files in the home, and the settings that name them."""
-    now = datetime.datetime.now(datetime.UTC)
-    made = ca.issue_cert(*hosts, not_after=now + datetime.timedelta(days=days))
-    for name, parts in (("chain.pem", made.cert_chain_pems), ("key.pem", [made.private_key_pem])):
-        path = stack.path / name
-        path.write_bytes(b"".join(part.bytes() for part in parts))
-        give_to_service_user(path)
-
-
-def lead(net: Network, *addresses: str, **other: str) -> None:
-    """All names lead to these addresses, but `other` ones."""
-    net.publish(**{host.replace(".", "__"): " ".join(addresses) for host in HOSTS} | other)
-
-
-def up(stack: Stack, *more: str) -> Done:
-    return stack.cli("up", "--yes", *more)
-
-
-def checks(stack: Stack, *names: str) -> dict[str, dict[str, Any]]:
-    found = json.loads(stack.cli("doctor", *names, "--json").stdout)
-    return {one["id"]: one for one in found["checks"]}
 
 
 def test_names(server: Stack, net: Network, ca: trustme.CA) -> None:
@@ -111,18 +51,6 @@ def test_a_port_of_another_web_server(server: Stack, net: Network, folder: Path)
     assert processes(server) == []
 
 
-def test_a_cdn_by_what_it_answers(server: Stack, net: Network, folder: Path) -> None:
-    """One that is in no table is recognised, and stops no start; what it needs is said."""
-    lead(net, "203.0.113.77")
-    program = folder / "web.py"
-    program.write_text(WEB_SERVER)
-    with net.beyond("203.0.113.77/24") as far, far.program(str(program), "cloudflare"):
-        found = checks(server, "public-names")["public-names"]
-    assert found["status"] == "warning" and "leads to Cloudflare (203.0.113.77)" in found["summary"], found
-    assert f"server.address {OWN}" in found["advice"] and "turn.host" in found["advice"]
-    assert checks(server, "public-names")["public-names"]["status"] == "failed"  # nobody knows what that is
-
-
 def test_wrong_certificates(server: Stack, net: Network, ca: trustme.CA) -> None:
     """For another name, of an authority that nobody knows, or with another key: told before anything starts."""
     lead(net, OWN)
@@ -133,21 +61,6 @@ def test_wrong_certificates(server: Stack, net: Network, ca: trustme.CA) -> None
     (server.path / "key.pem").write_bytes(ca.issue_cert("a.test").private_key_pem.bytes())
     refused(up(server), 1, "does not belong to the certificate")
     assert processes(server) == []
-
-
-def test_caa_records(server: Stack, net: Network) -> None:
-    """A record above the hosts that lets another authority alone certify them stops a start."""
-    lead(net, OWN)
-    server.set({"tls.mode": "acme"})
-    net.publish_more("example.org", "CAA", '0 issue "sectigo.com"')
-    refused(up(server), 1, "its CAA records allow sectigo.com alone", 'CAA 0 issue "letsencrypt.org"')
-    found = checks(server, "public-caa")["public-caa"]
-    assert found["status"] == "failed" and "matrix.example.org: 0 issue sectigo.com" in found["seen"], found
-    net.publish_more("matrix.example.org", "CAA", '0 issue "letsencrypt.org"')
-    assert "matrix.example.org" not in checks(server, "public-caa")["public-caa"]["summary"]
-    net.publish_more("example.org", "CAA", '0 issue "letsencrypt.org; validationmethods=http-01"')
-    assert checks(server, "public-caa")["public-caa"]["status"] == "ok"
-    server.set({"tls.mode": "files"})
 
 
 def test_it_starts_and_is_reached(server: Stack, net: Network, ca: trustme.CA) -> None:
@@ -212,45 +125,6 @@ def test_behind_nat_without_hairpin(server: Stack, net: Network) -> None:
     assert found["public-ports"]["status"] == "warning"
     assert found["public-https"]["status"] == "ok" and "its own address" in found["public-https"]["seen"]
     assert found["public-federation"]["status"] == "ok", found["public-federation"]
-
-
-def test_split_dns(server: Stack, net: Network) -> None:
-    """The DNS at home answers this machine's address, as our advice has it: the known public one stays, what to set is
-    printed, and neither names nor address are ok. Once, `up` took the private one, and all was green.
-    """
-    lead(net, HOME)
-    asked = f"samsesh config set server.address {ROUTER}"
-    assert asked in fine(up(server)).stderr
-    assert server.home.state()["addresses"]["found"] == [ROUTER]
-    assert server.status()["notes"] == []
-    found = checks(server, "public")
-    for name in ("public-addresses", "public-names"):
-        assert found[name]["status"] == "warning" and HOME in found[name]["summary"], found[name]
-    assert asked in found["public-addresses"]["advice"]
-    server.set({"server.address": ROUTER})
-    assert "server.address" not in fine(up(server, "--skip-preflight")).stderr
-    found = checks(server, "public")
-    assert found["public-addresses"]["status"] == "ok", found["public-addresses"]
-    assert found["public-names"]["status"] == "warning" and ROUTER in found["public-names"]["advice"]
-    fine(server.cli("config", "unset", "server.address"))
-
-
-def test_split_dns_from_the_first_day(server: Stack, net: Network) -> None:
-    """Where no public address was ever seen, preflight and `up` ask for it; carrier NAT is named, with what can help."""
-    assert "server.address ADDRESS" in fine(up(server, "--skip-preflight")).stderr
-    found = checks(server, "public-addresses", "public-names")
-    assert {one["status"] for one in found.values()} == {"warning"}
-    net.run("ip", "address", "add", "100.64.3.4/10", "dev", "out")
-    net.run("ip", "route", "replace", "default", "dev", "out", "src", "100.64.3.4")
-    found = checks(server, "public-addresses")
-    assert found["public-addresses"]["status"] == "warning", found
-    assert "carrier-grade NAT" in found["public-addresses"]["summary"]
-    lead(net, CDN)
-    found = checks(server, "preflight")
-    assert "Cloudflare" in found["public-names"]["summary"] and found["public-names"]["status"] == "warning"
-    net.run("ip", "route", "replace", "default", "dev", "out", "src", HOME)
-    net.run("ip", "address", "delete", "100.64.3.4/10", "dev", "out")
-    lead(net, ROUTER)
 
 
 def test_an_authority_that_refuses(server: Stack, net: Network, ca: trustme.CA, folder: Path) -> None:
