@@ -103,7 +103,8 @@ def test_an_address_that_changes(server: Stack, net: Network) -> None:
     lead(net, "203.0.113.11")
     changed = checks(server, "public-addresses")["public-addresses"]
     assert changed["status"] == "failed" and "203.0.113.11 now" in changed["summary"], changed
-    assert "203.0.113.11 now" in server.status()["notes"][0] and "samsesh up" in server.cli("status").stdout
+    assert "203.0.113.11 now" in server.status()["notes"][0]
+    assert "203.0.113.11 now, and apps are told" in server.cli("status").stdout
     done = fine(up(server))
     assert f"was {OWN}, and is 203.0.113.11 now" in done.stderr
     assert checks(server, "public-addresses")["public-addresses"]["status"] == "ok"
