@@ -16,21 +16,14 @@ GROUPS = ("public", "preflight")
 SECONDS = 20  # for a DNS that does not answer
 AUTHORITY = "letsencrypt.org"  # https://letsencrypt.org/docs/caa/
 METHODS = {"http-01", "tls-alpn-01"}  # which the gateway can answer
-TAGS = {
-    "issue",
-    "issuewild",
-    "iodef",
-    "issuemail",
-    "issuevmc",
-    "contactemail",
-    "contactphone",
-}  # IANA's registry
+# IANA's registry "Certification Authority Restriction Properties".
+TAGS = {"issue", "issuewild", "iodef", "issuemail", "issuevmc", "contactemail", "contactphone"}
 CRITICAL = 128
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a host gets no certificate. One that only `possibly` holds stops no start."""
+    """Why a host gets no certificate. What only `possibly` holds stops no start."""
 
     summary: str
     possibly: bool = False
@@ -81,8 +74,8 @@ def judged(records: Mapping[str, Iterable[dns.Caa]], account: str, *, mild: bool
             f"{host}: {', '.join(f'{row.flags} {row.tag} {row.value}' for row in records[host])}"
             for host in refusals
         ),
-        advice=f'add this record where the domain is kept: CAA 0 issue "{AUTHORITY}"; or take certificates of the '
-        "authority that it names: tls.directory, or tls.mode files",
+        advice=f'correct its records where the domain is kept, so that this one counts: CAA 0 issue "{AUTHORITY}"; or '
+        "take certificates of the authority that they name: tls.directory, or tls.mode files",
     )
 
 
