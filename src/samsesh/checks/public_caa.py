@@ -51,7 +51,7 @@ async def check(patient: Patient) -> Result:
 def account_uri(server: Server) -> str:
     """The gateway's account at the authority (certmagic's file of it); "" before the first start."""
     host = tls.directory(server.settings.tls).removeprefix("https://").replace("/", "-")
-    email = server.settings.tls.email or "default"
+    email = server.settings.tls.email.lower() or "default"
     path = Path("acme", host, "users", email, f"{email.partition('@')[0]}.json")
     content = server.engine.read_kept("gateway", path)
     try:
