@@ -202,7 +202,7 @@ async def unseen(patient: Patient, call: participant.Call) -> Result | None:
     server, way = patient.server, await stranger.way(patient)
     if (
         call.heard is not None
-        or not stranger.addresses(server).nat
+        or not stranger.planned(server).nat
         or server.access.host("api") not in way.route
     ):
         return None

@@ -6,7 +6,7 @@ Those below are never fetched from and never relayed to, wherever a stranger say
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 _NAT64 = 0x0064FF9B << 96
 AZURE = "168.63.129.16/32"  # public to look at, and answers Azure's machines only
@@ -25,6 +25,22 @@ SPECIAL_NAT64 = tuple(
     str(IPv6Network((_NAT64 | int(one.network_address), 96 + one.prefixlen)))
     for one in map(IPv4Network, SPECIAL_V4)
 )
+
+CARRIER = "100.64.0.0/10"  # RFC 6598: between a provider's NAT and its customers; nobody outside leads there
+# https://www.cloudflare.com/ips-v4 and ips-v6, as of February 2026. Other such networks change too often
+# for a table, and are recognised by what they answer (stranger.py).
+CLOUDFLARE = (
+    *("103.21.244.0/22", "103.22.200.0/22", "103.31.4.0/22", "104.16.0.0/13", "104.24.0.0/14"),
+    *("108.162.192.0/18", "131.0.72.0/22", "141.101.64.0/18", "162.158.0.0/15", "172.64.0.0/13"),
+    *("173.245.48.0/20", "188.114.96.0/20", "190.93.240.0/20", "197.234.240.0/22", "198.41.128.0/17"),
+    *("2400:cb00::/32", "2405:8100::/32", "2405:b500::/32", "2606:4700::/32", "2803:f800::/32"),
+    *("2a06:98c0::/29", "2c0f:f248::/32"),
+)
+
+
+def within(address: str, *networks: str) -> bool:
+    """Whether an address is in one of these networks; one of another family is not."""
+    return any(ip_address(address) in ip_network(network) for network in networks)
 
 
 def without(networks: Iterable[str], allowed: Iterable[str]) -> list[str]:

@@ -3,18 +3,29 @@
 import asyncio
 import hashlib
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from samsesh import facts, names
+import httpx2
+
+from samsesh import facts, names, networks
 from samsesh.clients import dns, own
 from samsesh.diagnosis import NeedError, Patient, Result, aside
 from samsesh.errors import SamseshError
+from samsesh.ops.addresses import Doubt, Found, behind_cdn, find, kept
 from samsesh.ops.server import Server
 
 SECONDS = 8.0  # one answer
+CDN_SECONDS = 4.0
+# What the large networks that pass web pages on put into each answer: (header, the beginning of its value, name).
+CDN_HEADERS = (
+    ("cf-ray", "", "Cloudflare"),
+    ("server", "cloudflare", "Cloudflare"),
+    ("x-amz-cf-id", "", "Amazon CloudFront"),
+    ("x-served-by", "cache-", "Fastly"),
+)
 
 
 def local(server: Server) -> Result | None:
@@ -58,11 +69,15 @@ async def way_to_relay(patient: Patient, host: str) -> str:
 
 @dataclass(frozen=True)
 class Addresses:
-    """This machine's own outward addresses now, and those by which others reach the server, as it is planned."""
+    """This machine's own outward addresses now, and those by which others reach the server, as it is planned.
+
+    Before the first start they are those that `up` would find.
+    """
 
     own: tuple[str, ...]
     planned: tuple[str, ...]
     given: str = ""  # server.address, where it is one
+    doubt: Doubt | None = None
 
     @property
     def nat(self) -> bool:
@@ -91,12 +106,71 @@ class Addresses:
         return not mine and not same and names.is_public(address) and address in self.planned
 
 
-def addresses(server: Server) -> Addresses:
+async def addresses_now(patient: Patient) -> Found:
+    """What `up` would find now, and what is in doubt about it."""
+    server = patient.server
+
+    async def learn() -> Found:
+        known = kept(server.home, server.settings)
+        return await aside(lambda: find(server.settings, facts.gather(), known))
+
+    now: Found = await patient.once("addresses", learn)
+    return now
+
+
+def planned(server: Server) -> Addresses:
+    """As the server runs."""
     given = server.settings.server.address
     return Addresses(
         facts.outward_addresses(),
         server.facts.addresses,
         given if given and names.is_address(given) else "",
+    )
+
+
+async def addresses(patient: Patient) -> Addresses:
+    """As the server runs, or would be started now; with what is in doubt."""
+    server, now = patient.server, await addresses_now(patient)
+    ours = planned(server)
+    chosen, doubt = kept(server.home, server.settings) or now.addresses, now.doubt
+    if server.settings.server.access == "domain" and not server.settings.server.address and not doubt:
+        host = server.access.host("api")
+        if name := await cdn(patient, host):
+            mine = [one for one in ours.own if names.is_public(one)]
+            doubt = behind_cdn(host, (await resolved(patient, host)).published, name, mine)
+    return replace(ours, planned=chosen, doubt=doubt)
+
+
+async def cdn(patient: Patient, host: str) -> str:
+    """The CDN to which a name leads, by its addresses or by what answers there; "" where it is none that is known."""
+
+    async def learn() -> str:
+        led = (await resolved(patient, host)).published
+        if any(networks.within(one, *networks.CLOUDFLARE) for one in led):
+            return "Cloudflare"
+        if not any(names.is_public(one) and not facts.own_address(one) for one in led):
+            return ""
+        try:
+            async with httpx2.AsyncClient(timeout=CDN_SECONDS, trust_env=False) as http:
+                return cdn_by_headers((await http.get(f"http://{host}/")).headers)
+        except httpx2.HTTPError:
+            return ""
+
+    name: str = await patient.once(f"cdn {host}", learn)
+    return name
+
+
+async def cdns(patient: Patient, hosts: Sequence[str]) -> dict[str, str]:
+    """Those of the hosts that lead to a CDN, each with its name."""
+    named = await asyncio.gather(*(cdn(patient, host) for host in hosts))
+    return {host: name for host, name in zip(hosts, named, strict=True) if name}
+
+
+def cdn_by_headers(headers: Mapping[str, str]) -> str:
+    """The CDN whose answer has these headers, which are found whatever their case; "" where it is none that is known."""
+    known = {name.lower(): value.lower() for name, value in headers.items()}
+    return next(
+        (cdn for name, begins, cdn in CDN_HEADERS if name in known and known[name].startswith(begins)), ""
     )
 
 

@@ -1,5 +1,6 @@
 """A network of its own for a server under a domain: addresses, a way out that leads nowhere, a name server."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -39,6 +40,27 @@ class Network:
                 kind = {4: "A", 6: "AAAA"}[ip_address(address).version]
                 records.setdefault(kind, []).append(address)
         nameserver.publish(self.names, found)
+
+    def publish_more(self, host: str, kind: str, *values: str) -> None:
+        """Records of a type in the place of those of that type."""
+        known: nameserver.Records = json.loads(self.names.read_text())
+        known.setdefault(host, {})[kind] = list(values)
+        nameserver.publish(self.names, known)
+
+    @contextmanager
+    def beyond(self, address: str) -> Iterator["Network"]:
+        """A machine of its own at the other end of the way out, with this address."""
+        far = Network(f"{self.name}-far", self.names)
+        subprocess.run(["ip", "netns", "add", far.name], check=True, timeout=20)
+        try:
+            self.run("ip", "link", "set", "far", "netns", far.name)
+            far.run("ip", "address", "add", address, "dev", "far")
+            far.run("ip", "link", "set", "far", "up")
+            yield far
+        finally:
+            far.run("ip", "link", "set", "far", "netns", self.name)
+            self.run("ip", "link", "set", "far", "up")
+            subprocess.run(["ip", "netns", "delete", far.name], check=True, timeout=20)
 
     @contextmanager
     def program(self, *argv: str) -> Iterator[int]:

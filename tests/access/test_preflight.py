@@ -1,51 +1,17 @@
 """A server goes public on bad days: what stops a start, what only warns, and what keeps it serving."""
 
-import datetime
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trustme
 
-from access.network import Network, network
-from conftest import Stack, give_to_service_user
-from system.trouble import Done, fine, processes, refused
+from access.network import Network
+from access.public import HOME, HOSTS, OWN, ROUTER, WEB_SERVER, certificate, checks, lead, up
+from conftest import Stack
+from system.trouble import fine, processes, refused
 
 pytestmark = pytest.mark.slow
-
-OWN, ROUTER = "203.0.113.10", "198.51.100.7"
-HOSTS = ("example.org", "chat.example.org", "matrix.example.org", "call.example.org", "rtc.example.org")
-NGINX = """
-from http.server import *
-BaseHTTPRequestHandler.server_version, BaseHTTPRequestHandler.sys_version = "nginx/1.22.1", ""
-server = HTTPServer(("0.0.0.0", 80), BaseHTTPRequestHandler)
-print("ready", flush=True)
-server.serve_forever()
-"""
-
-
-@pytest.fixture(scope="module")
-def folder(homes: Path) -> Path:
-    made = homes / "public"
-    made.mkdir(mode=0o755)
-    return made
-
-
-@pytest.fixture(scope="module")
-def net(folder: Path) -> Iterator[Network]:
-    with network(folder, f"{OWN}/24") as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def ca(folder: Path) -> trustme.CA:
-    """An authority that the server's machine trusts."""
-    made = trustme.CA()
-    made.cert_pem.write_to_path(str(folder / "root.pem"))
-    (folder / "root.pem").chmod(0o644)
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -57,30 +23,6 @@ def server(homes: Path, net: Network, folder: Path, ca: trustme.CA) -> Iterator[
     yield stack
     fine(stack.cli("down"))
     assert processes(stack) == []
-
-
-def certificate(stack: Stack, ca: trustme.CA, *hosts: str, days: float = 90) -> None:
-    """Own files in the home, and the settings that name them."""
-    now = datetime.datetime.now(datetime.UTC)
-    made = ca.issue_cert(*hosts, not_after=now + datetime.timedelta(days=days))
-    for name, parts in (("chain.pem", made.cert_chain_pems), ("key.pem", [made.private_key_pem])):
-        path = stack.path / name
-        path.write_bytes(b"".join(part.bytes() for part in parts))
-        give_to_service_user(path)
-
-
-def lead(net: Network, *addresses: str, **other: str) -> None:
-    """All names lead to these addresses, but `other` ones."""
-    net.publish(**{host.replace(".", "__"): " ".join(addresses) for host in HOSTS} | other)
-
-
-def up(stack: Stack, *more: str) -> Done:
-    return stack.cli("up", "--yes", *more)
-
-
-def checks(stack: Stack, *names: str) -> dict[str, dict[str, Any]]:
-    found = json.loads(stack.cli("doctor", *names, "--json").stdout)
-    return {one["id"]: one for one in found["checks"]}
 
 
 def test_names(server: Stack, net: Network, ca: trustme.CA) -> None:
@@ -101,9 +43,9 @@ def test_names(server: Stack, net: Network, ca: trustme.CA) -> None:
 def test_a_port_of_another_web_server(server: Stack, net: Network, folder: Path) -> None:
     """It is named, and what it needs to stand before this server is offered."""
     lead(net, OWN)
-    program = folder / "nginx.py"
-    program.write_text(NGINX)
-    with net.program(str(program)):
+    program = folder / "web.py"
+    program.write_text(WEB_SERVER)
+    with net.program(str(program), "nginx/1.22.1"):
         words = ("port 80 (ports.http) is in use", "answers as nginx", "proxy-config nginx", "tls.mode proxy")
         refused(up(server), 1, *words)
     assert processes(server) == []
@@ -161,15 +103,18 @@ def test_an_address_that_changes(server: Stack, net: Network) -> None:
     lead(net, "203.0.113.11")
     changed = checks(server, "public-addresses")["public-addresses"]
     assert changed["status"] == "failed" and "203.0.113.11 now" in changed["summary"], changed
+    assert "203.0.113.11 now" in server.status()["notes"][0]
+    assert "203.0.113.11 now, and apps are told" in server.cli("status").stdout
     done = fine(up(server))
     assert f"was {OWN}, and is 203.0.113.11 now" in done.stderr
     assert checks(server, "public-addresses")["public-addresses"]["status"] == "ok"
+    assert server.status()["notes"] == []
 
 
 def test_behind_nat_without_hairpin(server: Stack, net: Network) -> None:
     """Its own clients go by its own address, and say so; that it cannot see itself from outside is a warning."""
     net.run("ip", "address", "flush", "dev", "out", "scope", "global")
-    net.run("ip", "address", "add", "192.168.7.5/24", "dev", "out")
+    net.run("ip", "address", "add", f"{HOME}/24", "dev", "out")
     net.run("ip", "route", "add", "default", "dev", "out")
     lead(net, ROUTER)
     fine(server.cli("down"))

@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 import trustme
 
-from doctor.parts import PEER, TURN_SECRET, coturn
-from programs import free_port
+from doctor.parts import PEER, TURN_SECRET, coturn, namespace, running
+from federation.network import Machine, inside
+from programs import free_port, need
+from relay import context
+from samsesh.artifacts import turnserver
+from samsesh.checks import turn_private_peer
+from samsesh.checks.turn_private_peer import PUBLIC6
 from samsesh.clients import turn
+from samsesh.formats import to_turnserver_conf
+from samsesh.services import coturn as service
 
 PRIVATE = ("10.0.0.1", "127.0.0.1", "169.254.169.254", "::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1")
 
@@ -35,6 +42,39 @@ def test_a_relay_is_given_and_private_peers_are_refused(tmp_path: Path, transpor
     assert answers.pop(PEER) == 0
     assert all(code in turn.REFUSED for code in answers.values()), answers
     assert answers["10.0.0.1"] == answers["127.0.0.1"] == answers["169.254.169.254"] == 403
+
+
+def test_a_machine_with_ipv6_alone(tmp_path: Path) -> None:
+    """The relay lets in a client that asks for no family, and leads to nothing private; a version that would say
+    440 to everybody is not offered.
+    """
+    program, address = need("turnserver"), "2001:db8::10"
+    planned = context(tmp_path, turnserver._version(Path(program), {}), [address], (address,))
+    offered = service._turn(planned)
+    assert offered
+    path = tmp_path / "turnserver.conf"
+    path.write_bytes(to_turnserver_conf(service.turnserver_conf(planned, offered)))
+    planned.place.data("coturn").mkdir(parents=True)
+    login = turn.credential(offered.secret.reveal(), "doctor", int(time.time()) + 60)
+
+    async def relayed() -> str:
+        async with turn.allocation(turn.parse(offered.uris[0]), login) as relay:
+            answers = {peer: await relay.permit(peer) for peer in (PUBLIC6, *turn_private_peer.PRIVATE)}
+            assert turn_private_peer.judged(answers, PUBLIC6).status == "ok", answers
+            return relay.relayed
+
+    with namespace("samsesh-v6") as machine:
+        machine.run("ip", "address", "flush", "dev", "out")
+        machine.run("ip", "address", "add", f"{address}/64", "dev", "out", "nodad")
+        command = machine.command(program, "-c", str(path))
+        ran = running(command, tmp_path / "turn.log", machine, address, offered.port)
+        with ran, inside(Machine(machine.name, 0), {}):
+            if service.offer(planned).turn:
+                assert asyncio.run(relayed()).startswith(address)
+            else:
+                with pytest.raises(turn.TurnError, match="440"):
+                    asyncio.run(relayed())
+    assert service.BAD_WORDS not in (tmp_path / "turn.log").read_text()
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])

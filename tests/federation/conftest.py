@@ -56,7 +56,6 @@ def two(homes: Path, wire: Network, one: Server, authorities: Authorities) -> It
         "server": {"name": "two.test", "access": "domain", "trial": True},
         "tls": FILES,
         "calls": {"provider": "off"},
-        "turn": {"enabled": False},
         "federation": {"networks": NETWORKS, "ca": "authorities.pem", "port": "federation"},
     }
     with server(

@@ -171,6 +171,16 @@ def test_the_doctor_sees_it(one: Server, two: Server) -> None:
         assert found["status"] == "ok", (found["summary"], found["seen"])
 
 
+def test_a_relay_for_ipv6_alone(two: Server, bob: Account) -> None:
+    """Who is sent to the relay gets in; where coturn is too old for that, nobody is sent, and `status` says why."""
+    off = {one["name"]: one for one in two.stack.status()["off"]}
+    if bob.get("v3/voip/turnServer").get("uris"):
+        checks = json.loads(two.stack.cli("doctor", "--only", "turn-allocate", "--json").stdout)["checks"]
+        assert {one["id"]: one["status"] for one in checks}["turn-allocate"] == "ok" and "turn" not in off
+    else:
+        assert "IPv6 alone" in off["turn"]["reason"] and "4.13.1 or later" in off["turn"]["advice"]
+
+
 def test_no_certificate_for_others(wire: Network, one: Server, two: Server) -> None:
     """Who asks for a host that is not ours is shown no certificate; who names none, the API's."""
     for server in (one, two):

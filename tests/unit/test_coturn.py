@@ -1,50 +1,16 @@
 """coturn's configuration: what each version knows, and the addresses that it listens on, relays from and tells of."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from samsesh.engines.native.placement import NativePlacement
-from samsesh.facts import gather
-from samsesh.home import Home
-from samsesh.load import validate
-from samsesh.model import Context, Turn
-from samsesh.secrets import preview
+from relay import configured, context
 from samsesh.services import coturn, livekit
 
 OLD_TLS = {"no-tlsv1", "no-tlsv1_1"}
 FLOODS = {"no-rfc5780", "no-stun-backward-compatibility", "response-origin-only-with-rfc5780"}
 CERTIFICATE = {"certificate": "chain.pem", "certificate_key": "key.pem"}
-
-
-@dataclass(frozen=True)
-class Placed(NativePlacement):
-    """On a machine with these addresses."""
-
-    mine: tuple[str, ...] = ()
-
-    def own(self, address: str) -> bool:
-        return address in self.mine
-
-
-def context(
-    tmp_path: Path, version: str, media: list[str], mine: tuple[str, ...] = (), turn: Any = None
-) -> Context:
-    home = Home(tmp_path)
-    settings = validate({"calls": {"media_addresses": media}, "turn": turn or {}}, home)
-    facts = replace(
-        gather(), programs={"turnserver": "/usr/bin/turnserver"}, versions={"turnserver": version}
-    )
-    return Context(settings, preview(home), facts, Placed(home, settings, facts, mine=mine))
-
-
-def configured(context: Context) -> tuple[Turn, dict[str, Any]]:
-    offered = coturn.offer(context).turn
-    assert offered
-    conf = coturn.turnserver_conf(context, offered)
-    return offered, {name: value for name, value in conf.items() if value not in (False, [])}
 
 
 @pytest.mark.parametrize(
@@ -112,3 +78,19 @@ def test_an_old_version_relays_no_ipv6(tmp_path: Path) -> None:
         _, conf = configured(context(tmp_path, version, both, tuple(both)))
         assert conf["listening-ip"] == both
         assert conf["relay-ip"] == conf["allowed-peer-ip"] == relays
+
+
+def test_a_machine_with_ipv6_alone(tmp_path: Path) -> None:
+    """Clients that ask for no family get an IPv6 relay from a version that may give one, and IPv4 where there is one. An
+    older version refused everybody, and is not offered.
+    """
+    _, conf = configured(context(tmp_path, "4.13.1", ["2001:db8::7"], ("2001:db8::7",)))
+    assert conf["allocation-default-address-family"] == "keep"
+    both = context(tmp_path, "4.18.0", ["198.51.100.7", "2001:db8::7"], ("198.51.100.7", "2001:db8::7"))
+    assert "allocation-default-address-family" not in configured(both)[1]
+    for version, words in (("4.6.1", "coturn 4.6.1"), ("", "this version")):
+        old = context(tmp_path, version, ["2001:db8::7"], ("2001:db8::7",))
+        offered = coturn.offer(old)
+        assert offered.turn is None and coturn.units(old, offered) == ()
+        assert offered.off[0].name == "turn" and words in offered.off[0].reason
+        assert "4.13.1 or later" in offered.off[0].advice

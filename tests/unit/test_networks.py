@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from relay import configured, context
 from samsesh.rtc.config import read
 from samsesh.rtc.guard import Guard
 from samsesh.services.synapse.config import PRIVATE_RANGES
-from unit.test_coturn import configured, context
 
 CLOUDS = {  # where their machines ask what only they may know
     "most": "169.254.169.254",

@@ -138,10 +138,12 @@ def test_addresses_behind_nat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     led[HOST] = Resolved(HOST, problem="the DNS does not answer (Timeout)")
     assert addresses.planned(own, home, settings(access="lan")).addresses == ("192.168.1.5",)
     given = settings(address="203.0.113.99")
-    assert addresses.find(given, own, lambda host: Resolved(host, (host,))).addresses == ("203.0.113.99",)
+    assert addresses.find(given, own, resolve=lambda host: Resolved(host, (host,))).addresses == (
+        "203.0.113.99",
+    )
     assert addresses.settle(home, Settings(), own) == "" and "addresses" not in home.state()
-    assert public_addresses.judged((V4,), addresses.Found((ELSEWHERE,), own=False)).status == "failed"
-    assert public_addresses.judged((V4,), addresses.Found((V4,), own=False)).status == "ok"
+    assert public_addresses.judged((V4,), addresses.Found((ELSEWHERE,), own=False), NAT).status == "failed"
+    assert public_addresses.judged((V4,), addresses.Found((V4,), own=False), NAT).status == "ok"
 
 
 def test_the_records_that_names_want() -> None:

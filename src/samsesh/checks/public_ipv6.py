@@ -16,7 +16,7 @@ async def check(patient: Patient) -> Result:
     server = patient.server
     if off := stranger.local(server):
         return off
-    return judged(await stranger.all_resolved(patient), stranger.addresses(server))
+    return judged(await stranger.all_resolved(patient), await stranger.addresses(patient))
 
 
 def judged(found: Iterable[Resolved], ours: Addresses) -> Result:

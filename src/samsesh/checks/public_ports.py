@@ -224,5 +224,6 @@ def judged(tried: Sequence[Tried], numbers: Sequence[int]) -> Result:
         seen,
         f"either the router does not lead TCP {open_} (all: samsesh ports) to this machine, or it leads nobody of its "
         "own network back in (no NAT hairpin): try from outside, such as a phone without Wi-Fi; "
-        "where only hairpin is missing, let your network's DNS give this machine's own address for these names",
+        "where only hairpin is missing, your network's DNS may give this machine's own address for these names, once the "
+        f"public one is in the settings: samsesh config set server.address {bad[0].address}, samsesh up",
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from samsesh import caller, stranger
+from samsesh import caller, names, stranger
 from samsesh.clients import rtc, turn
 from samsesh.diagnosis import Patient, Result
 
@@ -25,6 +25,14 @@ async def check(patient: Patient) -> Result:
             f"the homeserver tells apps of {given or 'no relay'}, not of {', '.join(wanted)}",
             seen=str(answer),
             advice="write homeserver.yaml anew: samsesh up; extra.synapse must leave turn_uris alone",
+        )
+    host = turn.parse(wanted[0]).host
+    if not names.is_address(host) and (cdn := await stranger.cdn(patient, host)):
+        return Result(
+            "failed",
+            f"apps are sent to {host} for the relay, which leads to {cdn}: that passes web pages on, and no TURN",
+            advice=f"make a DNS record that {cdn} does not stand before ('DNS only'), to this server itself, then: "
+            "samsesh config set turn.host NAME, samsesh up",
         )
     login = turn.Credential(str(answer.body["username"]), str(answer.body["password"]))
     addresses = [address for uri in wanted if (address := turn.parse(uri)).transport != "tls"]

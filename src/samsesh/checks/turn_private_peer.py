@@ -8,7 +8,7 @@ from samsesh.diagnosis import Patient, Result
 
 TITLE = "the relay leads to nothing private"
 NEEDS = ("turn-allocate",)
-PUBLIC = "9.9.9.9"  # only permission is asked for; nothing is sent there
+PUBLIC, PUBLIC6 = "9.9.9.9", "2620:fe::9"  # only permission is asked for; nothing is sent there
 PRIVATE = (
     *("10.0.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.168.0.1", "100.64.0.1", "0.0.0.0"),  # noqa: S104 - peers
     *(
@@ -36,13 +36,15 @@ async def check(patient: Patient) -> Result:
     address = turn.parse(offered.uris[0])
     at = await stranger.way_to_relay(patient, address.host)
     async with turn.allocation(address, login, at=at) as relay:
-        answers = {peer: await relay.permit(peer) for peer in (PUBLIC, *PRIVATE)}
-    return judged(answers)
+        public = PUBLIC6 if relay.relayed.count(":") > 1 else PUBLIC  # of the relay's own family
+        answers = {peer: await relay.permit(peer) for peer in (public, *PRIVATE)}
+    return judged(answers, public)
 
 
-def judged(answers: dict[str, int]) -> Result:
+def judged(answers: dict[str, int], public: str = PUBLIC) -> Result:
+    """`answers`: STUN error codes by peer, 0 for allowed; `public`: the one that must be."""
     seen = ", ".join(f"{peer}: {code or 'allowed'}" for peer, code in answers.items())
-    allowed = [peer for peer, code in answers.items() if code not in turn.REFUSED and peer != PUBLIC]
+    allowed = [peer for peer, code in answers.items() if code not in turn.REFUSED and peer != public]
     if allowed:
         return Result(
             "failed",
@@ -50,7 +52,7 @@ def judged(answers: dict[str, int]) -> Result:
             seen,
             "stop it now: samsesh config set turn.enabled false, samsesh up; then report this",
         )
-    if answers[PUBLIC]:
+    if answers[public]:
         return Result(
             "failed",
             "the relay leads nowhere: it refuses a public address too",

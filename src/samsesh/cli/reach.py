@@ -29,6 +29,10 @@ _CHOICES = (
 )
 _PERMANENT = "It cannot be changed later: take the name that it should have in the end, such as example.org."
 _EMAIL = "It hears of trouble with certificates. It may stay empty."
+INSIDE = (
+    "If your network's DNS or a hosts file gives these names this machine's own address, so that people at home find it, "
+    "also name the one by which the internet reaches you: samsesh config set server.address ADDRESS"
+)
 Ask = Callable[..., dict[str, Any]]
 
 
@@ -151,6 +155,10 @@ def show_records(console: Console, settings: Settings) -> None:
         "\nThese records have to be in the DNS, where the domain is kept, before the server starts:"
     )
     print_rows(found, indent="  ")
+    if not settings.server.address and (doubt := addresses.carrier_nat(facts.outward_addresses(), ())):
+        console.print(Text(f"{doubt.summary}; {doubt.advice}"))
+    if addresses.ROUTER in {row[2] for row in found}:
+        console.print(Text(INSIDE))
 
 
 def _host_name() -> str:

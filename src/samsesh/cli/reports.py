@@ -18,7 +18,8 @@ def status(ctx: typer.Context, json: JsonFlag = False) -> None:
     from samsesh.ops import status as ops
     from samsesh.ops.server import open_server
 
-    found = ops.status(open_server(ctx.obj, {}))
+    server = open_server(ctx.obj, {})
+    found = {**ops.status(server), "notes": ops.notes(server)}
     if json:
         print_json(found)
     else:
@@ -52,6 +53,8 @@ def _print_status(found: dict[str, Any]) -> None:
             console.print(f"{service['name']}: {service['reason']}")
     for off in found["off"]:
         console.print(f"{off['name']}: off, since {off['reason']}. {off['advice']}")
+    for note in found["notes"]:
+        console.print(note)
 
 
 def span(seconds: int | None) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import TypeVar
 
 SECONDS = 3.0  # one question
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,58 @@ def resolve(host: str) -> Resolved:
 
 
 def _here(host: str) -> tuple[str, ...]:
-    """What getaddrinfo(3) says, which cannot be told to hurry: what takes too long counts as nothing."""
-    found: list[str] = []
+    """What getaddrinfo(3) says."""
 
-    def ask() -> None:
+    def ask() -> list[str]:
         with suppress(OSError, UnicodeError):
             answer = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            found.extend(str(info[4][0]).partition("%")[0] for info in answer)
+            return [str(info[4][0]).partition("%")[0] for info in answer]
+        return []
 
-    asking = threading.Thread(target=ask, daemon=True)
+    return tuple(dict.fromkeys(in_time(SECONDS, ask) or ()))
+
+
+def in_time(seconds: float, ask: Callable[[], T]) -> T | None:
+    """What `ask` gives, which cannot be told to hurry; None where it takes longer."""
+    answers: list[T] = []
+    asking = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
     asking.start()
-    asking.join(SECONDS)
-    return tuple(dict.fromkeys(found))
+    asking.join(seconds)
+    return answers[0] if answers else None
+
+
+@dataclass(frozen=True)
+class Caa:
+    """One CAA record (RFC 8659): "issue" or another tag, and its value."""
+
+    flags: int
+    tag: str
+    value: str
+
+
+def caa(host: str) -> tuple[Caa, ...]:
+    """The CAA records that count for a host: its own, else those of the nearest name above it (RFC 8659, 3).
+
+    Blocks. Raises OSError where the DNS does not answer.
+    """
+    from dns import exception, resolver
+
+    try:
+        asking = resolver.Resolver()
+    except exception.DNSException as error:
+        raise OSError(type(error).__name__) from None
+    asking.lifetime = SECONDS
+    labels = host.split(".")
+    for start in range(len(labels)):
+        try:
+            answer = asking.resolve(".".join(labels[start:]), "CAA", raise_on_no_answer=False, search=False)
+        except resolver.NXDOMAIN:
+            continue  # a name that is not there yet: what is above it counts all the same
+        except exception.DNSException as error:
+            raise OSError(type(error).__name__) from None
+        if records := [
+            Caa(one.flags, one.tag.decode(errors="replace").lower(), one.value.decode(errors="replace"))
+            for one in answer.rrset or ()
+        ]:
+            return tuple(records)
+    return ()

@@ -10,7 +10,7 @@ from samsesh.errors import SamseshError
 from samsesh.facts import gather
 from samsesh.formats import to_compose_yaml
 from samsesh.model import Context, File
-from samsesh.ops.addresses import find
+from samsesh.ops.addresses import find, kept
 from samsesh.ops.server import Server, placement
 from samsesh.placing import place
 from samsesh.plan import make_plan
@@ -47,7 +47,8 @@ def render_to(server: Server, folder: Path) -> list[Path]:
     )
     settings = server.settings
     # As `up` would find them; without what only this machine has, since the folder may be started on another.
-    facts = replace(server.facts, addresses=find(settings, gather()).addresses, outward=())
+    known = kept(server.home, settings)
+    facts = replace(server.facts, addresses=find(settings, gather(), known).addresses, outward=())
     plan = make_plan(Context(settings, server.secrets, facts, placement(server.home, settings, facts)))
     given = render.given(plan, server.home, settings, server.secrets)
     found = files.of_containers(project, given)

@@ -4,12 +4,16 @@ from dataclasses import asdict
 from typing import Any
 
 from samsesh.engine import Seen
+from samsesh.facts import gather
 from samsesh.model import Unit
+from samsesh.ops import addresses
 from samsesh.ops.server import Server
 
 
 def status(server: Server) -> dict[str, Any]:
-    """The shape of `status --json`: {"ok", "verdict", "server_name", "engine", "addresses", "services", "off"}."""
+    """The shape of `status --json`, without its `notes`: {"ok", "verdict", "server_name", "engine", "addresses",
+    "services", "off"}.
+    """
     found = server.engine.look(server.plan)
     services = [_service(unit, found[unit.name]) for unit in server.plan.units]
     bad = [service for service in services if service["state"] != "running"]
@@ -22,6 +26,11 @@ def status(server: Server) -> dict[str, Any]:
         "services": services,
         "off": [asdict(off) for off in server.plan.offer.off],
     }
+
+
+def notes(server: Server) -> list[str]:
+    """What else people should know, in sentences. It asks the DNS, and waits for two seconds at most."""
+    return list(filter(None, [addresses.changed(server.home, server.settings, gather())]))
 
 
 def _verdict(services: list[dict[str, Any]], bad: list[dict[str, Any]]) -> str:

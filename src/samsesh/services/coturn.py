@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from samsesh import names
 from samsesh.access import LOCAL
 from samsesh.formats import to_turnserver_conf
-from samsesh.model import Context, Endpoint, File, Offer, Probe, Turn, Unit
+from samsesh.model import Context, Endpoint, File, Off, Offer, Probe, Turn, Unit
 from samsesh.networks import SPECIAL_V4, SPECIAL_V6
 
 CIPHERS = ":".join(  # of TLS 1.2: its own default has old ones, too; what is newer chooses by itself
@@ -53,6 +53,16 @@ def _turn(context: Context) -> Turn | None:
 
 def offer(context: Context) -> Offer:
     turn = _turn(context)
+    if turn is not None and _only_ipv6(context) and _version(context) < CANONICAL_SINCE:
+        version = context.facts.versions.get("turnserver") or "this version of it"
+        oldest = ".".join(map(str, CANONICAL_SINCE))
+        reason = f"others reach this server by IPv6 alone, which coturn {version} cannot relay safely"
+        advice = (
+            f"install coturn {oldest} or later and name it: samsesh config set artifacts.turnserver PATH, samsesh up; "
+            "or give this machine a public IPv4 address; calls work without it where firewalls let UDP or LiveKit's TCP "
+            "port through"
+        )
+        return Offer(off=(Off("turn", reason, advice),))
     if turn is not None:
         return Offer(turn=turn, addresses={"turn": f"turn:{turn.host}:{turn.port}"})
     if context.settings.turn.enabled:
@@ -117,6 +127,11 @@ def _behind_nat(context: Context) -> dict[str, str]:
     return {address: own for address in media if ":" not in address and not context.place.own(address)}
 
 
+def _only_ipv6(context: Context) -> bool:
+    """Whether there is no IPv4 address to relay from."""
+    return all(":" in address for address in context.access.addresses)
+
+
 def _probed(listening: list[str]) -> str:
     return "127.0.0.1" if listening[0] == "0.0.0.0" else listening[0]  # noqa: S104 - a probe goes to one address
 
@@ -137,6 +152,10 @@ def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool 
         "listening-port": turn.port,
         "relay-ip": relays,
         "external-ip": [f"{public}/{own}" if own else public for public, own in mapped.items()],
+        # Who asks for no family gets IPv4 (RFC 8656, 7.2), which without an IPv4 relay would be 440 for everybody.
+        "allocation-default-address-family": "keep"
+        if _only_ipv6(context) and version >= CANONICAL_SINCE
+        else False,
         "min-port": low,
         "max-port": high,
         "realm": settings.server.name,
