@@ -1,0 +1,88 @@
+"""Which web server has a port of this machine: by the process that holds it, by what it answers, or by what runs here."""
+
+import http.client
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+DSM = Path("/usr/syno")  # on a Synology NAS
+PAGE = 4096  # bytes that are read of an answer
+
+
+@dataclass(frozen=True)
+class WebServer:
+    """Its name, and what `samsesh proxy-config` calls it; "" where that has nothing for it."""
+
+    name: str
+    kind: str = ""
+
+
+NGINX, APACHE = WebServer("nginx", "nginx"), WebServer("Apache", "apache")
+TRAEFIK, HAPROXY = WebServer("Traefik", "traefik"), WebServer("HAProxy", "haproxy")
+SYNOLOGY = WebServer("Synology's nginx", "synology")
+CLOUDFLARE = WebServer("Cloudflare", "cloudflared")
+# Names of processes, and first words of the header `Server`.
+WORDS = {
+    "nginx": NGINX,
+    "openresty": WebServer("OpenResty (Nginx Proxy Manager)", "nginx-proxy-manager"),
+    "apache": APACHE,
+    "apache2": APACHE,
+    "httpd": APACHE,
+    "caddy": WebServer("Caddy", "caddy"),
+    "haproxy": HAPROXY,
+    "traefik": TRAEFIK,
+    "cloudflare": CLOUDFLARE,
+    "cloudflared": CLOUDFLARE,
+    "lighttpd": WebServer("lighttpd"),
+}
+# Those that leave out the header are known by their own pages for hosts that they do not know: (status, text).
+PAGES = {
+    (404, b"404 page not found"): TRAEFIK,
+    (503, b"No server is available to handle this request"): HAPROXY,
+}
+
+
+def at_port(port: int, holder: str = "", host: str = "127.0.0.1") -> WebServer | None:
+    """`holder`: what `ports.holder` says of who holds it."""
+    by_process = (WORDS[word] for word in holder.replace("(", " ").split() if word in WORDS)
+    found = next(by_process, None) or _by_answer(host, port) or _running()
+    return SYNOLOGY if found == NGINX and DSM.is_dir() else found
+
+
+def judged(status: int, headers: Mapping[str, str], page: bytes) -> WebServer | None:
+    """By an answer of HTTP; names of headers in lower case."""
+    if word := headers.get("server", "").lower().partition("/")[0].strip():
+        return WORDS.get(word.split()[0])
+    return next((one for (code, text), one in PAGES.items() if code == status and text in page), None)
+
+
+def _by_answer(host: str, port: int) -> WebServer | None:
+    """By plain http, and by https whatever its certificate."""
+    anything = ssl.create_default_context()
+    anything.check_hostname, anything.verify_mode = False, ssl.CERT_NONE
+    for link in (
+        http.client.HTTPSConnection(host, port, timeout=1, context=anything),
+        http.client.HTTPConnection(host, port, timeout=1),
+    ):
+        try:
+            link.request("GET", "/")
+            answer = link.getresponse()
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+            if found := judged(answer.status, headers, answer.read(PAGE)):
+                return found
+        except (OSError, http.client.HTTPException):
+            continue
+        finally:
+            link.close()
+    return None
+
+
+def _running() -> WebServer | None:
+    """Any that runs on this machine."""
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):
+            if found := WORDS.get(path.read_text().strip()):
+                return found
+    return None
