@@ -2,7 +2,8 @@
 
 import http.server
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_a_process_counts_over_an_answer(answering: Callable[[str], int]) -> Non
     assert web_servers.at_port(port, " by nginx (pid 7)") == web_servers.NGINX
 
 
-def test_a_nas(answering: Callable[[str], int], tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nas(answering: Callable[[str], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """nginx on a Synology NAS is set up by the pages of the NAS."""
     monkeypatch.setattr(web_servers, "DSM", tmp_path)
     found = web_servers.at_port(answering("nginx"))
@@ -49,8 +50,9 @@ def test_a_nas(answering: Callable[[str], int], tmp_path: object, monkeypatch: p
 
 
 @pytest.fixture
-def answering() -> Callable[[str], int]:
+def answering() -> Iterator[Callable[[str], int]]:
     """The port of a web server that calls itself so."""
+    servers = []
 
     def start(name: str) -> int:
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -64,6 +66,10 @@ def answering() -> Callable[[str], int]:
 
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
         return server.server_port
 
-    return start
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
