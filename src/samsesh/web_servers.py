@@ -7,6 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from samsesh import ports
+from samsesh.model import Endpoint
+
 DSM = Path("/usr/syno")  # on a Synology NAS
 PAGE = 4096  # bytes that are read of an answer
 
@@ -44,10 +47,27 @@ PAGES = {
 }
 
 
-def at_port(port: int, holder: str = "", host: str = "127.0.0.1") -> WebServer | None:
+def before(port: int) -> WebServer | None:
+    """The one that has a port of this machine now."""
+    return at_port(port, ports.holder(Endpoint(port=port)))
+
+
+def at_port(port: int, holder: str = "") -> WebServer | None:
     """`holder`: what `ports.holder` says of who holds it."""
-    by_process = (WORDS[word] for word in holder.replace("(", " ").split() if word in WORDS)
-    found = next(by_process, None) or _by_answer(host, port) or _running()
+    by_process = (WORDS[word] for word in holder.split() if word in WORDS)
+    return _here(next(by_process, None) or _by_answer(port))
+
+
+def running() -> WebServer | None:
+    """Any that runs on this machine: for who knows no better, and while our own gateway does not run."""
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):
+            if found := WORDS.get(path.read_text().strip()):
+                return _here(found)
+    return None
+
+
+def _here(found: WebServer | None) -> WebServer | None:
     return SYNOLOGY if found == NGINX and DSM.is_dir() else found
 
 
@@ -58,13 +78,13 @@ def judged(status: int, headers: Mapping[str, str], page: bytes) -> WebServer | 
     return next((one for (code, text), one in PAGES.items() if code == status and text in page), None)
 
 
-def _by_answer(host: str, port: int) -> WebServer | None:
-    """By plain http, and by https whatever its certificate."""
+def _by_answer(port: int) -> WebServer | None:
+    """By https, whatever its certificate, and by plain http; for no host of ours, where a proxy answers by itself."""
     anything = ssl.create_default_context()
     anything.check_hostname, anything.verify_mode = False, ssl.CERT_NONE
     for link in (
-        http.client.HTTPSConnection(host, port, timeout=1, context=anything),
-        http.client.HTTPConnection(host, port, timeout=1),
+        http.client.HTTPSConnection("127.0.0.1", port, timeout=1, context=anything),
+        http.client.HTTPConnection("127.0.0.1", port, timeout=1),
     ):
         try:
             link.request("GET", "/")
@@ -76,13 +96,4 @@ def _by_answer(host: str, port: int) -> WebServer | None:
             continue
         finally:
             link.close()
-    return None
-
-
-def _running() -> WebServer | None:
-    """Any that runs on this machine."""
-    for path in Path("/proc").glob("[0-9]*/comm"):
-        with suppress(OSError):
-            if found := WORDS.get(path.read_text().strip()):
-                return found
     return None

@@ -99,5 +99,8 @@ def test_paths_at_each_port(site: Site) -> None:
             for way in {path, f"{prefix}{path}"}:
                 assert http.get(f"http://127.0.0.1:{site.port(port)}{way}").status_code == 200, way
         # Making rooms at LiveKit is open to who has its key, below its path as without: no way past what is before it.
-        for path in ("/twirp/livekit.RoomService/ListRooms", "/livekit/sfu/twirp/livekit.RoomService/ListRooms"):
+        for path in (
+            "/twirp/livekit.RoomService/ListRooms",
+            "/livekit/sfu/twirp/livekit.RoomService/ListRooms",
+        ):
             assert http.post(f"http://127.0.0.1:{site.port(7880)}{path}", json={}).status_code == 401

@@ -17,7 +17,7 @@ from samsesh.clients.own import Own
 
 HOST, OTHER = "example.test", "www.example.test"
 CLIENT = {"m.homeserver": {"base_url": "https://matrix.example.test"}}
-WANTED = {"client": CLIENT, "server": {"m.server": "matrix.example.test:443"}}
+WANTED: dict[str, dict[str, Any]] = {"client": CLIENT, "server": {"m.server": "matrix.example.test:443"}}
 ANY = {"Access-Control-Allow-Origin": "*"}
 Answer = tuple[int, dict[str, str], Any]
 

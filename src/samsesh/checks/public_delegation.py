@@ -96,11 +96,10 @@ def _tls_1_2(way: own.Own) -> ssl.SSLContext:
     return context
 
 
-async def _problems(
-    http: httpx2.AsyncClient, url: str, asker: Asker, wanted: Mapping[str, Any]
-) -> list[str]:
+async def _problems(http: httpx2.AsyncClient, url: str, asker: Asker, wanted: Mapping[str, Any]) -> list[str]:
     """What this asker meets on the way to the document and in it."""
-    place, origin, problems = url, asker.origin, []
+    problems: list[str] = []
+    place, origin = url, asker.origin
     for _ in range(HOPS + 1):
         at = f"at {place}: " if place != url else ""
         headers = {"User-Agent": asker.agent, **({"Origin": origin} if origin else {})}
@@ -172,11 +171,7 @@ def same_place(found: Any, wanted: Any, key: str = "") -> bool:
             same_place(found.get(name), value, name) for name, value in wanted.items()
         )
     if isinstance(wanted, list | tuple):
-        return (
-            isinstance(found, list)
-            and len(found) == len(wanted)
-            and all(map(same_place, found, wanted))
-        )
+        return isinstance(found, list) and len(found) == len(wanted) and all(map(same_place, found, wanted))
     if isinstance(found, str) and isinstance(wanted, str):
         return _plain(found, key) == _plain(wanted, key)
     return bool(found == wanted)

@@ -53,7 +53,7 @@ async def check(patient: Patient) -> Result:
 
 def proxied(server: Server) -> Result:
     """Behind a web server: which, and what it needs."""
-    program = web_servers.at_port(server.settings.ports.of("https"))
+    program = web_servers.before(server.settings.ports.of("https"))
     if program is None or not program.kind:
         return Result("ok", "the web server before this one has them: tls.mode is proxy")
     how = f"its configuration: samsesh proxy-config {program.kind}"
@@ -89,7 +89,7 @@ def taken(server: Server) -> Result | None:
         if endpoint.port < server.facts.lowest_port or ports.free(endpoint):
             continue  # a port that is too low for this user is told by the engine
         who = ports.holder(endpoint)
-        program = web_servers.at_port(endpoint.port, who)
+        program = web_servers.at_port(endpoint.port, who) or web_servers.running()
         named = f" by {program.name}" if program and program.name.lower() not in who else ""
         move = f"stop that program, or move: samsesh config set ports.{setting} NUMBER"
         if setting in ("http", "https") and server.access.mode == "domain":

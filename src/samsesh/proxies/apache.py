@@ -78,6 +78,4 @@ def _rest(front: Front) -> str:
 
 def _passes(layout: Layout, rule: Rule) -> list[str]:
     how = "nocanon upgrade=websocket flushpackets=on"
-    return [
-        f"ProxyPass {path} http://{layout.upstream(rule)}{path} {how}" for path in rule.paths or ("/",)
-    ]
+    return [f"ProxyPass {path} http://{layout.upstream(rule)}{path} {how}" for path in rule.paths or ("/",)]

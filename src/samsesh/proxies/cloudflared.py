@@ -23,5 +23,7 @@ def render(layout: Layout) -> str:
         "credentials-file": f"/etc/cloudflared/{TUNNEL}.json",
         "ingress": [*rules, {"service": "http_status:404"}],
     }
-    note = "# Before it: cloudflared tunnel create samsesh; and for each hostname: cloudflared tunnel route dns samsesh HOST\n"
+    note = (
+        f"# Before it: cloudflared tunnel create {TUNNEL}; and cloudflared tunnel route dns {TUNNEL} HOST\n"
+    )
     return f"# {layout.about('cloudflared')}\n{note}" + without_header(data)

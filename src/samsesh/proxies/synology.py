@@ -1,6 +1,6 @@
 """The reverse proxy of a Synology NAS (DSM 7), which passes whole hosts on: its fields (DSM's help: Login Portal).
 
-It adds the client's address to X-Forwarded-For, of which the gateway takes the last, and has no limit of its own on sizes.
+It adds the client's address to X-Forwarded-For, of which the gateway takes the last, and limits no sizes.
 """
 
 from samsesh.proxies.fields import Entry, sheet
