@@ -5,22 +5,22 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import httpx2
 import pytest
 
-from conftest import Stack
-from proxies.conftest import Site
-from proxies.running import apache, certificates, nginx, started
+from proxies.gateway import Gateway, gateway
+from proxies.running import Certificates, apache, certificates, nginx, started
 from samsesh.checks import public_long_polls, public_proxy
 from samsesh.checks.public_proxy import Problem
 from samsesh.clients.own import Own
 from samsesh.diagnosis import Result
 from samsesh.services.gateway import seen
 
-pytestmark = pytest.mark.slow
-SINGLE = "one.example.test"
+pytestmark = pytest.mark.needs("caddy")
 SIZE = 30 * 1024 * 1024  # as media.upload_size of the tests' server
 PEER = "127.0.0.9"  # none of proxy.trusted
 # What stands in nginx's place of a host, where it is not as it should be: host -> lines by the name of what they say.
@@ -47,7 +47,6 @@ APACHE = {
     "apache-right": "AllowEncodedSlashes NoDecode\nProxyPass / {to}/ nocanon upgrade=websocket",
     "apache-slashes": "ProxyPass / {to}/ nocanon upgrade=websocket",
     "apache-sockets": "AllowEncodedSlashes NoDecode\nProxyPass / {to}/ nocanon",
-    "apache-limit": "AllowEncodedSlashes NoDecode\nLimitRequestBody 1000000\nProxyPass / {to}/ nocanon upgrade=websocket",
 }
 WORDS = {
     "limit": "refuses files",
@@ -60,62 +59,77 @@ WORDS = {
 }
 
 
+@dataclass(frozen=True)
+class Site:
+    """A gateway behind an nginx at the https port and an Apache at that of federation, with a host for each fault."""
+
+    gateway: Gateway
+    way: Own
+
+    def base(self, name: str) -> str:
+        port = self.gateway.port("federation" if name in APACHE else "https")
+        return f"https://{name}.example.test:{port}"
+
+    def examined(self, name: str) -> list[Problem]:
+        return asyncio.run(self._examine(self.base(name)))
+
+    async def _examine(self, base: str) -> list[Problem]:
+        headers = {seen.HEADER: self.gateway.key}
+        async with aiohttp.ClientSession(connector=self.way.connector(), headers=headers) as http:
+            return await public_proxy.examine(http, base, f"{base}/livekit/sfu", SIZE)
+
+
 @pytest.fixture(scope="module")
-def site(server: Stack) -> Iterator[Site]:
-    """Behind an nginx at the https port and an Apache at that of federation, each with a host for each fault."""
+def site() -> Iterator[Site]:
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="samsesh-wrong-")))
         folder.chmod(0o755)
-        own = certificates(folder, *(f"{name}.example.test" for name in (*NGINX, *APACHE)))
-        to = f"http://127.0.0.1:{8080 + server.offset}"
-        tls = f"ssl_certificate {own.chain}; ssl_certificate_key {own.key};"
-        text = "map $http_upgrade $upgrading { default upgrade; '' ''; }\nproxy_http_version 1.1;\n"
-        for name, wrong in NGINX.items():
-            lines = ";\n".join({**RIGHT, **wrong}.values()).format(to=to)
-            text += f"server {{ listen {443 + server.offset} ssl; server_name {name}.example.test; {tls}\n"
-            text += f"location / {{ {lines}; }} }}\n"
-        for kind in ("nginx", "apache"):
+        hosts = [f"{name}.example.test" for name in (*NGINX, *APACHE)]
+        own = certificates(folder, *hosts)
+        ours = running.enter_context(gateway(folder, hosts={"single": "one.example.test"}))
+        to = f"http://127.0.0.1:{ours.port('web')}"
+        for kind, arguments, text, port in (
+            ("nginx", nginx, nginx_text(own, to, ours.port("https")), "https"),
+            ("apache", apache, apache_text(own, to, ours.port("federation")), "federation"),
+        ):
             (folder / kind).mkdir()
             (folder / kind).chmod(0o755)
-        (folder / "nginx" / "samsesh.conf").write_text(text)
-        port = 8448 + server.offset
-        text = f"Listen {port}\n"
-        for name, lines in APACHE.items():
-            text += f"<VirtualHost *:{port}>\nServerName {name}.example.test\nSSLEngine On\n"
-            text += f"SSLCertificateFile {own.chain}\nSSLCertificateKeyFile {own.key}\n"
-            text += f"ProxyPreserveHost On\n{lines.format(to=to)}\n</VirtualHost>\n"
-        (folder / "apache" / "samsesh.conf").write_text(text)
-        for kind, wrap, at in (("nginx", nginx, 443), ("apache", apache, 8448)):
-            running.enter_context(started(kind, wrap(folder / kind), folder / kind, at + server.offset))
-        yield Site(server, server.status()["addresses"], own, folder)
+            (folder / kind / "samsesh.conf").write_text(text)
+            running.enter_context(started(kind, arguments(folder / kind), folder / kind, ours.port(port)))
+        root = ssl.PEM_cert_to_DER_cert(own.root.read_text())
+        yield Site(ours, Own(dict.fromkeys(hosts, "127.0.0.1"), (root,)))
 
 
-def way(site: Site) -> Own:
-    hosts = {f"{name}.example.test": "127.0.0.1" for name in (*NGINX, *APACHE)}
-    return Own(hosts, (ssl.PEM_cert_to_DER_cert(site.own.root.read_text()),))
+def nginx_text(own: Certificates, to: str, port: int) -> str:
+    text = "map $http_upgrade $upgrading { default upgrade; '' ''; }\nproxy_http_version 1.1;\n"
+    for name, wrong in NGINX.items():
+        lines = ";\n".join({**RIGHT, **wrong}.values()).format(to=to)
+        text += f"server {{ listen {port} ssl; server_name {name}.example.test;\n"
+        text += f"ssl_certificate {own.chain}; ssl_certificate_key {own.key};\n"
+        text += f"location / {{ {lines}; }} }}\n"
+    return text
 
 
-def examined(site: Site, name: str) -> list[Problem]:
-    base = f"https://{name}.example.test:{site.port(8448 if name in APACHE else 443)}"
-
-    async def examine() -> list[Problem]:
-        key = (site.stack.home.secrets_dir / "doctor_key").read_text().strip()
-        async with aiohttp.ClientSession(connector=way(site).connector(), headers={seen.HEADER: key}) as http:
-            return await public_proxy.examine(http, base, f"{base}/livekit/sfu", SIZE)
-
-    return asyncio.run(examine())
+def apache_text(own: Certificates, to: str, port: int) -> str:
+    text = f"Listen {port}\n"
+    for name, lines in APACHE.items():
+        text += f"<VirtualHost *:{port}>\nServerName {name}.example.test\nSSLEngine On\n"
+        text += f"SSLCertificateFile {own.chain}\nSSLCertificateKeyFile {own.key}\n"
+        text += f"ProxyPreserveHost On\n{lines.format(to=to)}\n</VirtualHost>\n"
+    return text
 
 
 @pytest.mark.parametrize("name", ["right", "buffering", "impatient", "apache-right"])
 def test_what_is_right(site: Site, name: str) -> None:
     """A proxy that passes everything on, buffered or not, has no fault; one that is impatient has none of these."""
-    assert examined(site, name) == []
+    assert site.examined(name) == []
 
 
 @pytest.mark.parametrize("name", [*WORDS, *(name for name in APACHE if name != "apache-right")])
 def test_each_fault_is_named(site: Site, name: str) -> None:
     """Exactly that, with what to do."""
-    (problem,) = examined(site, name)
+    found = site.examined(name)
+    (problem,) = found
     assert WORDS[name.removeprefix("apache-")] in problem.what and problem.advice
 
 
@@ -124,12 +138,9 @@ def test_long_polls(site: Site, name: str, status: str) -> None:
     """An answer that is let wait is well; one that is cut off is named, with how long it lasted."""
 
     async def wait() -> Result:
-        async with way(site).async_client(20, headers={"Authorization": f"Bearer {token}"}) as http:
-            url = f"https://{name}.example.test:{site.port(443)}{public_long_polls.SYNC}"
-            return await public_long_polls.wait(http, url, 5)
+        async with site.way.async_client(20) as http:
+            return await public_long_polls.wait(http, site.base(name) + public_long_polls.SYNC, 5)
 
-    with site.client() as http:
-        token = site.log_in(http)
     found = asyncio.run(wait())
     assert found.status == status, found
     assert ("longer than 2 s" in found.summary) is (status == "failed")
@@ -137,8 +148,8 @@ def test_long_polls(site: Site, name: str, status: str) -> None:
 
 def test_strangers_are_told_nothing(site: Site) -> None:
     """Without the doctor's key the question is one for a page that is not there."""
-    with site.client() as http:
+    with httpx2.Client(trust_env=False) as http:
         for headers in ({}, {seen.HEADER: ""}, {seen.HEADER: "guess"}):
-            for port in (8080, 8008, 8083, 7880):
-                answer = http.get(f"http://127.0.0.1:{site.port(port)}{seen.PATH}", headers=headers)
-                assert seen.parse(answer.text) is None
+            for name in ("web", "api", "rtc_auth", "livekit"):
+                url = f"http://127.0.0.1:{site.gateway.port(name)}{seen.PATH}"
+                assert seen.parse(http.get(url, headers=headers).text) is None

@@ -1,41 +1,36 @@
-"""Proxies that pass whole hosts on, all paths to one port: as a NAS, Nginx Proxy Manager and tunnels do, by real ones."""
+"""Proxies that pass whole hosts on, all paths to one port: as a NAS, Nginx Proxy Manager and tunnels do, by real ones.
+
+And Apache as it is printed, for the same paths; the whole suite of test_proxies.py has it, too.
+"""
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
-import yaml
 
-from conftest import Stack
-from proxies.conftest import HOSTS, Site
-from proxies.running import apache, certificates, nginx, printed, started
-from proxies.test_proxies import (
-    test_calls,
-    test_encoded_names,
-    test_forged_addresses,
-    test_large_files,
-    test_what_is_not_there,
-)
+from access.sites import client
+from proxies.gateway import Gateway, gateway
+from proxies.running import Certificates, apache, certificates, nginx, started
+from samsesh.access import Access
+from samsesh.proxies import apache as printed_apache
+from samsesh.proxies.layout import Layout, layout
 
-__all__ = [
-    "test_calls",
-    "test_encoded_names",
-    "test_forged_addresses",
-    "test_large_files",
-    "test_what_is_not_there",
-]
-pytestmark = pytest.mark.slow
-SINGLE = "one.example.test"
+pytestmark = pytest.mark.needs("caddy")
+ONE, BARE = "one.example.test", "example.test"
+SERVICES = ("chat", "matrix", "call", "rtc")
 NGINX = """server {{
 listen {port} ssl http2; server_name {host};
 ssl_certificate {own.chain}; ssl_certificate_key {own.key};
-client_max_body_size 30m; proxy_http_version 1.1;
+proxy_http_version 1.1;
 location / {{
-proxy_pass {to};
+proxy_pass http://{to};
 proxy_set_header Host $http_host;
 proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $upgrading;
 }}
 }}
 """
@@ -44,63 +39,113 @@ ServerName {host}
 SSLEngine On
 SSLCertificateFile {own.chain}
 SSLCertificateKeyFile {own.key}
-LimitRequestBody 31457280
 AllowEncodedSlashes NoDecode
 ProxyPreserveHost On
-ProxyPass / {to}/ nocanon upgrade=websocket
+ProxyPass / http://{to}/ nocanon upgrade=websocket
 </VirtualHost>
 """
 
 
-@pytest.fixture(scope="module", params=("nginx", "apache"))
-def site(server: Stack, request: pytest.FixtureRequest) -> Iterator[Site]:
-    """Behind one that is told hosts and ports, as the rules of a tunnel have them, and nothing of paths."""
-    kind, port = request.param, 443 + server.offset
-    rules = yaml.safe_load(printed(server, "cloudflared"))["ingress"]
-    with tempfile.TemporaryDirectory(prefix=f"samsesh-whole-{kind}-") as made:
-        folder = Path(made)
+@dataclass(frozen=True)
+class Site:
+    gateway: Gateway
+    own: Certificates
+    hosts: dict[str, str]  # service -> its host
+
+    def client(self) -> httpx2.Client:
+        return client(self.own.root, source="127.0.0.5")
+
+    def url(self, host: str, path: str) -> str:
+        return f"https://{host}:{self.gateway.port('https')}{path}"
+
+    def got(self, service: str, path: str) -> Any:
+        """What the service behind got of a request to that service's host."""
+        with self.client() as http:
+            answer = http.get(self.url(self.hosts[service], path))
+            assert answer.status_code == 200, (service, path, answer.text)
+            return answer.json()
+
+
+def whole(kind: str, wanted: Layout, own: Certificates) -> str:
+    """What an operator fills in: hosts and ports, nothing of paths."""
+    template, before = {
+        "nginx": (NGINX, ""),
+        "apache": (APACHE, "".join(f"Listen {port}\n" for port in wanted.ports)),
+    }[kind]
+    return before + "".join(
+        template.format(port=one.port, host=one.host, to=f"{wanted.gateway}:{one.to}", own=own)
+        for one in wanted.forwards
+    )
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(kind, single) for kind in ("nginx", "apache", "printed") for single in (ONE, "")],
+    ids=lambda param: f"{param[0]}-{'one host' if param[1] else 'hosts'}",
+)
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    kind, single = request.param
+    hosts = {name: single or f"{name}.example.test" for name in SERVICES}
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="samsesh-whole-")))
         folder.chmod(0o755)
-        own = certificates(folder, "example.test", *HOSTS)
-        template, before = {
-            "nginx": (NGINX, "map $http_upgrade $upgrading { default upgrade; '' ''; }\n"),
-            "apache": (APACHE, f"Listen {port}\n"),
-        }[kind]
-        sites = [
-            template.format(port=port, host=rule["hostname"], to=rule["service"], own=own)
-            for rule in rules
-            if "hostname" in rule
-        ]
-        (folder / "samsesh.conf").write_text(before + "".join(sites))
-        arguments = {"nginx": nginx, "apache": apache}[kind](folder)
-        with started(kind, arguments, folder, port):
-            yield Site(server, server.status()["addresses"], own, folder)
+        own = certificates(folder, BARE, *hosts.values())
+        ours = running.enter_context(gateway(folder, hosts={"single": single}))
+        wanted = layout(
+            Access(ours.settings, ("127.0.0.1",)), v6=False, certificate=str(own.chain), key=str(own.key)
+        )
+        wrap = nginx if kind == "nginx" else apache
+        text = printed_apache.render(wanted) if kind == "printed" else whole(kind, wanted, own)
+        (folder / "samsesh.conf").write_text(text)
+        program = "nginx" if kind == "nginx" else "apache"
+        running.enter_context(started(program, wrap(folder), folder, ours.port("https")))
+        yield Site(ours, own, hosts)
 
 
-def test_every_path(site: Site) -> None:
-    """Pages, the documents, the API and what calls need all answer at the one host; the bare domain leads to it."""
-    one, bare = f"https://one.example.test:{site.port(443)}", f"https://example.test:{site.port(443)}"
+def test_every_path_reaches_its_service(site: Site) -> None:
+    """The API, the authorization service and LiveKit get their paths as they know them, names and all."""
+    for service, host, path, behind in (
+        ("synapse", "matrix", "/_matrix/client/versions", "/_matrix/client/versions"),
+        ("synapse", "matrix", "/_matrix/x/%23a%2Fb?c=%2F", "/_matrix/x/%23a%2Fb?c=%2F"),
+        ("rtc-auth", "rtc", "/livekit/jwt/sfu/get", "/sfu/get"),
+        ("livekit", "rtc", "/livekit/sfu/rtc/validate?a=b", "/rtc/validate?a=b"),
+        ("livekit", "rtc", "/livekit/sfu/", "/"),
+    ):
+        got = site.got(host, path)
+        assert (got["service"], got["path"]) == (service, behind)
+        assert got["client"] == "127.0.0.5"
+
+
+def test_the_documents_are_at_every_host(site: Site) -> None:
+    """The bare domain, passed on whole, has them, too, and leads people to the chat."""
     with site.client() as http:
-        assert "text/html" in http.get(f"{one}/").headers["content-type"]
-        for base in (one, bare):
-            document = http.get(f"{base}/.well-known/matrix/client").json()
-            assert document["m.homeserver"]["base_url"] == site.api == one
-            assert http.get(f"{base}/_matrix/key/v2/server").json()["server_name"] == "example.test"
-        assert http.get(f"{one}/_matrix/client/versions").status_code == 200
-        assert http.get(f"{one}/livekit/jwt/healthz").status_code == 200
-        assert http.get(f"{one}/livekit/sfu/").text == "OK"
-        assert http.get(f"{bare}/", follow_redirects=False).headers["location"] == site.web
+        for host in (BARE, site.hosts["matrix"]):
+            document = http.get(site.url(host, "/.well-known/matrix/client")).json()
+            assert document["m.homeserver"]["base_url"] == site.url(site.hosts["matrix"], "")
+        answer = http.get(site.url(BARE, "/"), follow_redirects=False)
+        assert answer.headers["location"] == site.url(site.hosts["chat"], "")
+        keys = http.get(site.url(BARE, "/_matrix/key/v2/server"), follow_redirects=False)
+        assert keys.is_redirect or keys.json()["service"] == "synapse"  # printed ones have it at 8448 alone
+        # Pages are the chat's, also where the API has the same host: nothing leads in a circle.
+        assert http.get(site.url(site.hosts["chat"], "/"), follow_redirects=False).status_code != 302
 
 
-def test_paths_at_each_port(site: Site) -> None:
-    """A port answers below its path and without, for proxies that keep a path and for those that leave it out."""
+def test_administration_is_at_none(site: Site) -> None:
+    """Neither Synapse's nor ours, whatever host and path are asked for."""
     with site.client() as http:
-        for port, path in ((8083, "/healthz"), (7880, "/"), (8080, "/"), (8008, "/_matrix/client/versions")):
-            prefix = {8083: "/livekit/jwt", 7880: "/livekit/sfu"}.get(port, "")
-            for way in {path, f"{prefix}{path}"}:
-                assert http.get(f"http://127.0.0.1:{site.port(port)}{way}").status_code == 200, way
-        # Making rooms at LiveKit is open to who has its key, below its path as without: no way past what is before it.
-        for path in (
-            "/twirp/livekit.RoomService/ListRooms",
-            "/livekit/sfu/twirp/livekit.RoomService/ListRooms",
+        for host in (BARE, *site.hosts.values()):
+            answer = http.get(site.url(host, "/_synapse/admin/v1/users"), follow_redirects=False)
+            assert "synapse" not in answer.text or answer.status_code == 404, answer.text
+            assert f":{site.gateway.port('admin')}" not in answer.headers.get("location", "")
+
+
+def test_with_and_without_a_prefix(site: Site) -> None:
+    """At the gateway's own ports, for proxies that leave out the path by which they chose one."""
+    with client() as http:
+        for name, path, prefix in (
+            ("rtc_auth", "/sfu/get", "/livekit/jwt"),
+            ("livekit", "/rtc/validate", "/livekit/sfu"),
         ):
-            assert http.post(f"http://127.0.0.1:{site.port(7880)}{path}", json={}).status_code == 401
+            for asked in (path, prefix + path):
+                got = http.get(f"http://127.0.0.1:{site.gateway.port(name)}{asked}").json()
+                assert got["path"] == path

@@ -14,7 +14,7 @@ from yarl import URL
 
 from samsesh import names, stranger, web_servers
 from samsesh.diagnosis import Patient, Result, aside
-from samsesh.services.gateway import seen
+from samsesh.services.gateway.seen import HEADER, PATH, Seen, parse
 
 TITLE = "what the web server in front passes on"
 GROUPS = ("public",)
@@ -25,6 +25,7 @@ FORGED = "203.0.113.66"  # nobody's (RFC 5737)
 UPLOAD_SECONDS = 10.0  # who refuses a size does so long before
 EARLY_SECONDS = 2.0  # most refuse by the header alone
 PIECE = 64 * 1024  # bytes
+TOO_LARGE = 413
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Answer:
     """Of one request: `status` is HTTP's, 0 where none came; `seen` None where our gateway did not answer."""
 
     status: int
-    seen: seen.Seen | None = None
+    seen: Seen | None = None
 
     def __str__(self) -> str:
         return f"HTTP status {self.status}" if self.status else "no answer"
@@ -56,7 +57,7 @@ async def check(patient: Patient) -> Result:
     addresses, way = server.plan.offer.addresses, await stranger.way(patient)
     async with aiohttp.ClientSession(
         connector=way.connector(),
-        headers={seen.HEADER: server.secrets.doctor_key.reveal()},
+        headers={HEADER: server.secrets.doctor_key.reveal()},
         timeout=aiohttp.ClientTimeout(stranger.SECONDS),
     ) as http:
         livekit = addresses.get("livekit", "").replace("ws", "http", 1)
@@ -82,7 +83,7 @@ def judged(problems: list[Problem], program: web_servers.WebServer | None) -> Re
 
 async def examine(http: aiohttp.ClientSession, api: str, livekit: str, size: int) -> list[Problem]:
     """Ask through the proxy at the API's and LiveKit's addresses ("": there is none). `size`: bytes of an upload."""
-    place = api + MEDIA + seen.PATH
+    place = api + MEDIA + PATH
     plain = await ask(http, place)
     if plain.seen is None:
         advice = "lead every path of that host to the port of the gateway that proxy-config names for it"
@@ -96,19 +97,18 @@ async def examine(http: aiohttp.ClientSession, api: str, livekit: str, size: int
     path, forged, upgrade, upload = await asyncio.gather(
         ask(http, f"{place}/{NAME}"),
         ask(http, place, {"X-Forwarded-For": FORGED}),
-        ask(http, livekit + seen.PATH, handshake) if livekit else ask(http, place, handshake),
+        ask(http, livekit + PATH, handshake) if livekit else ask(http, place, handshake),
         send(http, place, size),
     )
     return [
-        *address(plain.seen),
-        *believes(forged),
+        *(believes(forged) or address(plain.seen)),
         *decodes(path),
         *keeps_upgrade(upgrade),
         *refuses(upload, size),
     ]
 
 
-def address(honest: seen.Seen) -> list[Problem]:
+def address(honest: Seen) -> list[Problem]:
     """Of a request that said nothing of itself."""
     told = [one.strip() for one in honest.forwarded.split(",") if one.strip()]
     if not told:
@@ -151,10 +151,8 @@ def decodes(answer: Answer) -> list[Problem]:
     """Of a path with a slash and a hash that are part of a name."""
     if answer.seen and answer.seen.uri.endswith(NAME):
         return []
-    if answer.seen:
-        how = f"turns {NAME} into {answer.seen.uri.rpartition(seen.PATH)[2][1:]}"
-    else:
-        how = f"refuses {NAME} ({answer})"
+    came = answer.seen.uri.rpartition(PATH)[2][1:] if answer.seen else ""
+    how = f"turns {NAME} into {came}" if answer.seen else f"refuses {NAME} ({answer})"
     return [
         Problem(
             f"{how} in paths, where names of rooms and events have it",
@@ -173,8 +171,8 @@ def keeps_upgrade(answer: Answer) -> list[Problem]:
 
 
 def refuses(answer: Answer, size: int) -> list[Problem]:
-    """Of a body of that size. Where no answer came in time, nobody refused it."""
-    if answer.seen or not answer.status:
+    """Of a body of that size. The gateway hangs up before it has read all, of which some proxies make a 502."""
+    if answer.status != TOO_LARGE:
         return []
     what = f"refuses files of {size} bytes ({answer}), which media.upload_size allows"
     return [Problem(what, f"raise its limit to {size} bytes at least, or lower media.upload_size")]
@@ -183,7 +181,7 @@ def refuses(answer: Answer, size: int) -> list[Problem]:
 async def ask(http: aiohttp.ClientSession, url: str, headers: dict[str, str] | None = None) -> Answer:
     try:
         async with http.get(URL(url, encoded=True), headers=headers) as answer:
-            return Answer(answer.status, seen.parse(await answer.text(errors="replace")))
+            return Answer(answer.status, parse(await answer.text(errors="replace")))
     except (aiohttp.ClientError, OSError):
         return Answer(0)
 
@@ -207,7 +205,7 @@ async def send(http: aiohttp.ClientSession, url: str, size: int) -> Answer:
         async with http.post(URL(url, encoded=True), data=body(), headers=headers, timeout=limit) as answer:
             text = await answer.text(errors="replace")
             answered.set()
-            return Answer(answer.status, seen.parse(text))
+            return Answer(answer.status, parse(text))
     except (aiohttp.ClientError, OSError):  # TimeoutError is one
         return Answer(0)
     finally:

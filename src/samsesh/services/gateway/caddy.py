@@ -125,19 +125,29 @@ def _of_host(access: Access, listener: str, routes: tuple[Route, ...]) -> list[d
 
     Some proxies only pass whole hosts on, all paths to one port; others leave out the path by which they chose it.
     """
-    own = access.site(listener)
+    own, sites = access.site(listener), access.sites()
     shared = {
         name: site
-        for name, site in access.sites().items()
+        for name, site in sites.items()
         if name != "panel" and (site.host, site.port) == (own.host, own.port)
     }
     if not own.path:
-        return [route_json(route, prefix=site.path) for site, route in _in_order(shared, routes)]
+        bare = (
+            _of_bare_domain(sites["domain"].host, routes) if listener == "api" and "domain" in sites else []
+        )
+        return [*bare, *(route_json(route, prefix=site.path) for site, route in _in_order(shared, routes))]
     below = {name: site for name, site in shared.items() if site.path}
     return [
         *(route_json(route, prefix=site.path) for site, route in _in_order(below, routes)),
         *(route_json(route) for _, route in _in_order({listener: own}, routes)),
     ]
+
+
+def _of_bare_domain(host: str, routes: tuple[Route, ...]) -> list[dict[str, Any]]:
+    """What is answered at the server name itself: to other servers, the documents, and the way to the chat."""
+    servers = [route for route in routes if route.listener == "federation" and route.paths]
+    people = sorted((one for one in routes if one.listener == "domain"), key=lambda one: one.order)
+    return [route_json(route, host) for route in (*servers, *people)]
 
 
 def _in_order(sites: Mapping[str, Site], routes: tuple[Route, ...]) -> Iterator[tuple[Site, Route]]:
