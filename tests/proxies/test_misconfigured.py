@@ -5,8 +5,10 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import httpx2
@@ -14,10 +16,13 @@ import pytest
 
 from proxies.gateway import Gateway, gateway
 from proxies.running import Certificates, apache, certificates, nginx, started
+from samsesh import web_servers
+from samsesh.access import Access
 from samsesh.checks import public_long_polls, public_proxy
 from samsesh.checks.public_proxy import Problem
 from samsesh.clients.own import Own
-from samsesh.diagnosis import Result
+from samsesh.diagnosis import Patient, Result
+from samsesh.secrets import Secret
 from samsesh.services.gateway import seen
 
 pytestmark = pytest.mark.needs("caddy")
@@ -32,7 +37,7 @@ RIGHT = {
     "connection": "proxy_set_header Connection $upgrading",
 }
 NGINX: dict[str, dict[str, str]] = {
-    "right": {},
+    "one": {},
     "buffering": {"buffering": "proxy_request_buffering on"},
     "limit": {"limit": "client_max_body_size 1m"},  # as nginx has it by itself
     "slashes": {"pass": "proxy_pass {to}/"},
@@ -119,7 +124,7 @@ def apache_text(own: Certificates, to: str, port: int) -> str:
     return text
 
 
-@pytest.mark.parametrize("name", ["right", "buffering", "impatient", "apache-right"])
+@pytest.mark.parametrize("name", ["one", "buffering", "impatient", "apache-right"])
 def test_what_is_right(site: Site, name: str) -> None:
     """A proxy that passes everything on, buffered or not, has no fault; one that is impatient has none of these."""
     assert site.examined(name) == []
@@ -133,7 +138,52 @@ def test_each_fault_is_named(site: Site, name: str) -> None:
     assert WORDS[name.removeprefix("apache-")] in problem.what and problem.advice
 
 
-@pytest.mark.parametrize(("name", "status"), [("right", "ok"), ("impatient", "failed")])
+class Examined(Patient):
+    """Of a gateway that runs without a process manager."""
+
+    async def need(self, *units: str) -> None:
+        pass
+
+
+def test_the_doctor_asks_at_the_addresses_of_people(site: Site) -> None:
+    """It goes by the public names, and names the web server that it met."""
+    ours = site.gateway
+    secrets = SimpleNamespace(doctor_key=Secret(ours.key))
+    access = Access(ours.settings, ("127.0.0.1",))
+    server: Any = SimpleNamespace(settings=ours.settings, access=access, plan=ours.plan, secrets=secrets)
+
+    async def check() -> Result:
+        patient = Examined(server)
+
+        async def way() -> Own:
+            return site.way
+
+        await patient.once("way", way)
+        return await public_proxy.check(patient)
+
+    found = asyncio.run(check())
+    assert (found.status, found.summary.partition(" ")[0]) == ("ok", "nginx"), found
+
+
+def test_what_is_told() -> None:
+    """The first fault in the sentence, all of them below, and the configuration that has none of them."""
+    found = public_proxy.judged(
+        [Problem("is late", "hurry"), Problem("is dear", "haggle")], web_servers.APACHE
+    )
+    assert found.status == "failed" and found.summary == "Apache is late"
+    assert "is dear" in found.seen and "haggle" in found.advice
+    assert found.advice.endswith("samsesh proxy-config apache")
+
+
+def test_two_proxies_in_a_row() -> None:
+    """The one in front has to be trusted, too; else everybody has its address."""
+    seen_ = seen.Seen("10.0.0.5", "127.0.0.1", "198.51.100.7, 10.0.0.5", "", "")
+    (problem,) = public_proxy.address(seen_)
+    assert "everybody counts as 10.0.0.5" in problem.what and "proxy.trusted" in problem.advice
+    assert public_proxy.address(replace(seen_, client="198.51.100.7")) == []
+
+
+@pytest.mark.parametrize(("name", "status"), [("one", "ok"), ("impatient", "failed")])
 def test_long_polls(site: Site, name: str, status: str) -> None:
     """An answer that is let wait is well; one that is cut off is named, with how long it lasted."""
 

@@ -51,6 +51,7 @@ class Site:
     gateway: Gateway
     own: Certificates
     hosts: dict[str, str]  # service -> its host
+    printed: bool = False  # whether its proxy has what proxy-config prints
 
     def client(self) -> httpx2.Client:
         return client(self.own.root, source="127.0.0.5")
@@ -99,7 +100,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
         (folder / "samsesh.conf").write_text(text)
         program = "nginx" if kind == "nginx" else "apache"
         running.enter_context(started(program, wrap(folder), folder, ours.port("https")))
-        yield Site(ours, own, hosts)
+        yield Site(ours, own, hosts, printed=kind == "printed")
 
 
 def test_every_path_reaches_its_service(site: Site) -> None:
@@ -149,3 +150,15 @@ def test_with_and_without_a_prefix(site: Site) -> None:
             for asked in (path, prefix + path):
                 got = http.get(f"http://127.0.0.1:{site.gateway.port(name)}{asked}").json()
                 assert got["path"] == path
+
+
+def test_plain_http(site: Site) -> None:
+    """As it is printed, plain http leads to the same place by https, encoded names and all; nobody elsewhere."""
+    if not site.printed:
+        return
+    with client() as http:
+        url = f"http://{site.hosts['chat']}:{site.gateway.port('http')}/x%2Fy?y=%3F"
+        answer = http.get(url, follow_redirects=False)
+        assert answer.headers["location"] == site.url(site.hosts["chat"], "/x%2Fy?y=%3F")
+        other = http.get(url, follow_redirects=False, headers={"Host": "evil.test"})
+        assert other.status_code == 404

@@ -37,9 +37,10 @@ def _redirecting(layout: Layout) -> list[str]:
     hosts = "|".join(re.escape(host) for host in layout.hosts)
     return [
         "DocumentRoot /var/www/html",
+        "AllowEncodedSlashes NoDecode",
         "RewriteEngine On",
         "RewriteRule ^/\\.well-known/acme-challenge/ - [L]",
-        f'RewriteCond "%{{HTTP_HOST}} %{{THE_REQUEST}}" "^({hosts})(?::[0-9]+)? \\S+ (/\\S*)" [NC]',
+        f'RewriteCond "%{{HTTP_HOST}} %{{THE_REQUEST}}" "^({hosts})(?::[0-9]+)? \\S+ (/[^? ]*)" [NC]',
         f"RewriteRule ^ https://%1{suffix}%2 [R=301,NE,L]",
         "RewriteRule ^ - [R=404,L]",
     ]
