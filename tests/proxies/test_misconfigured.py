@@ -18,7 +18,7 @@ from proxies.gateway import Gateway, gateway
 from proxies.running import Certificates, apache, certificates, nginx, started
 from samsesh import web_servers
 from samsesh.access import Access
-from samsesh.checks import public_long_polls, public_proxy
+from samsesh.checks import public_long_polls, public_ports, public_proxy
 from samsesh.checks.public_proxy import Problem
 from samsesh.clients.own import Own
 from samsesh.diagnosis import Patient, Result
@@ -163,6 +163,7 @@ def test_the_doctor_asks_at_the_addresses_of_people(site: Site) -> None:
 
     found = asyncio.run(check())
     assert (found.status, found.summary.partition(" ")[0]) == ("ok", "nginx"), found
+    assert "samsesh proxy-config nginx" in public_ports.proxied(server).summary
 
 
 def test_what_is_told() -> None:

@@ -1,6 +1,6 @@
 """Long polls through a web server in front: apps ask for news and wait half a minute for an answer.
 
-One is tried in earnest, which takes as long: beside everything else, and only where a web server is in front.
+One is tried in earnest, which takes as long: only if this check is asked for, and a web server is in front.
 """
 
 import json
@@ -9,10 +9,10 @@ import time
 import httpx2
 
 from samsesh import caller, stranger
-from samsesh.diagnosis import Patient, Result
+from samsesh.diagnosis import LONG, Patient, Result
 
 TITLE = "long polls through the web server in front"
-GROUPS = ("public",)
+GROUPS = (LONG,)
 WAIT = 35.0  # seconds: apps wait 30
 SECONDS = 60
 SYNC = "/_matrix/client/v3/sync"

@@ -18,7 +18,7 @@ from samsesh.services.gateway.seen import HEADER, PATH, Seen, parse
 
 TITLE = "what the web server in front passes on"
 GROUPS = ("public",)
-SECONDS = 40
+SECONDS = 20
 MEDIA = "/_matrix/media/v3"  # below it are uploads
 NAME = "%23a%2Fb"  # an alias of a room begins so, as it stands in a path
 FORGED = "203.0.113.66"  # nobody's (RFC 5737)
