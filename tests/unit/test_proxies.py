@@ -165,9 +165,15 @@ def test_what_a_kind_cannot_serve() -> None:
     found = wanted(hosts={"single": "chat.example.org", "delegation": "elsewhere"})
     assert {front.port for front in passed("cloudflared", found)} == {443}
     assert passed("synology", found) == found.fronts
-    told = "\n".join(_left_out("nginx-proxy-manager", found))
-    assert "hosts.call" in told and "federation.port https" in told
-    assert not _left_out("synology", found)
+    told = {
+        port: "\n".join(
+            _left_out("cloudflared", found, Settings.model_validate({"federation": {"port": port}}))
+        )
+        for port in ("https", "federation")
+    }
+    assert all("hosts.call" in text for text in told.values())
+    assert [port for port, text in told.items() if "federation.port https" in text] == ["federation"]
+    assert not _left_out("synology", found, Settings())
 
 
 def test_traefik_names_what_there_is() -> None:

@@ -97,7 +97,11 @@ def proxy_config(
     wanted = layout(access, v6="::1" in server.facts.loopback, certificate=certificate, key=key)
     asked = replace(wanted, fronts=passed(kind, wanted))
     text = traefik.static(asked) if static else RENDER[kind](asked)
-    hints = (*_not_yet(server.settings), *_certificates(kind, wanted), *_left_out(kind, wanted))
+    hints = (
+        *_not_yet(server.settings),
+        *_certificates(kind, wanted),
+        *_left_out(kind, wanted, server.settings),
+    )
     return Printed(text, (*hints, *HINTS.get(kind, ())))
 
 
@@ -106,7 +110,7 @@ def passed(kind: str, wanted: Layout) -> tuple[Front, ...]:
     return tuple(front for front in wanted.fronts if kind not in ONLY_HTTPS or front.port == wanted.https)
 
 
-def _left_out(kind: str, wanted: Layout) -> list[str]:
+def _left_out(kind: str, wanted: Layout, settings: Settings) -> list[str]:
     """What to do where a kind cannot serve a port."""
     names = {
         rule.name for front in wanted.fronts if front not in passed(kind, wanted) for rule in front.rules
@@ -115,6 +119,8 @@ def _left_out(kind: str, wanted: Layout) -> list[str]:
         "call": "give Element Call a host of its own: samsesh config set hosts.call HOST",
         "federation": "tell other servers to come by https: samsesh config set federation.port https",
     }
+    if settings.federation.port == "https":
+        del ways["federation"]
     return [f"{kind} has no port but {wanted.https}: {way}" for name, way in ways.items() if name in names]
 
 

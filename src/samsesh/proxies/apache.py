@@ -57,6 +57,7 @@ def _serving(layout: Layout, front: Front) -> list[str]:
         "SSLProtocol -all +TLSv1.2 +TLSv1.3",
         "Protocols h2 http/1.1",
         *([hsts] if layout.hsts else []),
+        "# Apache 2.4 has no limit on what it passes on, later ones do; the gateway has its own.",
         f"LimitRequestBody {layout.size}",
         "# Names of rooms and events have %2F in paths, which are passed on as they are.",
         "AllowEncodedSlashes NoDecode",
