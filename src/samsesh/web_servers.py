@@ -3,7 +3,7 @@
 import http.client
 import ssl
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,21 +79,22 @@ def judged(status: int, headers: Mapping[str, str], page: bytes) -> WebServer | 
 
 
 def _by_answer(port: int) -> WebServer | None:
-    """By https, whatever its certificate, and by plain http; for no host of ours, where a proxy answers by itself."""
+    """By https, whatever its certificate, and by plain http.
+
+    First without a host, which most refuse themselves: what stands behind them has a name of its own.
+    """
     anything = ssl.create_default_context()
     anything.check_hostname, anything.verify_mode = False, ssl.CERT_NONE
-    for link in (
-        http.client.HTTPSConnection("127.0.0.1", port, timeout=1, context=anything),
-        http.client.HTTPConnection("127.0.0.1", port, timeout=1),
-    ):
-        try:
-            link.request("GET", "/")
-            answer = link.getresponse()
-            headers = {name.lower(): value for name, value in answer.getheaders()}
-            if found := judged(answer.status, headers, answer.read(PAGE)):
-                return found
-        except (OSError, http.client.HTTPException):
-            continue
-        finally:
-            link.close()
+    for skip_host in (True, False):
+        for link in (
+            http.client.HTTPSConnection("127.0.0.1", port, timeout=1, context=anything),
+            http.client.HTTPConnection("127.0.0.1", port, timeout=1),
+        ):
+            with closing(link), suppress(OSError, http.client.HTTPException):
+                link.putrequest("GET", "/", skip_host=skip_host)
+                link.endheaders()
+                answer = link.getresponse()
+                headers = {name.lower(): value for name, value in answer.getheaders()}
+                if found := judged(answer.status, headers, answer.read(PAGE)):
+                    return found
     return None

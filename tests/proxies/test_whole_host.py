@@ -16,6 +16,7 @@ import pytest
 from access.sites import client
 from proxies.gateway import Gateway, gateway
 from proxies.running import Certificates, apache, certificates, nginx, started
+from samsesh import web_servers
 from samsesh.access import Access
 from samsesh.proxies import apache as printed_apache
 from samsesh.proxies.layout import Layout, layout
@@ -51,7 +52,8 @@ class Site:
     gateway: Gateway
     own: Certificates
     hosts: dict[str, str]  # service -> its host
-    printed: bool = False  # whether its proxy has what proxy-config prints
+    program: str  # "nginx" or "apache"
+    printed: bool  # whether that has what proxy-config prints
 
     def client(self) -> httpx2.Client:
         return client(self.own.root, source="127.0.0.5")
@@ -100,7 +102,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
         (folder / "samsesh.conf").write_text(text)
         program = "nginx" if kind == "nginx" else "apache"
         running.enter_context(started(program, wrap(folder), folder, ours.port("https")))
-        yield Site(ours, own, hosts, printed=kind == "printed")
+        yield Site(ours, own, hosts, program, kind == "printed")
 
 
 def test_every_path_reaches_its_service(site: Site) -> None:
@@ -162,3 +164,10 @@ def test_plain_http(site: Site) -> None:
         assert answer.headers["location"] == site.url(site.hosts["chat"], "/x%2Fy?y=%3F")
         other = http.get(url, follow_redirects=False, headers={"Host": "evil.test"})
         assert other.status_code == 404
+
+
+def test_it_is_recognised(site: Site) -> None:
+    """By the process that has the port, and by what it answers where that is not to be seen."""
+    port = site.gateway.port("https")
+    for found in (web_servers.before(port), web_servers.at_port(port)):
+        assert found is not None and found.kind == site.program
