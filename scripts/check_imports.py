@@ -22,7 +22,7 @@ LAYERS = (
     ("firewall", "proxies"),
     ("engines",),
     ("ops",),
-    ("caller", "checks", "diagnosis", "preflight", "stranger"),
+    ("caller", "checks", "diagnosis", "preflight", "stranger", "web_servers"),
     ("cli",),
     ("__main__", "docs"),
 )

@@ -2,7 +2,8 @@
 
 A check is a module in `checks/`: `TITLE` for people, `NEEDS` (ids of checks that must be ok or it is skipped), and
 `async def check(patient) -> Result`. Its id is its file's name with `-` for `_`. Its group is the word before the first
-`-` ("basics" where there is none), or what its `GROUPS` says. `SECONDS` is the longest that it may take (15).
+`-` ("basics" where there is none), or what its `GROUPS` says. `SECONDS` is the longest that it may take (15); in the
+group "long" are those that take longer than anybody wants to wait without having asked for it.
 It never blocks the event loop: what waits goes `aside`. A SamseshError that it raises is what it found, a NeedError why
 it is skipped.
 """
@@ -31,6 +32,7 @@ T = TypeVar("T")
 SECONDS = 15.0  # how long a check may take unless it says otherwise
 STATUS_SECONDS = 8.0  # each unit has two to answer
 TIDY_SECONDS = 5.0  # how long one that was stopped may take to clean up
+LONG = "long"  # the group of checks that are made only if they are named
 GOOD = ("ok", "warning")  # what a check may build on
 
 
@@ -146,7 +148,7 @@ def check_of(name: str, module: ModuleType) -> Check:
 
 
 def choose(checks: Sequence[Check], groups: Iterable[str] = (), ids: Iterable[str] = ()) -> list[Check]:
-    """The checks of these groups and ids (none named: all) and what they need, by id.
+    """The checks of these groups and ids (none named: all but the long ones) and what they need, by id.
 
     A group may also be an id. Raises SettingsError for unknown names and for checks that need each other.
     """
@@ -158,7 +160,7 @@ def choose(checks: Sequence[Check], groups: Iterable[str] = (), ids: Iterable[st
     for name in groups:
         wanted |= set(members.get(name) or [_known(name, known, members, "check or group")])
     wanted |= {_known(name, known, {}, "check") for name in ids}
-    waiting = list(wanted or known)
+    waiting = list(wanted or (check.id for check in checks if LONG not in check.groups))
     chosen: dict[str, Check] = {}
     while waiting:
         check = known[waiting.pop()]

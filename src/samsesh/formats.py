@@ -23,6 +23,11 @@ def to_yaml(data: Mapping[str, Any]) -> bytes:
     return f"# {HEADER}{body}".encode()
 
 
+def without_header(data: Mapping[str, Any]) -> str:
+    """YAML without the line that says that changes are lost: for files that are the reader's own."""
+    return to_yaml(data).decode().partition("\n")[2]
+
+
 def to_json(data: Mapping[str, Any]) -> bytes:
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
 

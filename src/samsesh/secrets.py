@@ -58,6 +58,7 @@ class Secrets:
     livekit_key: Secret
     livekit_secret: Secret
     members_key: Secret
+    doctor_key: Secret
 
 
 def _word() -> str:

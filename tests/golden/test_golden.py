@@ -66,6 +66,7 @@ PAGE = "<!doctype html><html><head><title>Element Call</title><script>window.glo
 SECRET_FILES = {
     *("config/synapse/pgpass", "config/synapse/turn_secret", "config/livekit/keys.yaml"),
     *("config/livekit/turn_secret", "config/rtc-auth/keys", "config/coturn/turnserver.conf"),
+    "config/gateway/doctor_key",
 }
 AS_OWNER = (
     ("setpriv", f"--reuid={SERVICE_USER}", f"--regid={SERVICE_USER}", "--clear-groups")

@@ -14,7 +14,7 @@ from calls.conftest import add_people
 from conftest import Stack
 from proxies.running import Certificates, certificates, proxy
 
-KINDS = ("nginx", "caddy", "haproxy", "traefik")
+KINDS = ("nginx", "apache", "caddy", "haproxy", "traefik")
 HOSTS = tuple(f"{name}.example.test" for name in ("chat", "matrix", "call", "rtc", "one"))
 CLIENT = "127.0.0.5"  # the address of people, which the proxy has to tell
 SETTINGS = {

@@ -14,6 +14,7 @@ import yaml
 
 from conftest import Stack
 from proxies.programs import proxy_program
+from samsesh.proxies.apache import MODULES
 
 SECONDS = 20
 
@@ -56,16 +57,11 @@ def files(kind: str, stack: Stack, folder: Path, own: Certificates) -> list[str]
     """Write the configuration; the arguments with which the program takes it. What surrounds it is an operator's."""
     main, text = folder / kind, printed(stack, kind, *own.of(kind))
     if kind == "nginx":
-        temp = "".join(
-            f"{name}_temp_path {folder}/{name};\n"
-            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
         (folder / "samsesh.conf").write_text(text)
-        main.write_text(
-            f"daemon off;\npid {folder}/pid;\nerror_log stderr warn;\nevents {{}}\n"
-            f"http {{\naccess_log off;\n{temp}include {folder}/samsesh.conf;\n}}\n"
-        )
-        return ["-c", str(main), "-p", str(folder), "-e", "stderr"]
+        return nginx(folder)
+    if kind == "apache":
+        (folder / "samsesh.conf").write_text(text)
+        return apache(folder)
     if kind == "caddy":
         main.write_text(text)
         return ["run", "--adapter", "caddyfile", "--config", str(main)]
@@ -80,17 +76,49 @@ def files(kind: str, stack: Stack, folder: Path, own: Certificates) -> list[str]
     return [f"--configFile={main}"]
 
 
+def nginx(folder: Path) -> list[str]:
+    """What surrounds samsesh.conf in that folder, as far as it is needed; the arguments."""
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temp = "".join(f"{name}_temp_path {folder}/{name};\n" for name in kinds)
+    main = folder / "nginx"
+    main.write_text(
+        f"daemon off;\npid {folder}/pid;\nerror_log stderr warn;\nevents {{}}\n"
+        f"http {{\naccess_log off;\n{temp}include {folder}/samsesh.conf;\n}}\n"
+    )
+    return ["-c", str(main), "-p", str(folder), "-e", "stderr"]
+
+
+def apache(folder: Path) -> list[str]:
+    """The same of Apache, with the modules that Debian has on beside those that a configuration asks for."""
+    modules = Path(proxy_program("apache2")[0]).parents[1] / "lib" / "apache2" / "modules"
+    names = ("mpm_event", "authz_core", "alias", "socache_shmcb", "reqtimeout", *MODULES)
+    loads = "".join(f"LoadModule {name}_module {modules}/mod_{name}.so\n" for name in names)
+    user = "User nobody\nGroup nogroup\n" if os.geteuid() == 0 else ""
+    main = folder / "apache"
+    main.write_text(
+        f"{loads}{user}PidFile {folder}/pid\nErrorLog {folder}/errors\nMutex file:{folder} default\n"
+        f"DefaultRuntimeDir {folder}\nServerName localhost\nInclude {folder}/samsesh.conf\n"
+    )
+    return ["-DFOREGROUND", "-d", str(folder), "-f", str(main)]
+
+
 @contextmanager
 def proxy(kind: str, stack: Stack, folder: Path, own: Certificates) -> Iterator[None]:
-    """Runs until the block ends."""
-    path, needs = proxy_program(kind)
-    arguments = files(kind, stack, folder, own)
+    """Runs until the block ends, with what is printed for this server."""
+    with started(kind, files(kind, stack, folder, own), folder, 443 + stack.offset):
+        yield
+
+
+@contextmanager
+def started(kind: str, arguments: list[str], folder: Path, port: int) -> Iterator[None]:
+    """Runs until the block ends; `port` is where it listens."""
+    path, needs = proxy_program({"apache": "apache2"}.get(kind, kind))
     home = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     environ = {**os.environ, **needs, **home, "CADDY_ADMIN": f"unix/{folder}/admin.sock"}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([path, *arguments], cwd=folder, env=environ, stdout=log, stderr=log)
     try:
-        wait(process, folder / "log", 443 + stack.offset)
+        wait(process, folder / "log", port)
         yield
     finally:
         process.terminate()

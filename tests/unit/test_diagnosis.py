@@ -141,6 +141,7 @@ CHECKS = [
     Check("calls-media", "", gives(None), ("calls-token",), ("calls",)),
     Check("calls-token", "", gives(None), ("services",), ("calls",)),
     Check("turn-relay", "", gives(None), (), ("turn", "calls")),
+    Check("calls-hours", "", gives(None), (), ("long",)),  # only if it is named
 ]
 
 
@@ -154,6 +155,8 @@ CHECKS = [
         (["disk"], [], ["disk"]),
         ([], ["disk", "calls-token"], ["calls-token", "disk", "services"]),
         (["turn"], ["disk"], ["disk", "turn-relay"]),
+        (["turn", "long"], [], ["calls-hours", "turn-relay"]),
+        ([], ["calls-hours"], ["calls-hours"]),
     ],
 )
 def test_what_is_chosen(groups: list[str], ids: list[str], chosen: list[str]) -> None:

@@ -18,7 +18,6 @@ from samsesh.checks import (
     clock,
     public_addresses,
     public_certificate,
-    public_delegation,
     public_federation,
     public_https,
     public_ipv6,
@@ -329,17 +328,6 @@ def test_the_clock_of_others() -> None:
         assert found.status == status, found
     behind = clock.judged(clock.Clock(NOW - 90, 0.0, True, None, NOW))
     assert "90 s behind" in behind.summary and "set-ntp" in behind.advice
-
-
-def test_delegation() -> None:
-    """What is ours must be there and readable; what others add beside it is theirs."""
-    wanted = {"m.homeserver": {"base_url": f"https://{HOST}"}}
-    assert public_delegation.judged(200, {**wanted, "m.more": {}}, ["*"], "client", wanted) == []
-    assert "0 times" in public_delegation.judged(200, wanted, [], "client", wanted)[0]
-    assert "not the document" in public_delegation.judged(404, {}, ["*"], "server", wanted)[0]
-    assert public_delegation.judged(200, wanted, [], "server", wanted) == []
-    other = {"m.homeserver": {"base_url": "https://old.example.org"}}
-    assert "old.example.org" in public_delegation.judged(200, other, ["*"], "client", wanted)[0]
 
 
 def test_federation() -> None:

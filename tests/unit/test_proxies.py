@@ -6,14 +6,16 @@ import pytest
 import yaml
 
 from samsesh.access import Access
+from samsesh.cli.outside import Proxy
 from samsesh.errors import SettingsError
 from samsesh.formats import Block, quoted, to_blocks
-from samsesh.ops.outside import RENDER, _certificates, proxy_paths
-from samsesh.proxies import KINDS, traefik
+from samsesh.ops.outside import RENDER, _certificates, _left_out, passed, proxy_paths
+from samsesh.proxies import KINDS, OWN_CERTIFICATES, cloudflared, nginx_proxy_manager, synology, traefik
 from samsesh.proxies.layout import Layout, layout
 from samsesh.settings import Settings
 
 FOUND = ("203.0.113.7",)
+FILES = tuple(kind for kind in KINDS if kind not in OWN_CERTIFICATES)
 
 
 def wanted(certificate: str = "", **sections: dict[str, Any]) -> Layout:
@@ -67,12 +69,12 @@ def test_what_is_off_is_not_there() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_panel_is_published_only_if_asked(kind: str) -> None:
     """Its port is in no configuration, unless it has a host."""
-    assert ":8081" not in RENDER[kind](wanted())
+    assert "8081" not in RENDER[kind](wanted())
     published = RENDER[kind](wanted(hosts={"admin": "panel.example.org"}))
-    assert ":8081" in published and "panel.example.org" in published
+    assert "8081" in published and "panel.example.org" in published
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FILES)
 def test_https_for_a_year_is_promised_where_it_is_meant(kind: str) -> None:
     """Browsers are told to come by https only, but by a trial, or where the settings say no."""
     trial = {"name": "example.org", "access": "domain", "trial": True}
@@ -83,14 +85,16 @@ def test_https_for_a_year_is_promised_where_it_is_meant(kind: str) -> None:
 
 def test_how_certbot_is_asked() -> None:
     """By the folder that the configuration serves; nginx does not start with it before there are certificates."""
-    get, order = _certificates("nginx", wanted())
-    assert "certbot certonly --webroot -w /var/www/html" in get and "root /var/www/html" in RENDER["nginx"](
-        wanted()
-    )
-    assert order.index("certbot") < order.index("this configuration") < order.index("nginx -s reload")
+    for kind, serves, reload in (
+        ("nginx", "root /var/www/html", "nginx -s reload"),
+        ("apache", "DocumentRoot /var/www/html", "apachectl graceful"),
+    ):
+        get, order = _certificates(kind, wanted())
+        assert "certbot certonly --webroot -w /var/www/html" in get and serves in RENDER[kind](wanted())
+        assert order.index("certbot") < order.index("this configuration") < order.index(reload)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FILES)
 def test_paths_of_certificates(kind: str) -> None:
     """Given ones are there; without them nginx and HAProxy have places to fill, the others get their own."""
     assert "/srv/own.pem" in RENDER[kind](wanted("/srv/own.pem"))
@@ -119,7 +123,57 @@ def test_certificate_and_key_belong_together() -> None:
             proxy_paths(kind, "/a.pem", "")
     with pytest.raises(SettingsError, match="one file"):
         proxy_paths("haproxy", "/a.pem", "/b.pem")
+    for kind in OWN_CERTIFICATES:
+        with pytest.raises(SettingsError, match="own pages"):
+            proxy_paths(kind, "/a.pem", "/a.pem")
     assert proxy_paths("haproxy", "/a.pem", "") == ("/a.pem", "")
+
+
+def test_every_kind_can_be_asked_for() -> None:
+    """The command, the table of what renders and the list that advice names have the same kinds."""
+    assert {*KINDS, "well-known"} == {str(kind) for kind in Proxy} and RENDER.keys() == set(KINDS)
+
+
+def test_whole_hosts() -> None:
+    """Who cannot tell paths apart is told one port a host: the one that answers all of its paths."""
+    one = {"single": "chat.example.org", "call": "call.example.org", "delegation": "elsewhere"}
+    apart = {(one.host, one.port): one.to for one in wanted().forwards}
+    assert apart[("rtc.example.org", 443)] == 8083 and apart[("matrix.example.org", 443)] == 8008
+    assert apart[("example.org", 443)] == apart[("example.org", 8448)] == 8008
+    assert [(one.host, one.to) for one in wanted(hosts=one).forwards if one.port == 443] == [
+        ("chat.example.org", 8080),
+        ("call.example.org", 8082),
+    ]
+
+
+def test_fields_to_fill_in() -> None:
+    """Each host's entry has the host, where it leads, WebSockets, the limits of size and time."""
+    for module, fields in (
+        (nginx_proxy_manager, ("Websockets Support  ", "client_max_body_size", "proxy_read_timeout 1d")),
+        (synology, ("WebSocket", "Proxy read timeout  86400")),
+    ):
+        for entry in module.render(wanted()).split("\n\n")[1:]:
+            assert all(field in entry for field in fields)
+            assert "example.org" in entry and "127.0.0.1" in entry
+    rules = yaml.safe_load(cloudflared.render(wanted()))["ingress"]
+    assert {"hostname": "rtc.example.org", "service": "http://127.0.0.1:8083"} in rules
+    assert rules[-1] == {"service": "http_status:404"}
+
+
+def test_what_a_kind_cannot_serve() -> None:
+    """A tunnel and Nginx Proxy Manager have port 443 only: what is at others is left out, with what to do."""
+    found = wanted(hosts={"single": "chat.example.org", "delegation": "elsewhere"})
+    assert {front.port for front in passed("cloudflared", found)} == {443}
+    assert passed("synology", found) == found.fronts
+    told = {
+        port: "\n".join(
+            _left_out("cloudflared", found, Settings.model_validate({"federation": {"port": port}}))
+        )
+        for port in ("https", "federation")
+    }
+    assert all("hosts.call" in text for text in told.values())
+    assert [port for port, text in told.items() if "federation.port https" in text] == ["federation"]
+    assert not _left_out("synology", found, Settings())
 
 
 def test_traefik_names_what_there_is() -> None:

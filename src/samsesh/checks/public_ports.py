@@ -3,41 +3,26 @@
 What only shows from outside, the firewall of a provider, no machine can see of itself.
 """
 
-import http.client
 import secrets
 import socket
-import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
-from samsesh import facts, names, ports, stranger
+from samsesh import facts, names, ports, stranger, web_servers
 from samsesh.access import Access
 from samsesh.diagnosis import Patient, Result, aside
 from samsesh.model import Endpoint
 from samsesh.ops.server import Server
+from samsesh.proxies import KINDS
 
 TITLE = "ports for people"
 GROUPS = ("public", "preflight")
 SECONDS = 20
 TRY = 3.0  # seconds for a way through a router
-# Web servers by the names that their processes or headers have -> as `samsesh proxy-config` calls them.
-WEB_SERVERS = {
-    "nginx": "nginx",
-    "openresty": "nginx",
-    "caddy": "caddy",
-    "haproxy": "haproxy",
-    "traefik": "traefik",
-    "apache": "apache",
-    "apache2": "apache",
-    "httpd": "apache",
-    "lighttpd": "lighttpd",
-}
-OFFERED = ("nginx", "caddy", "traefik", "haproxy")
 
 
 @dataclass(frozen=True)
@@ -60,10 +45,19 @@ async def check(patient: Patient) -> Result:
     if states.get("gateway") == "stopped" and (found := await aside(lambda: taken(server))):
         return found
     if server.access.proxied:
-        return Result("ok", "the web server before this one has them: tls.mode is proxy")
+        return await aside(lambda: proxied(server))
     tried = await aside(lambda: try_all(server))
     found = judged(tried, [endpoint.port for _, endpoint in binds(server)])
     return (unusual(server.access) if found.status == "ok" else None) or found
+
+
+def proxied(server: Server) -> Result:
+    """Behind a web server: which, and what it needs."""
+    program = web_servers.before(server.settings.ports.of("https"))
+    if program is None or not program.kind:
+        return Result("ok", "the web server before this one has them: tls.mode is proxy")
+    how = f"its configuration: samsesh proxy-config {program.kind}"
+    return Result("ok", f"{program.name}, before this server, has them ({how})")
 
 
 def unusual(access: Access) -> Result | None:
@@ -95,54 +89,23 @@ def taken(server: Server) -> Result | None:
         if endpoint.port < server.facts.lowest_port or ports.free(endpoint):
             continue  # a port that is too low for this user is told by the engine
         who = ports.holder(endpoint)
-        program = web_server(endpoint.port, who)
-        named = f" by {program}" if program and program not in who else ""
+        program = web_servers.at_port(endpoint.port, who) or web_servers.running()
+        named = f" by {program.name}" if program and program.name.lower() not in who else ""
         move = f"stop that program, or move: samsesh config set ports.{setting} NUMBER"
         if setting in ("http", "https") and server.access.mode == "domain":
-            kind = program if program in OFFERED else OFFERED[0]
+            kind = program.kind if program and program.kind else KINDS[0]
             move = (
                 f"let it stand before this server: samsesh config set tls.mode proxy, samsesh proxy-config {kind} "
-                f"(there are: {', '.join(OFFERED)}), samsesh up; or stop it: it and this server cannot share port "
+                f"(there are: {', '.join(KINDS)}), samsesh up; or stop it: it and this server cannot share port "
                 f"{endpoint.port}"
             )
         return Result(
             "failed",
             f"port {endpoint.port} (ports.{setting}) is in use{who or named or ' by another program'}"
-            + (f", which answers as {program}" if who and named else ""),
+            + (f", which answers as {program.name}" if program and who and named else ""),
             advice=move,
         )
     return None
-
-
-def web_server(port: int, holder: str) -> str:
-    """Which web server holds a port: by its process's name, its own word, or by what runs here; "" where unknown."""
-    for word in (*holder.replace("(", " ").split(), _says(port)):
-        if found := WEB_SERVERS.get(word):
-            return found
-    for path in Path("/proc").glob("[0-9]*/comm"):
-        with suppress(OSError):
-            if found := WEB_SERVERS.get(path.read_text().strip()):
-                return found
-    return ""
-
-
-def _says(port: int) -> str:
-    """The first word of the header `Server` that something at a port of this machine answers with."""
-    anything = ssl.create_default_context()
-    anything.check_hostname, anything.verify_mode = False, ssl.CERT_NONE
-    for link in (
-        http.client.HTTPConnection("127.0.0.1", port, timeout=1),
-        http.client.HTTPSConnection("127.0.0.1", port, timeout=1, context=anything),
-    ):
-        try:
-            link.request("HEAD", "/")
-            if told := link.getresponse().getheader("Server", ""):
-                return told.lower().partition("/")[0].split()[0]
-        except (OSError, http.client.HTTPException, IndexError):
-            continue
-        finally:
-            link.close()
-    return ""
 
 
 def try_all(server: Server) -> list[Tried]:

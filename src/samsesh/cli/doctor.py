@@ -24,7 +24,7 @@ def doctor(
     ctx: typer.Context,
     groups: Annotated[
         list[str] | None,
-        typer.Argument(help="Groups of checks, such as calls; none: all.", show_default=False),
+        typer.Argument(help="Groups of checks, such as calls; none: all but long.", show_default=False),
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="One check, by its name; several times for more.")

@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 Firewall = StrEnum("Firewall", ["ufw", "nftables", "docker-user"])
-Proxy = StrEnum("Proxy", ["nginx", "caddy", "traefik", "haproxy", "well-known"])
+Proxy = StrEnum(
+    "Proxy",
+    [
+        "nginx",
+        "apache",
+        "caddy",
+        "traefik",
+        "haproxy",
+        "nginx-proxy-manager",
+        "synology",
+        "cloudflared",
+        "well-known",
+    ],
+)
 
 
 def ports(
@@ -58,7 +71,7 @@ def proxy_config(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="With well-known: for programs.")] = False,
 ) -> None:
-    """Print a complete configuration for a web server of yours in front of this server.
+    """Print a complete configuration, or the fields to fill in, for a web server of yours in front of this server.
 
     Examples: `samsesh proxy-config nginx > /etc/nginx/conf.d/samsesh.conf`, `samsesh proxy-config well-known`.
     """

@@ -11,13 +11,51 @@ from samsesh.model import Context, Endpoint, Plan, Route
 from samsesh.ops import programs
 from samsesh.ops.server import Server, placement
 from samsesh.plan import make_plan
-from samsesh.proxies import caddy, haproxy, nginx, traefik
-from samsesh.proxies.layout import Layout, layout
+from samsesh.proxies import (
+    ONLY_HTTPS,
+    OWN_CERTIFICATES,
+    apache,
+    caddy,
+    cloudflared,
+    haproxy,
+    nginx,
+    nginx_proxy_manager,
+    synology,
+    traefik,
+)
+from samsesh.proxies.layout import Front, Layout, layout
 from samsesh.services import gateway
 from samsesh.services.gateway.well_known import well_known
 from samsesh.settings import Settings
 
-RENDER = {"nginx": nginx.render, "caddy": caddy.render, "traefik": traefik.render, "haproxy": haproxy.render}
+RENDER = {
+    "nginx": nginx.render,
+    "apache": apache.render,
+    "caddy": caddy.render,
+    "traefik": traefik.render,
+    "haproxy": haproxy.render,
+    "nginx-proxy-manager": nginx_proxy_manager.render,
+    "synology": synology.render,
+    "cloudflared": cloudflared.render,
+}
+RELOAD = {"nginx": "nginx -s reload", "apache": "apachectl graceful"}
+HINTS = {
+    "apache": (
+        "Apache listens at 80 and 443 by itself; where it does so at another port of these, too, leave out its Listen",
+    ),
+    "nginx-proxy-manager": (
+        "in a container of its own it does not find this machine at 127.0.0.1: set proxy.bind to an address of this "
+        "machine that it reaches, and proxy.trusted to its network",
+    ),
+    "synology": (
+        "if the NAS is another machine: proxy.bind is this machine's address, proxy.trusted the address of the NAS",
+    ),
+    "cloudflared": (
+        "calls do not pass a tunnel: their media and TURN go straight to this machine, by server.address and its open "
+        "ports (all: samsesh ports)",
+        "Cloudflare takes no file above 100 MB in its free plan, and ends an answer that takes longer than 100 s",
+    ),
+}
 
 
 def whole(server: Server) -> tuple[Context, Plan]:
@@ -57,8 +95,33 @@ def proxy_config(
     certificate, key = proxy_paths(kind, certificate, key)
     access = replace(server.access, settings=_proxied(server.settings))
     wanted = layout(access, v6="::1" in server.facts.loopback, certificate=certificate, key=key)
-    text = traefik.static(wanted) if static else RENDER[kind](wanted)
-    return Printed(text, (*_not_yet(server.settings), *_certificates(kind, wanted)))
+    asked = replace(wanted, fronts=passed(kind, wanted))
+    text = traefik.static(asked) if static else RENDER[kind](asked)
+    hints = (
+        *_not_yet(server.settings),
+        *_certificates(kind, wanted),
+        *_left_out(kind, wanted, server.settings),
+    )
+    return Printed(text, (*hints, *HINTS.get(kind, ())))
+
+
+def passed(kind: str, wanted: Layout) -> tuple[Front, ...]:
+    """What a kind of proxy can serve of a layout."""
+    return tuple(front for front in wanted.fronts if kind not in ONLY_HTTPS or front.port == wanted.https)
+
+
+def _left_out(kind: str, wanted: Layout, settings: Settings) -> list[str]:
+    """What to do where a kind cannot serve a port."""
+    names = {
+        rule.name for front in wanted.fronts if front not in passed(kind, wanted) for rule in front.rules
+    }
+    ways = {
+        "call": "give Element Call a host of its own: samsesh config set hosts.call HOST",
+        "federation": "tell other servers to come by https: samsesh config set federation.port https",
+    }
+    if settings.federation.port == "https":
+        del ways["federation"]
+    return [f"{kind} has no port but {wanted.https}: {way}" for name, way in ways.items() if name in names]
 
 
 def _needs_domain(server: Server) -> None:
@@ -79,6 +142,10 @@ def _proxied(settings: Settings) -> Settings:
 
 
 def proxy_paths(kind: str, certificate: str, key: str) -> tuple[str, str]:
+    if kind in OWN_CERTIFICATES and (certificate or key):
+        raise SettingsError(
+            f"{kind} is given certificates by its own pages", "leave out --certificate and --key"
+        )
     if kind == "haproxy":
         if key and key != certificate:
             raise SettingsError(
@@ -106,13 +173,13 @@ def _certificates(kind: str, wanted: Layout) -> list[str]:
     if kind == "haproxy":
         file = f"/etc/haproxy/certs/{wanted.name}.pem"
         return [f"the certificate and its key, for {names}, are expected in one file: {file}"]
-    if kind == "nginx":
+    if kind in ("nginx", "apache"):
         domains = " ".join(f"-d {host}" for host in wanted.hosts)
         get = f"certbot certonly --webroot -w /var/www/html --cert-name {wanted.name} {domains}"
         return [
             f"certificates are expected where certbot puts them; to have them there: {get}",
-            "the first time in this order, since nginx does not start without them: certbot, while nginx serves "
-            "/var/www/html at port 80 as it is installed; then this configuration; then: nginx -s reload",
+            f"the first time in this order, since {kind} does not start without them: certbot, while {kind} serves "
+            f"/var/www/html at port 80 as it is installed; then this configuration; then: {RELOAD[kind]}",
         ]
     return []
 

@@ -54,8 +54,6 @@ def _rest(front: Front) -> str:
 
 def _handle(layout: Layout, rule: Rule) -> Block:
     passed = (f"reverse_proxy {layout.upstream(rule)}", ["flush_interval -1"])
-    if rule.strip:
-        return [(f"handle_path {rule.strip}/*", [passed])]
     if not rule.paths:
         return [("handle", [passed])]
     matcher = f"@{rule.name}"

@@ -87,11 +87,7 @@ def _backends(layout: Layout) -> list[Section]:
 
 
 def _backend(layout: Layout, rule: Rule) -> Section:
-    strip = [f"http-request replace-path {rule.strip}(/.*) \\1"] if rule.strip else []
-    return (
-        f"backend samsesh-{rule.name} from samsesh",
-        [*strip, f"server gateway {layout.upstream(rule)}"],
-    )
+    return f"backend samsesh-{rule.name} from samsesh", [f"server gateway {layout.upstream(rule)}"]
 
 
 def _hosts(hosts: tuple[str, ...]) -> str:

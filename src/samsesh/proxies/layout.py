@@ -18,12 +18,11 @@ ABOUT = "Samsesh behind {kind}, for {name}; made by `samsesh proxy-config {kind}
 
 @dataclass(frozen=True)
 class Rule:
-    """Requests whose path begins with one of `paths` (none: all) go to a port of the gateway; `strip` is left out."""
+    """Requests whose path begins with one of `paths` (none: all) go to a port of the gateway, paths as they are."""
 
     name: str  # of the listener that answers
     port: int
     paths: tuple[str, ...] = ()
-    strip: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,15 @@ class Front:
     def everything(self) -> bool:
         """Whether the last rule takes what is left."""
         return not self.rules[-1].paths
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Everything that comes to an https port of a host goes to a port of the gateway."""
+
+    host: str
+    port: int
+    to: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,13 @@ class Layout:
     def ports(self) -> tuple[int, ...]:
         """Every https port."""
         return tuple(dict.fromkeys(front.port for front in self.fronts))
+
+    @property
+    def forwards(self) -> tuple[Forward, ...]:
+        """For proxies that cannot tell paths apart: all of a host to the port of the gateway that answers all of it."""
+        return tuple(
+            Forward(host, front.port, front.rules[-1].port) for front in self.fronts for host in front.hosts
+        )
 
     def upstream(self, rule: Rule) -> str:
         return f"{names.in_url(self.gateway)}:{rule.port}"
@@ -128,7 +143,7 @@ def _rules(access: Access, listeners: list[str]) -> tuple[Rule, ...]:
     def rule(name: str) -> Rule:
         port, path = access.settings.ports.of(access.inner(name)), PATHS.get(name, "")
         if path:
-            return Rule(name, port, (f"{path}/",), strip=path)
+            return Rule(name, port, (f"{path}/",))
         return Rule(name, port, () if name == last else paths[name])
 
     return tuple(rule(name) for name in sorted(listeners, key=lambda name: (name == last, name)))

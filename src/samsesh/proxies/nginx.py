@@ -96,9 +96,10 @@ def _rest(front: Front) -> str:
 
 
 def _locations(layout: Layout, rule: Rule) -> Block:
-    # Only with a slash behind the address is the path rewritten; else it goes on untouched, with all its %2F.
-    target = f"proxy_pass http://{layout.upstream(rule)}{'/' if rule.strip else ''}"
-    return [(f"location {path}", [target]) for path in rule.paths or ("/",)]
+    # Without a slash behind the address a path goes on untouched, with all its %2F.
+    return [
+        (f"location {path}", [f"proxy_pass http://{layout.upstream(rule)}"]) for path in rule.paths or ("/",)
+    ]
 
 
 def _listen(layout: Layout, port: int, how: str) -> Block:

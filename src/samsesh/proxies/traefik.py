@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from samsesh.formats import to_yaml
+from samsesh.formats import without_header
 from samsesh.proxies.layout import Front, Layout, Rule
 
 RESOLVER = "letsencrypt"
@@ -29,7 +29,7 @@ def render(layout: Layout) -> str:
     if layout.certificate:
         data["tls"]["certificates"] = [{"certFile": layout.certificate, "keyFile": layout.key}]
     note = "# Traefik's own file needs what `samsesh proxy-config traefik --static` prints.\n"
-    return f"# {layout.about('traefik')}\n{note}" + _body(data)
+    return f"# {layout.about('traefik')}\n{note}" + without_header(data)
 
 
 def static(layout: Layout) -> str:
@@ -55,26 +55,17 @@ def static(layout: Layout) -> str:
         "# Traefik 3.6.4 or later. If entry points of yours have these ports, give them these options, and write their\n"
         "# names in the other file.\n"
     )
-    return f"# {layout.about('traefik')}\n{note}" + _body(data)
-
-
-def _body(data: dict[str, Any]) -> str:
-    """Without the line that says that changes are lost: here they are the reader's own."""
-    return to_yaml(data).decode().partition("\n")[2]
+    return f"# {layout.about('traefik')}\n{note}" + without_header(data)
 
 
 def _router(layout: Layout, front: Front, rule: Rule, rank: int) -> dict[str, Any]:
     paths = " || ".join(f"PathPrefix(`{path}`)" for path in rule.paths)
-    middlewares = [
-        *([f"samsesh-strip-{rule.name}"] if rule.strip else []),
-        *(["samsesh-hsts"] if layout.hsts else []),
-    ]
     return {
         "entryPoints": [_point(front.port)],
         "rule": _hosts(front.hosts) + (f" && ({paths})" if paths else ""),
         "priority": 1000 - rank,
         "service": f"samsesh-{rule.name}",
-        **({"middlewares": middlewares} if middlewares else {}),
+        **({"middlewares": ["samsesh-hsts"]} if layout.hsts else {}),
         "tls": _tls(layout),
     }
 
@@ -117,19 +108,12 @@ def _service(layout: Layout, rule: Rule) -> dict[str, Any]:
 
 def _middlewares(layout: Layout) -> dict[str, Any]:
     scheme = {"scheme": "https", "port": str(layout.https), "permanent": True}
-    strips = {
-        f"samsesh-strip-{rule.name}": {"stripPrefix": {"prefixes": [rule.strip]}}
-        for front in layout.fronts
-        for rule in front.rules
-        if rule.strip
-    }
     url = next((front.otherwise for front in layout.fronts if front.otherwise), "")
     leads = {"samsesh-otherwise": {"redirectRegex": {"regex": "^.*$", "replacement": url}}} if url else {}
     hsts = {"headers": {"stsSeconds": layout.hsts}}
     return {
         "samsesh-https": {"redirectScheme": scheme},
         **({"samsesh-hsts": hsts} if layout.hsts else {}),
-        **strips,
         **leads,
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from samsesh.formats import to_caddy_json
 from samsesh.model import Context, Endpoint, File, Offer, Probe, Unit
-from samsesh.services.gateway import tls
+from samsesh.services.gateway import seen, tls
 from samsesh.services.gateway.caddy import READY, caddy_json, listeners, port, redirects
 
 
@@ -30,7 +30,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 READY,
                 seconds=60,
             ),
-            files=(config, *offer.files),
+            files=(config, *([seen.key_file(context)] if access.proxied else []), *offer.files),
             folders=(place.data("gateway"),),
             env={"XDG_DATA_HOME": str(place.data("gateway")), "XDG_CONFIG_HOME": str(place.data("gateway"))},
             binds=binds(context, offer),

@@ -1,13 +1,14 @@
 """Caddy's configuration as data: which servers, for which hosts, with which certificates."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from samsesh import names
-from samsesh.access import LOCAL
+from samsesh.access import LOCAL, Access, Site
 from samsesh.formats import Verbatim
 from samsesh.model import Context, Endpoint, Offer, Route
-from samsesh.services.gateway import tls
+from samsesh.services.gateway import seen, tls
 from samsesh.services.gateway.handlers import ending_connections, error_routes, redirect, route_json
 from samsesh.services.gateway.well_known import well_known
 from samsesh.settings import Settings
@@ -101,6 +102,7 @@ def _server(context: Context, listeners_: list[str], routes: tuple[Route, ...]) 
             *_strict_transport(context, number),
             {"handle": [{"handler": "request_body", "max_size": largest_body(context.settings)}]},
             route_json(ready),
+            *([seen.route(context)] if context.access.proxied else []),
             *_routes(context, listeners_, routes),
             NOT_OURS,
         ],
@@ -110,16 +112,52 @@ def _server(context: Context, listeners_: list[str], routes: tuple[Route, ...]) 
 
 def _routes(context: Context, listeners_: list[str], routes: tuple[Route, ...]) -> list[dict[str, Any]]:
     """All routes of a port. Where listeners share it, by host; where they share that, too, by path."""
+    if context.access.proxied:
+        return _of_host(context.access, listeners_[0], routes)
     sites = {name: context.access.site(name) for name in listeners_}
-    alone = len(listeners_) == 1
-    found = []
-    for name in sorted(listeners_, key=lambda name: (not sites[name].path, BEHIND.get(name, 0))):
-        below = any(other in BEHIND and sites[other].host == sites[name].host for other in listeners_)
+    if len(listeners_) == 1:
+        return [route_json(route) for _, route in _in_order(sites, routes)]
+    return [route_json(route, site.host, site.path) for site, route in _in_order(sites, routes)]
+
+
+def _of_host(access: Access, listener: str, routes: tuple[Route, ...]) -> list[dict[str, Any]]:
+    """The routes of a port behind a proxy: of all that share the listener's host, and its own also without its path.
+
+    Some proxies only pass whole hosts on, all paths to one port; others leave out the path by which they chose it.
+    """
+    own, sites = access.site(listener), access.sites()
+    shared = {
+        name: site
+        for name, site in sites.items()
+        if name != "panel" and (site.host, site.port) == (own.host, own.port)
+    }
+    if not own.path:
+        bare = (
+            _of_bare_domain(sites["domain"].host, routes) if listener == "api" and "domain" in sites else []
+        )
+        return [*bare, *(route_json(route, prefix=site.path) for site, route in _in_order(shared, routes))]
+    below = {name: site for name, site in shared.items() if site.path}
+    return [
+        *(route_json(route, prefix=site.path) for site, route in _in_order(below, routes)),
+        *(route_json(route) for _, route in _in_order({listener: own}, routes)),
+    ]
+
+
+def _of_bare_domain(host: str, routes: tuple[Route, ...]) -> list[dict[str, Any]]:
+    """What is answered at the server name itself: to other servers, the documents, and the way to the chat."""
+    servers = [route for route in routes if route.listener == "federation" and route.paths]
+    people = sorted((one for one in routes if one.listener == "domain"), key=lambda one: one.order)
+    return [route_json(route, host) for route in (*servers, *people)]
+
+
+def _in_order(sites: Mapping[str, Site], routes: tuple[Route, ...]) -> Iterator[tuple[Site, Route]]:
+    """The routes of these listeners as they are asked: those below a path first, what answers everything last."""
+    for name in sorted(sites, key=lambda name: (not sites[name].path, BEHIND.get(name, 0))):
+        below = any(other in BEHIND and sites[other].host == sites[name].host for other in sites)
         for route in sorted((one for one in routes if one.listener == name), key=lambda one: one.order):
             if below and name in ("api", "federation") and route.paths in ((), ("/",)):
                 continue  # at its own host the API answers everything; here there are pages behind it
-            found.append(route_json(route, None if alone else sites[name]))
-    return found
+            yield sites[name], route
 
 
 def _open(context: Context, listener: str, number: int) -> dict[str, Any]:

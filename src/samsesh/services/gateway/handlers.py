@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from samsesh.access import Site
 from samsesh.formats import Verbatim
 from samsesh.model import Endpoint, Route
 
@@ -15,10 +14,9 @@ OTHERS = ("Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP")  # by 
 COMPRESSED = {"handler": "encode", "encodings": {"zstd": {}, "gzip": {}}, "prefer": ["zstd", "gzip"]}
 
 
-def route_json(route: Route, site: Site | None = None) -> dict[str, Any]:
-    """A route as Caddy takes it; with `site`, for requests to that host and below that path only."""
+def route_json(route: Route, host: str = "", prefix: str = "") -> dict[str, Any]:
+    """A route as Caddy takes it; with `host` or `prefix`, for requests to that host or below that path only."""
     handlers: list[dict[str, Any]] = []
-    prefix = site.path if site else ""
     if prefix:
         handlers.append({"handler": "rewrite", "strip_path_prefix": prefix})
     if route.headers and route.answer is None:
@@ -38,7 +36,7 @@ def route_json(route: Route, site: Site | None = None) -> dict[str, Any]:
             {"handler": "static_response", "status_code": status, "body": body, "headers": headers}
         )
     match = {
-        **({"host": [site.host]} if site else {}),
+        **({"host": [host]} if host else {}),
         **({"path": [prefix + path for path in route.paths or ("/*",)]} if route.paths or prefix else {}),
     }
     return {**({"match": [match]} if match else {}), "handle": handlers, "terminal": True}
