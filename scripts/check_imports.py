@@ -15,7 +15,7 @@ LAYERS = (
     ("environment", "facts", "fields", "load", "secrets", "settings", "settings_server"),
     ("access", "cache", "download", "operator_files", "pins", "releases"),
     ("model",),
-    ("agent", "artifacts", "clients", "pages", "rtc", "synapse_module"),
+    ("agent", "artifacts", "clients", "pages", "rtc", "splitter", "synapse_module"),
     ("services",),
     ("engine", "plan", "ports", "registry"),
     ("firewall", "proxies"),

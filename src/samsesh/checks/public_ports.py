@@ -84,9 +84,10 @@ def unusual(access: Access) -> Result | None:
 
 
 def binds(server: Server) -> list[tuple[str, Endpoint]]:
-    """Where the gateway is to be open for others: (setting, endpoint)."""
+    """Where the gateway, and the splitter before it, are to be open for others: (setting, endpoint)."""
     loopback = server.facts.loopback
-    return [(name, one) for name, one in server.plan.unit("gateway").binds if one.host not in loopback]
+    units = [unit for unit in server.plan.units if unit.name in ("gateway", "splitter")]
+    return [(name, one) for unit in units for name, one in unit.binds if one.host not in loopback]
 
 
 def taken(server: Server) -> Result | None:

@@ -1,0 +1,122 @@
+"""Connections in pairs: a client, and the program that it came for. Each gets what the other sends, as fast as it reads."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+from samsesh.splitter.first_bytes import kind, proxy_line
+
+FIRST_SECONDS = 5.0  # for the first bytes of a client; any program that means it sends them at once
+CHUNK = 256 * 1024  # bytes read at once
+WAITING = 512 * 1024  # bytes that may wait for a slow receiver before its sender has to wait
+# A client that disappeared without a word is found out within 2 minutes: the programs behind us see us, not it.
+KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
+
+Connect = Callable[[str, asyncio.Protocol], Awaitable[None]]
+
+
+class End(asyncio.Protocol):
+    """One end of a pair. Without an `other`, it is not connected yet, or not any more."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.other: End | None = None
+        self.ended = False  # it has sent all that it will
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.max_size = CHUNK  # type: ignore[attr-defined]  # of asyncio's own transports
+        transport.set_write_buffer_limits(WAITING)
+
+    def data_received(self, data: bytes) -> None:
+        if self.other and self.other.transport:
+            self.other.transport.write(data)
+
+    def eof_received(self) -> bool:
+        """Half of the connection goes on until the other end has said all, too."""
+        self.ended = True
+        if not (self.other and self.other.transport) or self.other.ended:
+            return False
+        self.other.transport.write_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        if self.other and self.other.transport:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other and self.other.transport:
+            self.other.transport.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.transport = None
+        other, self.other = self.other, None
+        if other and other.transport:
+            if error:
+                other.transport.abort()
+            else:
+                other.transport.close()  # what waits for it is sent first
+
+
+class Client(End):
+    """Who connected. `clients`: all who are connected; `connect`: leads an end to the program for a kind."""
+
+    def __init__(self, clients: "set[Client]", most: int, connect: Connect) -> None:
+        super().__init__()
+        self.clients, self.most, self.connect = clients, most, connect
+        self.head = b""
+        self.timer: asyncio.TimerHandle | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert self.transport
+        if len(self.clients) >= self.most:
+            self.transport.abort()
+            return
+        self.clients.add(self)
+        link = transport.get_extra_info("socket")
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE:
+            link.setsockopt(socket.IPPROTO_TCP, option, value)
+        self.timer = asyncio.get_running_loop().call_later(FIRST_SECONDS, self.transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        if self.other:
+            super().data_received(data)
+            return
+        self.head += data
+        if (found := kind(self.head)) and self.transport and self.timer:
+            self.timer.cancel()
+            self.transport.pause_reading()
+            self.task = asyncio.ensure_future(self.lead(found))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self.clients.discard(self)
+        if self.timer:
+            self.timer.cancel()
+        if self.task:
+            self.task.cancel()
+
+    async def lead(self, found: str) -> None:
+        """To the program for what it speaks. Where that is not there, the connection ends as if nobody listened."""
+        end = End()
+        try:
+            await self.connect(found, end)
+        except OSError:
+            if self.transport:
+                self.transport.abort()
+            return
+        if not self.transport or not end.transport:
+            if end.transport:
+                end.transport.abort()
+            return
+        self.other, end.other = end, self
+        if found != "stun":
+            peer, own = (self.transport.get_extra_info(name)[:2] for name in ("peername", "sockname"))
+            end.transport.write(proxy_line(peer, own))
+        end.transport.write(self.head)
+        self.head = b""
+        self.transport.resume_reading()
