@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -209,7 +209,8 @@ def received(link: socket.socket, size: int) -> bytes:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
+def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
+    """Its parameter: how many descriptors the splitter may have."""
     port, gateway_path, ready = free_port(), tmp_path / "g.sock", tmp_path / "r.sock"
     gateway = socket.socket(socket.AF_UNIX)
     gateway.bind(str(gateway_path))
@@ -226,8 +227,12 @@ def running(tmp_path: Path) -> Iterator[Running]:
         "turn": turn.getsockname()[:2],
     }
     config.write_text(json.dumps(place))
+    number = getattr(request, "param", 0)
+    limited = ("prlimit", f"--nofile={number}", "--") if number else ()
     process = subprocess.Popen(
-        [sys.executable, "-I", "-m", "samsesh.splitter", str(config)], stderr=subprocess.PIPE, text=True
+        [*limited, sys.executable, "-I", "-m", "samsesh.splitter", str(config)],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     made = Running(port, process, Backend(gateway), Backend(turn))
     try:
@@ -302,6 +307,28 @@ def test_who_says_nothing_is_let_go(running: Running) -> None:
             with suppress(ConnectionResetError):
                 assert one.recv(1) == b""
         assert links.FIRST_SECONDS - 1 < time.monotonic() - began < links.FIRST_SECONDS + 3
+
+
+@pytest.mark.parametrize("running", [144], indirect=True)
+def test_one_address_has_no_more_than_its_part(running: Running) -> None:
+    """Of 40 places one address has 10: the next is refused at once, others still get in; a place that is free is had."""
+    with ExitStack() as stack:
+        first = [stack.enter_context(running.client()) for _ in range(10)]
+        for one in first:
+            one.sendall(HELLO)
+            running.gateway.next()
+        eleventh = stack.enter_context(running.client())
+        with suppress(ConnectionResetError):
+            assert eleventh.recv(1) == b""
+        other = stack.enter_context(running.client("::1"))
+        other.sendall(HELLO)
+        assert b"TCP6" in received(running.gateway.next(), 20)
+        first[0].close()
+        running.gateway.links[0].recv(1000)
+        running.gateway.links[0].close()
+        again = stack.enter_context(running.client())
+        again.sendall(HELLO)
+        assert b"TCP4" in received(running.gateway.next(), 20)
 
 
 def test_the_gateway_is_away(running: Running) -> None:

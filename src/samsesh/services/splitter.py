@@ -45,7 +45,6 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             needs=("gateway",),  # what is not there yet cannot be handed to, and it had the port before
             binds=tuple(("https", Endpoint(address, number)) for address in addresses),
             sockets=tuple(end.socket for end in (own, gateway) if end.socket),
-            outward=True,
             stop_seconds=10,
             version=__version__,
             address=f"{addresses[0]}:{number}",

@@ -25,4 +25,5 @@ def kind(head: bytes) -> Kind | None:
 def proxy_line(client: tuple[str, int], server: tuple[str, int]) -> bytes:
     """The PROXY protocol's version 1 (HAProxy's proxy-protocol.txt, 2.1): addresses and ports of one connection."""
     family = "TCP6" if ":" in client[0] else "TCP4"
-    return f"PROXY {family} {client[0]} {server[0]} {client[1]} {server[1]}\r\n".encode("ascii")
+    source, target = (address.partition("%")[0] for address in (client[0], server[0]))  # without a device
+    return f"PROXY {family} {source} {target} {client[1]} {server[1]}\r\n".encode("ascii")

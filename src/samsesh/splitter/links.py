@@ -1,8 +1,10 @@
-"""Connections in pairs: a client, and the program that it came for. Each gets what the other sends, as fast as it reads."""
+"""Connections in pairs: a client, and the program that it came for. Each gets what the other sends, as it can take it."""
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from samsesh.splitter.first_bytes import kind, proxy_line
 
@@ -59,12 +61,36 @@ class End(asyncio.Protocol):
                 other.transport.close()  # what waits for it is sent first
 
 
-class Client(End):
-    """Who connected. `clients`: all who are connected; `connect`: leads an end to the program for a kind."""
+@dataclass
+class Places:
+    """Who is connected. `most`: so many at once, of which one address has a quarter at most."""
 
-    def __init__(self, clients: "set[Client]", most: int, connect: Connect) -> None:
+    most: int
+    clients: "set[Client]" = field(default_factory=set)
+    of_address: Counter[str] = field(default_factory=Counter)
+
+    def take(self, client: "Client") -> bool:
+        if len(self.clients) >= self.most or self.of_address[client.address] >= self.most // 4:
+            return False
+        self.clients.add(client)
+        self.of_address[client.address] += 1
+        return True
+
+    def give_back(self, client: "Client") -> None:
+        if client in self.clients:
+            self.clients.remove(client)
+            self.of_address[client.address] -= 1
+            if not self.of_address[client.address]:
+                del self.of_address[client.address]
+
+
+class Client(End):
+    """Who connected. `connect`: leads an end to the program for a kind."""
+
+    def __init__(self, places: Places, connect: Connect) -> None:
         super().__init__()
-        self.clients, self.most, self.connect = clients, most, connect
+        self.places, self.connect = places, connect
+        self.address = ""
         self.head = b""
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
@@ -72,11 +98,11 @@ class Client(End):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert self.transport
-        if len(self.clients) >= self.most:
+        link = transport.get_extra_info("socket")
+        self.address = str((transport.get_extra_info("peername") or ("",))[0])  # none: it is gone already
+        if not self.address or not self.places.take(self):
             self.transport.abort()
             return
-        self.clients.add(self)
-        link = transport.get_extra_info("socket")
         link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in KEEPALIVE:
             link.setsockopt(socket.IPPROTO_TCP, option, value)
@@ -94,7 +120,7 @@ class Client(End):
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
-        self.clients.discard(self)
+        self.places.give_back(self)
         if self.timer:
             self.timer.cancel()
         if self.task:

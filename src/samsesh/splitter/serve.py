@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samsesh.errors import SamseshError, SettingsError
-from samsesh.splitter.links import Client
+from samsesh.splitter.links import Client, Places
 
 MOST = 10_000  # connections at once, each of two descriptors
 SPARE = 64  # descriptors for all else
@@ -55,8 +55,7 @@ async def serve(config: Config) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    clients: set[Client] = set()
-    most = min(MOST, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE) // 2)
+    places = Places(min(MOST, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE) // 2))
 
     async def connect(kind: str, end: asyncio.Protocol) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -65,7 +64,7 @@ async def serve(config: Config) -> None:
             else:
                 await loop.create_unix_connection(lambda: end, str(config.gateway))
 
-    listening = [await _listen(lambda: Client(clients, most, connect), *place) for place in config.listen]
+    listening = [await _listen(lambda: Client(places, connect), *place) for place in config.listen]
     config.socket.unlink(missing_ok=True)
     listening.append(await asyncio.start_unix_server(_ready, str(config.socket)))
     say("ready")
@@ -73,9 +72,9 @@ async def serve(config: Config) -> None:
     for server in listening:
         server.close()
     end = time.monotonic() + LEAVING_SECONDS
-    while clients and time.monotonic() < end:
+    while places.clients and time.monotonic() < end:
         await asyncio.sleep(0.1)
-    for client in list(clients):
+    for client in list(places.clients):
         if client.transport:
             client.transport.abort()
 

@@ -134,10 +134,14 @@ def _open(context: Context, listener: str, number: int) -> dict[str, Any]:
         https = number == context.settings.ports.of("https")
         # Who comes to it with plain http is led to https.
         wrappers = [{"wrapper": "http_redirect"}, {"wrapper": "tls"}]
-        listening |= {"protocols": ["h1", "h2", *(["h3"] if https else [])], "listener_wrappers": wrappers}
+        listening |= {
+            "protocols": ["h1", "h2", *(["h3"] if https else [])],
+            "tls_connection_policies": tls.policies(access, listener),
+            "listener_wrappers": wrappers,
+        }
         if https and context.splits_https:
             listening |= _behind_splitter(context, listening["listen"], wrappers)
-        return {**listening, "tls_connection_policies": tls.policies(access, listener)}
+        return listening
     if access.proxied:
         trusted = {"source": "static", "ranges": context.place.trusted(context.settings.proxy.trusted)}
         listening |= {"trusted_proxies": trusted, "trusted_proxies_strict": 1}
