@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from samsesh.splitter.first_bytes import kind, proxy_line
 
 FIRST_SECONDS = 5.0  # for the first bytes of a client; any program that means it sends them at once
-CHUNK = 256 * 1024  # bytes read at once
-WAITING = 512 * 1024  # bytes that may wait for a slow receiver before its sender has to wait
+CHUNK = 64 * 1024  # bytes read at once
+WAITING = 64 * 1024  # bytes that may wait for a slow receiver; a chunk more, and its sender has to wait
+REST_SECONDS = 30.0  # for a receiver to take what waits for it when its sender is gone
 # A client that disappeared without a word is found out within 2 minutes: the programs behind us see us, not it.
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 
@@ -57,8 +58,10 @@ class End(asyncio.Protocol):
         if other and other.transport:
             if error:
                 other.transport.abort()
-            else:
-                other.transport.close()  # what waits for it is sent first
+                return
+            other.transport.close()  # what waits for it is sent first
+            if other.transport.get_write_buffer_size():
+                asyncio.get_running_loop().call_later(REST_SECONDS, other.transport.abort)
 
 
 @dataclass

@@ -18,7 +18,7 @@ from pathlib import Path
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.splitter.links import Client, Places
 
-MOST = 10_000  # connections at once, each of two descriptors
+MOST = 4000  # connections at once, each of two descriptors and 128 KiB in the worst case
 SPARE = 64  # descriptors for all else
 BACKLOG = 1024
 CONNECT_SECONDS = 5.0
