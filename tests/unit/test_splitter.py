@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies
 
-from programs import free_port
+from programs import free_port, need
 from samsesh import ports
 from samsesh.checks import turn_https
 from samsesh.engines.native.placement import NativePlacement
 from samsesh.facts import gather
+from samsesh.firewall import openings
 from samsesh.home import Home
 from samsesh.load import validate
 from samsesh.model import Context, Endpoint, Plan
@@ -118,6 +119,9 @@ def test_where_https_is_ours(tmp_path: Path, settings: dict[str, Any]) -> None:
     assert split["listen"] == [f"unix/{socket_}|0600", "tcp4/0.0.0.0:443", "tcp6/[::]:443"]
     assert split["listen_protocols"] == [["h1", "h2"], ["h3"], ["h3"]]
     assert split["listener_wrappers"][0]["wrapper"] == "proxy_protocol"
+    binds = [one for unit in plan.units for one in unit.binds]
+    public = {(one.first, one.protocol) for one in openings(context.access, binds) if one.public}
+    assert public >= {(443, "tcp"), (443, "udp")}
     others = [one for one in servers if "listen_protocols" not in one]
     assert not any("proxy_protocol" in json.dumps(one) for one in others)
 
@@ -228,7 +232,7 @@ def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]
     }
     config.write_text(json.dumps(place))
     number = getattr(request, "param", 0)
-    limited = ("prlimit", f"--nofile={number}", "--") if number else ()
+    limited = (need("prlimit"), f"--nofile={number}", "--") if number else ()
     process = subprocess.Popen(
         [*limited, sys.executable, "-I", "-m", "samsesh.splitter", str(config)],
         stderr=subprocess.PIPE,
