@@ -55,7 +55,7 @@ async def serve(config: Config) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    places = Places(min(MOST, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE) // 2))
+    places = Places(_connections())
 
     async def connect(kind: str, end: asyncio.Protocol) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -77,6 +77,15 @@ async def serve(config: Config) -> None:
     for client in list(places.clients):
         if client.transport:
             client.transport.abort()
+
+
+def _connections() -> int:
+    """How many there can be. Containers may begin with few descriptors, and may have more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MOST + SPARE
+    descriptors = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+    return (descriptors - SPARE) // 2
 
 
 async def _listen(make: Callable[[], Client], host: str, port: int) -> asyncio.Server:
