@@ -16,7 +16,7 @@ LAYERS = (
     ("environment", "facts", "fields", "load", "local_env", "secrets", "settings", "settings_server"),
     ("access", "cache", "download", "operator_files", "pins", "releases", "tools"),
     ("model",),
-    ("agent", "artifacts", "clients", "pages", "rtc", "synapse_module"),
+    ("agent", "artifacts", "clients", "pages", "rtc", "splitter", "synapse_module"),
     ("services",),
     ("engine", "plan", "ports", "registry"),
     ("firewall", "proxies"),

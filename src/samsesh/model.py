@@ -142,6 +142,8 @@ class Turn:
     host: str  # as clients reach it
     port: int  # UDP and TCP
     tls_port: int | None
+    https_port: int | None  # TCP, beside https
+    inner: Endpoint  # where units of this server reach it over TCP
     secret: Secret
     relays_media: bool  # whether LiveKit's own address may be reached through it
     certificate: Path | None = (
@@ -153,8 +155,17 @@ class Turn:
     def uris(self) -> tuple[str, ...]:
         """RFC 7065, as homeservers hand them out."""
         plain = [f"turn:{self.host}:{self.port}?transport={transport}" for transport in ("udp", "tcp")]
-        tls = [f"turns:{self.host}:{self.tls_port}?transport=tcp"] if self.tls_port else []
-        return (*plain, *tls)
+        return (*plain, *filter(None, (self.tls_uri, self.https_uri)))
+
+    @property
+    def tls_uri(self) -> str:
+        """The one over TLS; "" where there is none."""
+        return f"turns:{self.host}:{self.tls_port}?transport=tcp" if self.tls_port else ""
+
+    @property
+    def https_uri(self) -> str:
+        """The one at the port of https; "" where there is none. The last resort: every other way is faster."""
+        return f"turn:{self.host}:{self.https_port}?transport=tcp" if self.https_port else ""
 
 
 @dataclass(frozen=True)
@@ -205,8 +216,9 @@ def merge(offers: list[Offer]) -> Offer:
 class Placement(Protocol):
     """What an engine decides: where files are, where units listen, how they reach each other.
 
-    Names of private endpoints: "postgres", "synapse", "caddy", "livekit", "rtc-webhook"; "agent", "synapse-members",
-    "synapse-admin", "postgres-admin" and "rtc-auth" are sockets, the last three of which this program reaches, too.
+    Names of private endpoints: "postgres", "synapse", "caddy", "livekit", "rtc-webhook"; "agent", "splitter",
+    "gateway-https", "synapse-members", "synapse-admin", "postgres-admin" and "rtc-auth" are sockets, the last three of
+    which this program reaches, too.
     `open_at`: at which addresses of the machine a unit is open where media goes to these; `public`: how it listens so
     that addresses of the machine reach it.
     """
@@ -254,6 +266,13 @@ class Context:
     def calls(self) -> bool:
         """Whether LiveKit runs: it is wanted, and there."""
         return self.settings.calls.provider == "element-call" and "livekit-server" in self.facts.programs
+
+    @property
+    def splits_https(self) -> bool:
+        """Whether the splitter has the port of https, and hands https to the gateway and TURN to coturn."""
+        turn, access = self.settings.turn, self.access
+        own = access.mode in ("ip", "domain") and bool(access.certificates)
+        return own and turn.enabled and turn.on_https and "turnserver" in self.facts.programs
 
     @property
     def logo(self) -> tuple[bytes | None, str]:

@@ -3,6 +3,8 @@
 import os
 import socket
 import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from samsesh.errors import SamseshError
@@ -13,15 +15,19 @@ from samsesh.model import Endpoint, Unit
 ENDING_SECONDS = 3.0  # a program that has just ended may keep its ports for a moment
 
 
-def check(units: list[Unit], facts: Facts) -> dict[str, SamseshError]:
+Port = tuple[str, int]  # protocol, number
+
+
+def check(units: list[Unit], facts: Facts, ours: Collection[Port] = ()) -> dict[str, SamseshError]:
     """Try every address that these units (none of them running) are to listen on.
 
+    `ours`: what other units of this server hold, which give up what is no longer theirs before these are started.
     Gives what is wrong with units that can be spared, by name; raises for the others.
     """
     failed = {}
     for unit in units:
         try:
-            _check_unit(unit, facts)
+            _check_unit(unit, facts, ours)
         except SamseshError as error:
             if not unit.spare:
                 raise
@@ -29,13 +35,15 @@ def check(units: list[Unit], facts: Facts) -> dict[str, SamseshError]:
     return failed
 
 
-def _check_unit(unit: Unit, facts: Facts) -> None:
+def _check_unit(unit: Unit, facts: Facts, ours: Collection[Port]) -> None:
     for setting, endpoint in unit.binds:
         if endpoint.port < facts.lowest_port:
             raise SamseshError(
                 f"ports.{setting} is {endpoint.port}: this user may not listen below {facts.lowest_port}",
                 f"run as root, or choose a higher one: samsesh config set ports.{setting} {endpoint.port + 8000}",
             )
+        if (endpoint.protocol, endpoint.port) in ours:
+            continue
         if problem := _problem(endpoint):
             raise SamseshError(
                 f"port {endpoint.port} (ports.{setting}) {problem}",
@@ -77,15 +85,10 @@ def holder(endpoint: Endpoint) -> str:
     Empty where none is to be seen, or only that it was ours.
     """
     inodes, owner = set(), ""
-    bound = (
-        "07" if endpoint.protocol == "udp" else "0A"
-    )  # how the kernel says: nobody at the other end; listening
-    for table in (f"/proc/net/{endpoint.protocol}", f"/proc/net/{endpoint.protocol}6"):
-        for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else []:
-            words = line.split()
-            if int(words[1].rpartition(":")[2], 16) == endpoint.port and words[3] == bound:
-                inodes.add(f"socket:[{words[9]}]")
-                owner = "" if int(words[7]) == os.geteuid() else user_name(int(words[7]))
+    for port, uid, inode in _bound(endpoint.protocol):
+        if port == endpoint.port:
+            inodes.add(f"socket:[{inode}]")
+            owner = "" if uid == os.geteuid() else user_name(uid)
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -94,3 +97,29 @@ def holder(endpoint: Endpoint) -> str:
             except OSError:
                 continue
     return f" by a program of {owner}" if owner else ""
+
+
+def held_by(pids: Iterable[int]) -> set[Port]:
+    """What these processes listen at."""
+    links = set[str]()
+    for pid in pids:
+        with suppress(OSError):  # it has ended
+            for link in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(FileNotFoundError):  # closed meanwhile
+                    links.add(str(link.readlink()))
+    return {
+        (protocol, port)
+        for protocol in ("tcp", "udp")
+        for port, _, inode in _bound(protocol)
+        if f"socket:[{inode}]" in links
+    }
+
+
+def _bound(protocol: str) -> Iterator[tuple[int, int, str]]:
+    """(port, user, inode) of every socket that something can come in by (proc(5))."""
+    state = "07" if protocol == "udp" else "0A"  # how the kernel says: nobody at the other end; listening
+    for table in (Path(f"/proc/net/{protocol}"), Path(f"/proc/net/{protocol}6")):
+        for line in table.read_text().splitlines()[1:] if table.exists() else []:
+            words = line.split()
+            if words[3] == state:
+                yield int(words[1].rpartition(":")[2], 16), int(words[7]), words[9]

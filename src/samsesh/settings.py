@@ -157,6 +157,9 @@ class Turn(Section):
     """Path of a certificate chain (PEM) for TURN over TLS; relative to the home folder. Empty: no TLS."""
     certificate_key: str = ""
     """Path of that certificate's private key (PEM)."""
+    on_https: bool = False
+    """Offer TURN at `ports.https`, too, which may be the only port that a network lets out. With `server.access` `ip` or
+    `domain`, where no proxy has that port. A small process then takes its connections and tells https from TURN."""
 
 
 class Calls(Section):

@@ -39,14 +39,17 @@ def shown_at(stack: Stack, root: Path, host: str, listener: str = "https") -> Sh
 
 
 @contextmanager
-def renewing(stack: Stack) -> Iterator[None]:
-    """The gateway finds every certificate too old after nine seconds, and looks every two."""
+def renewing(stack: Stack, *, http: bool = True) -> Iterator[None]:
+    """The gateway finds every certificate too old after nine seconds, and looks every two. `http`: whether it may answer
+    the authority over plain http."""
     file = stack.path / "config/gateway/caddy.json"
     usual = file.read_text()
     config = json.loads(usual)
     automation = config["apps"]["tls"]["automation"]
     automation["renew_interval"] = "2s"
     automation["policies"][0]["renewal_window_ratio"] = 0.9999
+    if not http:
+        automation["policies"][0]["issuers"][0]["challenges"]["http"] = {"disabled": True}
     try:
         file.write_text(json.dumps(config))
         fine(stack.cli("restart", "gateway"))
@@ -129,6 +132,24 @@ def test_a_renewed_certificate_is_served_by_all(domain: tuple[Stack, Pebble]) ->
     wait_for(lambda: shown_at(stack, root, host).serial == shown_at(stack, root, host, "turns").serial)
     handed_on = stack.path / "data/coturn/turns.pem"
     assert handed_on.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_authority_comes_through_the_splitter(domain: tuple[Stack, Pebble]) -> None:
+    """Where TURN is at the port of https, too, tls-alpn-01 alone still renews a certificate: it is TLS like any other."""
+    stack, acme = domain
+    root, host = acme.root(), "chat.example.test"
+    stack.set({"turn.on_https": "true"})
+    try:
+        fine(up(stack))
+        old = shown_at(stack, root, host)
+        with renewing(stack, http=False):
+            assert soon(ports(stack).of("https"), host, root, other_than=old.serial, seconds=60).names == (
+                host,
+            )
+    finally:
+        stack.set({"turn.on_https": "false"})
+        fine(up(stack))
+    assert shown_at(stack, root, host).names == (host,)
 
 
 def test_an_authority_that_says_no_is_asked_seldom(domain: tuple[Stack, Pebble]) -> None:

@@ -29,11 +29,11 @@ from samsesh.secrets import Secret, Secrets
 
 LOOKED_AT = (
     *("coturn/turnserver.conf", "livekit/livekit.yaml", "postgres/postgresql.conf", "postgres/pg_hba.conf"),
-    *("agent/agent.json", "element-web/index.html", "call/index.html"),
+    *("agent/agent.json", "splitter/splitter.json", "element-web/index.html", "call/index.html"),
 )
 SECRETS = Secrets(**{field.name: Secret(f"the-{field.name}") for field in fields(Secrets)})
 NAMES = sorted(path.stem for path in HERE.glob("*.toml"))
-REACHED = {"gateway", "coturn", "livekit"}  # from outside
+REACHED = {"gateway", "splitter", "coturn", "livekit"}  # from outside
 OUTWARD = {"synapse", "lk-jwt-service"}  # they go out
 
 

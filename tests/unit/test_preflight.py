@@ -307,6 +307,10 @@ def test_ports_through_a_router() -> None:
     [
         ({}, ()),
         ({"ports": {"https": 8443}}, ("ports.https is 8443", "TCP 443 to 8443")),
+        (
+            {"ports": {"https": 8443}, "turn": {"on_https": True}},
+            ("set ports.https 443", "does not help the relay"),
+        ),
         ({"ports": {"offset": 1000}}, ("ports.http is 1080", "set ports.https 443", "8448 to 9448")),
         ({"ports": {"http": 8080, "web": 9080}, "tls": {"mode": "internal"}}, ()),
         ({"ports": {"https": 8443}, "tls": {"mode": "proxy"}}, ()),

@@ -73,14 +73,18 @@ def unusual(access: Access) -> Result | None:
         return None
     told = [f"ports.{name} is {ours[name]}, and {asked[name][1]} at {asked[name][0]}" for name in moved]
     back = ", ".join(f"samsesh config set ports.{name} {asked[name][0]}" for name in moved)
+    if "https" in moved and access.settings.turn.on_https:
+        relay = f"turn.on_https tells clients {ours['https']}, so a router that leads 443 there does not help the relay"
+        return Result("warning", "; ".join([*told, relay]), advice=back)
     led = ", ".join(f"{asked[name][0]} to {ours[name]}" for name in moved)
     return Result("warning", "; ".join(told), advice=f"{back}; or let a router or firewall lead TCP {led}")
 
 
 def binds(server: Server) -> list[tuple[str, Endpoint]]:
-    """Where the gateway is to be open for others: (setting, endpoint)."""
+    """Where the gateway, and the splitter before it, are to be open for others: (setting, endpoint)."""
     loopback = server.facts.loopback
-    return [(name, one) for name, one in server.plan.unit("gateway").binds if one.host not in loopback]
+    units = [unit for unit in server.plan.units if unit.name in ("gateway", "splitter")]
+    return [(name, one) for unit in units for name, one in unit.binds if one.host not in loopback]
 
 
 def taken(server: Server) -> Result | None:

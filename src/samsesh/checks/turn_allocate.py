@@ -35,7 +35,8 @@ async def check(patient: Patient) -> Result:
             "samsesh config set turn.host NAME, samsesh up",
         )
     login = turn.Credential(str(answer.body["username"]), str(answer.body["password"]))
-    addresses = [address for uri in wanted if (address := turn.parse(uri)).transport != "tls"]
+    apart = (server.plan.offer.turn.tls_uri, server.plan.offer.turn.https_uri)  # have checks of their own
+    addresses = [turn.parse(uri) for uri in wanted if uri not in apart]
     at = await stranger.way_to_relay(patient, addresses[0].host)
     found = await asyncio.gather(
         *(tried(address, login, at) for address in addresses), wrong(addresses[-1], at)

@@ -30,6 +30,7 @@ from samsesh.cli import (
     rtc,
     service,
     setup,
+    splitter,
     up,
     users,
 )
@@ -76,7 +77,7 @@ def options(
     ] = False,
 ) -> None:
     """Run before every command: which home, as which user."""
-    if ctx.invoked_subcommand in ("rtc-auth", "agent"):
+    if ctx.invoked_subcommand in ("rtc-auth", "agent", "splitter"):
         return  # they know no home, and what is not imported takes no memory
     path = named_home(home) if home else default_home(os.environ)
     ctx.obj = Home(path)
@@ -146,6 +147,7 @@ app.command("images")(images.images)
 app.command("install-service")(service.install_service)
 app.command("rtc-auth")(rtc.rtc_auth)
 app.command("agent", hidden=True)(agent.agent)
+app.command("splitter", hidden=True)(splitter.splitter)
 app.command("version")(reports.version)
 
 

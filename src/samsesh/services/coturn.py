@@ -23,6 +23,7 @@ IPV4_IN_V6 = (
     "64:ff9b::-64:ff9b::ffff:ffff",
 )
 LOOPBACK = ("127.0.0.1", "::1")
+ANY = "0.0.0.0"  # noqa: S104 - compared with, and never asked
 # What each version knows, as Debian's 4.5.2, 4.6.1 and 4.18.0 were seen to take it; elsewhere an option is "bad".
 HARDENED_SINCE = (4, 6)  # before it there are no switches against answers that help to flood others
 CANONICAL_SINCE = (4, 13, 1)  # before it, IPv4 addresses within IPv6 ones pass the ranges above
@@ -44,6 +45,8 @@ def _turn(context: Context) -> Turn | None:
         host=names.in_url(settings.turn.host or host),
         port=settings.ports.of("turn"),
         tls_port=settings.ports.of("turns") if own or access.certificates else None,
+        https_port=settings.ports.of("https") if context.splits_https else None,
+        inner=Endpoint(_inner(context), settings.ports.of("turn")),
         secret=context.secrets.turn_shared_secret,
         relays_media=not loopback,  # LiveKit on loopback: relaying to it would open all of loopback
         certificate=None if own or not access.certificates else place.data("coturn") / "turns.pem",
@@ -120,6 +123,15 @@ def _listening(context: Context) -> list[str]:
     return list(media)
 
 
+def _inner(context: Context) -> str:
+    """The address at which others of this server reach it. In containers it is the machine's: coturn alone is there."""
+    listening = sorted(_listening(context), key=lambda address: ":" in address)
+    outward = [address for address in context.facts.outward if ":" not in address]
+    if context.place.apart and listening[0] == ANY and outward:
+        return outward[0]
+    return _probed(listening)
+
+
 def _behind_nat(context: Context) -> dict[str, str]:
     """The router's IPv4 address, where people come by that -> this machine's own behind it; "" where none is known."""
     own = next((address for address in context.facts.outward if ":" not in address), "")
@@ -133,7 +145,7 @@ def _only_ipv6(context: Context) -> bool:
 
 
 def _probed(listening: list[str]) -> str:
-    return "127.0.0.1" if listening[0] == "0.0.0.0" else listening[0]  # noqa: S104 - a probe goes to one address
+    return "127.0.0.1" if listening[0] == ANY else listening[0]
 
 
 def turnserver_conf(context: Context, turn: Turn) -> dict[str, str | int | bool | list[str]]:

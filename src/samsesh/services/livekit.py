@@ -113,6 +113,8 @@ def _rtc(context: Context, turn: Turn | None, relay_secret: File | None) -> dict
 
 def _turn_servers(turn: Turn, secret_file: str) -> list[dict[str, Any]]:
     ways = [(turn.port, "udp"), (turn.port, "tcp"), *([(turn.tls_port, "tls")] if turn.tls_port else [])]
+    if turn.https_port:
+        ways.append((turn.https_port, "tcp"))
     return [
         {"host": turn.host, "port": port, "protocol": protocol, "secret_file": secret_file, "ttl": 14_400}
         for port, protocol in ways

@@ -111,7 +111,8 @@ class ComposeEngine:
         changes = self.changes(plan)
         new = {change.unit for change in changes if change.action == "start"}
         units = [unit for unit in plan.units if unit.name in new]
-        failed = ports.check(units, replace(self.facts, lowest_port=1))
+        ours = {(protocol, port) for protocol, _, port in self.published()}
+        failed = ports.check(units, replace(self.facts, lowest_port=1), ours)
         self._write(plan)
         get_images(self.docker, self.home, self.settings, plan, say)
         if doing := [change for change in changes if change.action != "keep"]:
@@ -161,7 +162,7 @@ class ComposeEngine:
     def leftovers(self) -> list[int]:
         return family(one["State"]["Pid"] for one in self.docker.services().values() if one["State"]["Pid"])
 
-    def published(self) -> list[tuple[str, str, int]] | None:
+    def published(self) -> list[tuple[str, str, int]]:
         """What Docker holds open for our containers."""
         return [
             (port.partition("/")[2], place["HostIp"], int(place["HostPort"]))

@@ -72,7 +72,7 @@ def table() -> tuple[Image, ...]:
             *("coturn", "coturn", HUB, "coturn/coturn", "4.18.0-r0"),
             "https://github.com/coturn/coturn/tree/master/docker/coturn",
         ),
-        Image("samsesh", "lk-jwt-service, agent", "", "samsesh", image.version(), "this program"),
+        Image("samsesh", "lk-jwt-service, agent, splitter", "", "samsesh", image.version(), "this program"),
         Image("python", "", HUB, "python", "3.13-slim-bookworm", "https://hub.docker.com/_/python"),
     )
 

@@ -31,7 +31,9 @@ SOCKETS = {  # in a folder of the home that only the units that name it see
     "rtc-auth": "rtc-auth/rtc-auth.sock",
     "postgres-admin": "postgres/.s.PGSQL.5432",
     "caddy": "gateway/caddy.sock",
+    "gateway-https": "gateway-https/https.sock",
     "agent": "agent/agent.sock",
+    "splitter": "splitter/splitter.sock",
 }
 WEB_PORT = 8080  # of the containers that serve pages
 ANY = "0.0.0.0"  # noqa: S104 - within the container

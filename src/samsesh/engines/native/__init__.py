@@ -67,13 +67,15 @@ class NativeEngine:
         """Write, prepare, start what is not running, restart what changed, and wait until all of it answers."""
         changes = self.changes(plan)
         self._check(plan, changes)
+        ours = set[ports.Port]()
         if not self.supervisor.running():
             end_left_over(self.home, say)
             starting = list(plan.units)
         else:
+            ours = ports.held_by(self.leftovers())
             acting = {change.unit for change in changes if change.action == "start"}
             starting = [unit for unit in plan.units if unit.name in acting]
-        failed = ports.check(starting, self.facts)
+        failed = ports.check(starting, self.facts, ours)
         self._write(plan)
         before = {unit.name: self._log_size(unit) for unit in plan.units if unit.bad_words}
         for unit in plan.units:

@@ -50,25 +50,27 @@ def _sockets(context: Context, offer: Offer) -> tuple[Path, ...]:
         *(route.upstream for route in offer.routes),
         *(route.before and route.before[0] for route in offer.routes),
     ]
-    used = [endpoint.socket for endpoint in (context.place.listen("caddy"), *behind) if endpoint]
+    own = ["caddy", *(["gateway-https"] if context.splits_https else [])]
+    used = [endpoint.socket for endpoint in (*map(context.place.listen, own), *behind) if endpoint]
     return tuple(dict.fromkeys(socket for socket in used if socket))
 
 
 def binds(context: Context, offer: Offer) -> tuple[tuple[str, Endpoint], ...]:
     """Every address of the machine at which it is open, with the setting that says so."""
     access, ports, loopback = context.access, context.settings.ports, context.facts.loopback
+    over_https = ("udp",) if context.splits_https else ("tcp", "udp")  # HTTP/3 is over UDP
     found: dict[Endpoint, str] = {}
     for name in listeners(context, offer):
         number = port(context, name)
         https = number == ports.of("https")
         setting = access.inner(name) if access.proxied else name
         for address in access.bound(name, loopback):
-            for protocol in ("tcp", "udp") if https else ("tcp",):  # HTTP/3 is over UDP
+            for protocol in over_https if https else ("tcp",):
                 found[Endpoint(address, number, protocol=protocol)] = "https" if https else setting
     if redirects(context):
         for address in access.bound("web", loopback):
             found[Endpoint(address, ports.of("http"))] = "http"
             if access.mode == "ip":  # leads to the web client's own port
-                for protocol in ("tcp", "udp"):
+                for protocol in over_https:
                     found[Endpoint(address, ports.of("https"), protocol=protocol)] = "https"
     return tuple((setting, endpoint) for endpoint, setting in found.items())

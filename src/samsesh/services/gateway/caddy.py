@@ -170,17 +170,32 @@ def _open(context: Context, listener: str, number: int) -> dict[str, Any]:
     }
     if access.certificates and access.site(listener).host != LOCAL:
         https = number == context.settings.ports.of("https")
-        return {
-            **listening,
+        # Who comes to it with plain http is led to https.
+        wrappers = [{"wrapper": "http_redirect"}, {"wrapper": "tls"}]
+        listening |= {
             "protocols": ["h1", "h2", *(["h3"] if https else [])],
             "tls_connection_policies": tls.policies(access, listener),
-            # Who comes to it with plain http is led to https.
-            "listener_wrappers": [{"wrapper": "http_redirect"}, {"wrapper": "tls"}],
+            "listener_wrappers": wrappers,
         }
+        if https and context.splits_https:
+            listening |= _behind_splitter(context, listening["listen"], wrappers)
+        return listening
     if access.proxied:
         trusted = {"source": "static", "ranges": context.place.trusted(context.settings.proxy.trusted)}
         listening |= {"trusted_proxies": trusted, "trusted_proxies_strict": 1}
     return {**listening, "protocols": ["h1", "h2c"]}
+
+
+def _behind_splitter(context: Context, listen: list[str], wrappers: list[dict[str, str]]) -> dict[str, Any]:
+    """HTTP/3 is still ours; what comes over TCP the splitter hands on, at a socket where nobody else gets in.
+
+    Only there does Caddy take a client's address by the PROXY protocol, from whoever connects.
+    """
+    return {
+        "listen": [f"unix/{context.place.listen('gateway-https').socket}|0600", *listen],
+        "listen_protocols": [["h1", "h2"], *(["h3"] for _ in listen)],
+        "listener_wrappers": [{"wrapper": "proxy_protocol", "timeout": "5s"}, *wrappers],
+    }
 
 
 def _strict_transport(context: Context, number: int) -> list[dict[str, Any]]:
