@@ -78,6 +78,23 @@ def test_a_call(domain: Stack) -> None:
         assert found[name]["status"] == "ok", found[name]
 
 
+def test_the_relay_at_the_port_of_https(domain: Stack, acme: Pebble, address: str) -> None:
+    """The port goes from one container to another while all run, and back: https stays, and a relay is given there."""
+    root, ports = acme.root(), Ports(offset=domain.offset)
+    try:
+        domain.set({"turn.on_https": "true"})
+        domain.up("--skip-preflight")
+        assert handshake(ports.of("https"), HOSTS[1], root, at=address).names == (HOSTS[1],)
+        checked = json.loads(domain.cli("doctor", "--only", "turn-https", "--json", timeout=300).stdout)[
+            "checks"
+        ]
+        assert checked[-1]["status"] == "warning" and "a relay is given" in checked[-1]["summary"], checked
+    finally:
+        domain.set({"turn.on_https": "false"})
+        domain.up("--skip-preflight")
+    assert handshake(ports.of("https"), HOSTS[1], root, at=address).names == (HOSTS[1],)
+
+
 def test_by_its_address(
     engine: Engine, images: dict[str, str], homes: Path, acme: Pebble, address: str
 ) -> None:

@@ -143,7 +143,9 @@ def test_large_files(site: Site) -> None:
         with suppress(
             httpx2.TransportError
         ):  # refused before all of it was sent, which this client does not notice
-            assert http.post(upload, content=bytes(31 * MEGA), headers=sent, timeout=5).status_code == 413
+            refused = http.post(upload, content=bytes(31 * MEGA), headers=sent, timeout=5)
+            # Apache does not limit what it passes on; it answers so where the gateway hangs up on it.
+            assert refused.status_code in ((413, 502) if "apache" in site.folder.name else (413,))
 
 
 def test_encoded_names(site: Site) -> None:
