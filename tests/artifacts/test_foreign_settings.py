@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +19,8 @@ pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can put files there in another user's name"
 )
 NOBODY = 65534
-needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
-needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed")
+needs_npm = pytest.mark.needs("npm")
+needs_go = pytest.mark.needs("go")
 
 
 def write(path: Path, text: str, owner: int = NOBODY) -> Path:
@@ -36,16 +35,16 @@ def with_variables(search: Search, **more: str) -> Search:
 
 
 @pytest.fixture
-def registry(releases: Releases) -> Releases:
+def registry(plain: Releases) -> Releases:
     """A registry of npm that serves something else under the package's name: npm has asked it if it says EINTEGRITY."""
     lock = json.loads((element_call.HERE / "package-lock.json").read_text())
     integrity = lock["packages"][f"node_modules/{element_call.PACKAGE}"]["integrity"]
     version, name = element_call.version(), element_call.PACKAGE
-    dist = {"tarball": f"{releases.url}/evil.tgz", "integrity": integrity}
+    dist = {"tarball": f"{plain.url}/evil.tgz", "integrity": integrity}
     about = {"name": name, "versions": {version: {"name": name, "version": version, "dist": dist}}}
-    releases.files[f"/{name.replace('/', '%2f')}"] = json.dumps(about).encode()
-    releases.files["/evil.tgz"] = tar(("package/package.json", b'{"name": "x", "version": "1"}'))
-    return releases
+    plain.files[f"/{name.replace('/', '%2f')}"] = json.dumps(about).encode()
+    plain.files["/evil.tgz"] = tar(("package/package.json", b'{"name": "x", "version": "1"}'))
+    return plain
 
 
 def npm_says(search: Search, **more: str) -> str:
