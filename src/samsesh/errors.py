@@ -1,6 +1,6 @@
 """The one error class of the program, and the exit codes that programs rely on.
 
-Everything a person can cause or mend is raised as SamseshError and printed once, in cli/entry.py, without a traceback.
+Everything a person can cause or fix is raised as SamseshError and printed once, in cli/entry.py, without a traceback.
 """
 
 DONE = 0

@@ -64,7 +64,7 @@ class MembersModule:
     async def _joined(self, room: str, user: str) -> bool | None:
         try:
             state = await self._api.get_room_state(room, [(MEMBER, user)])
-        except Exception:
+        except Exception:  # whatever Synapse raises: without an answer there is no token
             logger.exception("who is in a room could not be looked up")
             return None
         return any(event.content.get("membership") == "join" for event in state.values())
