@@ -198,10 +198,11 @@ def test_own_files_are_read_again(lan: Stack) -> None:
     before = {service["name"]: service["pid"] for service in lan.status()["services"]}
 
     key.write_bytes(second.private_key_pem.bytes())
-    wait_for(lambda: "is not the key of" in agents_word(lan))
+    # Once for the gateway, once for coturn.
+    wait_for(lambda: agents_word(lan).count("is not the key of") == 2)
     place(second)
     for listener in ("api", "turns"):
         soon(ports(lan).of(listener), HOST, trusted, other_than=serials[listener])
-    assert agents_word(lan).count("is not the key of") == 2  # once for the gateway, once for coturn
+    assert agents_word(lan).count("is not the key of") == 2
     assert {service["name"]: service["pid"] for service in lan.status()["services"]} == before
     assert refused(ports(lan).of("api"), "other.test", trusted)

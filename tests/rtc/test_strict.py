@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import jwt
 import pytest
 
 from programs import free_port
-from rtc.running import KEY, Local, Rtc, Run, current, deliver, event, signed
+from rtc.running import KEY, Answer, Local, Rtc, Run, current, deliver, event, signed
 from samsesh.rtc.limits import BURST
 
 DELAY: dict[str, Any] = {"delay_id": "x", "delay_timeout": 60_000}
@@ -70,37 +71,35 @@ def test_signed_webhooks_of_any_form(strict: Rtc, body: bytes) -> None:
     assert strict.post("/delegate_delayed_leave", {}).status == 404
 
 
+def many(rtc: Rtc, address: str) -> list[Answer]:
+    """More requests than one client may make, several at once, so that even a busy machine is faster than the bucket
+    fills; `{n}` in the address is the request's number.
+    """
+
+    def ask(n: int) -> Answer:
+        return rtc.post("/get_token", b"{}", {"X-Forwarded-For": address.format(n=n)})
+
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(ask, range(1, int(BURST) + 101)))
+
+
 def test_limits(run: Run, tmp_path: Path) -> None:
     """One client is held back with 429 that a page can read; another behind the same proxy is not. Lies do not help."""
     rtc = run(SAMSESH_RTC_STRICT="yes", LIVEKIT_JWT_BIND=f"unix:{tmp_path}/rtc.sock")
-    first = [
-        rtc.post("/get_token", b"{}", {"X-Forwarded-For": f"8.8.{n}.8, 203.0.113.1"})
-        for n in range(int(BURST) + 60)
-    ]
-    assert [answer.status for answer in first[: int(BURST)]] == [400] * int(BURST)
-    held = first[-1]
+    first = many(rtc, "8.8.{n}.8, 203.0.113.1")
+    assert [answer.status for answer in first[: int(BURST) - 8]] == [400] * (int(BURST) - 8)
+    held = next(answer for answer in first if answer.status != 400)
     assert held.status == 429 and held.headers["access-control-allow-origin"] == "*"
     assert held.json["errcode"] == "M_LIMIT_EXCEEDED" and 0 < held.json["retry_after_ms"] <= 1000
     assert rtc.post("/get_token", b"{}", {"X-Forwarded-For": "203.0.113.2"}).status == 400
-    six = [
-        rtc.post("/get_token", b"{}", {"X-Forwarded-For": f"2001:db8::{n:x}"}) for n in range(int(BURST) + 60)
-    ]
-    assert six[-1].status == 429  # one customer has a whole /64
-    mapped = [
-        rtc.post("/get_token", b"{}", {"X-Forwarded-For": f"::ffff:198.51.100.{n}"})
-        for n in range(int(BURST) + 60)
-    ]
-    assert {answer.status for answer in mapped} == {400}  # these are many, of IPv4
+    assert 429 in {answer.status for answer in many(rtc, "2001:db8::{n:x}")}  # one customer has a whole /64
+    assert {answer.status for answer in many(rtc, "::ffff:198.51.100.{n}")} == {400}  # these are many, of IPv4
 
 
 def test_nobody_on_this_machine_forges_an_address(run: Run) -> None:
     """At a port even a local process is who it is: another X-Forwarded-For each time gives it no other limit."""
     rtc = run(SAMSESH_RTC_STRICT="yes")
-    asked = [
-        rtc.post("/get_token", b"{}", {"X-Forwarded-For": f"203.0.113.{n}"}).status
-        for n in range(int(BURST) + 60)
-    ]
-    assert asked[-1] == 429
+    assert 429 in {answer.status for answer in many(rtc, "203.0.113.{n}")}
 
 
 @pytest.mark.parametrize("strict", ["yes", "no"])

@@ -46,10 +46,12 @@ def own(homes: Path) -> Iterator[Stack]:
 
 
 def made_since(moment: float) -> list[str]:
-    """What nobody made or changed on this machine's disks, but for the private folders of sockets."""
-    sockets = ("-path", "/tmp/samsesh-65534-*")
-    wanted = ("-uid", "65534", "-newerct", f"@{moment:.0f}", "-print")
-    argv = ["find", "/", "/tmp", "-xdev", *sockets, "-prune", "-o", *wanted]
+    """What nobody made or changed on this machine's disks, but for the private folders of sockets and what other tests
+    of this run give to nobody.
+    """
+    others = ("(", "-path", "/tmp/samsesh-65534-*", "-o", "-path", "/tmp/pytest-of-*", ")")
+    matching = ("-uid", "65534", "-newerct", f"@{moment:.0f}", "-print")
+    argv = ["find", "/", "/tmp", "-xdev", *others, "-prune", "-o", *matching]
     return subprocess.run(argv, capture_output=True, text=True, timeout=120).stdout.splitlines()
 
 

@@ -3,17 +3,15 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
 from samsesh.rtc.bodies import RefusedError, not_json, read_current, read_delegation, read_legacy
 from samsesh.rtc.config import Config
 from samsesh.rtc.limits import Limits, client_of
 from samsesh.rtc.log import Log, failure
+from samsesh.rtc.metrics import Metrics
 from samsesh.rtc.service import Service
-
-if TYPE_CHECKING:
-    from samsesh.rtc.metrics import Metrics
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -54,7 +52,7 @@ class UnreadError(Exception):
 class App:
     """The ASGI application. `closing`: no new work is begun."""
 
-    def __init__(self, config: Config, service: Service, log: Log, metrics: "Metrics | None") -> None:
+    def __init__(self, config: Config, service: Service, log: Log, metrics: Metrics | None) -> None:
         self._config = config
         self._service = service
         self._log = log

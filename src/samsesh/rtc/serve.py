@@ -27,6 +27,7 @@ from samsesh.rtc.leave import Leaves
 from samsesh.rtc.livekit import Rooms
 from samsesh.rtc.log import Libraries, Log
 from samsesh.rtc.members import Members
+from samsesh.rtc.metrics import Metrics
 from samsesh.rtc.openid import OpenId
 from samsesh.rtc.proof import Proof
 from samsesh.rtc.service import Service
@@ -79,8 +80,6 @@ async def _run(config: Config, listeners: list[socket.socket], log: Log) -> None
             stack.callback(members.close)
         service = Service(config, openid, members, rooms, tokens, client_api, jobs, proof, log)
         if config.strict:
-            from samsesh.rtc.metrics import Metrics
-
             service.metrics = Metrics(jobs.count, lambda: service.delegates)
         await jobs.start()
         stack.push_async_callback(jobs.stop)

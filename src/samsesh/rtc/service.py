@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samsesh.rtc.bodies import Asked, RefusedError
 from samsesh.rtc.client_api import ClientApi
@@ -12,12 +12,10 @@ from samsesh.rtc.leave import CrowdedError, Leave, Leaves
 from samsesh.rtc.livekit import LiveKitError, Rooms
 from samsesh.rtc.log import Log
 from samsesh.rtc.members import Members, UnansweredError
+from samsesh.rtc.metrics import Metrics
 from samsesh.rtc.openid import USERINFO, OpenId, UnverifiedError
 from samsesh.rtc.proof import Proof
 from samsesh.rtc.tokens import Tokens, identity_of, room_of
-
-if TYPE_CHECKING:
-    from samsesh.rtc.metrics import Metrics
 
 UNAUTHORIZED = "The request could not be authorised."
 NOT_IN_ROOM = "You are not in this room"
