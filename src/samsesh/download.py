@@ -4,15 +4,15 @@ import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
-
-import httpx2
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from samsesh.errors import SamseshError
 from samsesh.write import explained, growing
 
+if TYPE_CHECKING:  # it takes a while to load, and most commands fetch nothing
+    import httpx2
+
 PAUSES = (0.0, 1.0, 4.0)  # before each try
-TIMEOUT = httpx2.Timeout(30, connect=10)
 LONGEST = 1800  # s for one file, however steadily it trickles
 HINT = (
     "check the connection (behind a proxy, set HTTPS_PROXY), or name a mirror: "
@@ -79,6 +79,8 @@ def _fetch(url: str, part: Path, limit: int, progress: Progress) -> str:
 
 
 def _receive(url: str, part: Path, limit: int, progress: Progress, end: float) -> None:
+    import httpx2
+
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with client(url) as http, http.stream("GET", url, headers=headers) as response:
@@ -103,15 +105,17 @@ def _receive(url: str, part: Path, limit: int, progress: Progress, end: float) -
                 _in_time(url, end)
 
 
-def client(url: str, **options: Any) -> httpx2.Client:
+def client(url: str, **options: Any) -> "httpx2.Client":
     """Follows redirects of `url`; from https none to an address without TLS, on no hop: it is not even asked."""
+    import httpx2
 
-    def refuse(request: httpx2.Request) -> None:
+    def refuse(request: "httpx2.Request") -> None:
         if request.url.scheme != "https":
             raise SamseshError(f"{url} leads to an address without TLS, {request.url}", HINT)
 
     hooks = {"request": [refuse]} if url.startswith("https:") else {}
-    return httpx2.Client(timeout=TIMEOUT, follow_redirects=True, event_hooks=hooks, **options)
+    timeout = httpx2.Timeout(30, connect=10)
+    return httpx2.Client(timeout=timeout, follow_redirects=True, event_hooks=hooks, **options)
 
 
 def _within(url: str, size: int, limit: int) -> None:
@@ -126,6 +130,8 @@ def _in_time(url: str, end: float) -> None:
 
 def _trying(url: str, attempt: Callable[[], T]) -> T:
     """Try a few times, with pauses, what may be better the next time."""
+    import httpx2
+
     problem = ""
     for pause in PAUSES:
         time.sleep(pause)

@@ -11,6 +11,7 @@ from typing import Any
 
 from samsesh import names
 from samsesh.errors import SettingsError
+from samsesh.fields import descriptions
 from samsesh.settings import Settings
 
 NOT_SETTINGS = frozenset(
@@ -77,7 +78,11 @@ def keys() -> dict[str, Any]:
 
 def meaning(key: str) -> str:
     """What the model says about a setting, in one line."""
-    return " ".join(str(keys()[key].description).split())
+    section, _, name = key.partition(".")
+    part = Settings.model_fields[section].annotation
+    assert isinstance(part, type)
+    text = keys()[key].description or descriptions(part)[name]
+    return " ".join(text.split())
 
 
 def runs_code(key: str) -> bool:

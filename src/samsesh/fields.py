@@ -1,9 +1,14 @@
 """Types of the values in the settings: what a text or number must be, in the words of its error."""
 
+import ast
+import inspect
 import re
+import sys
+from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from samsesh import names, networks
 
@@ -108,3 +113,26 @@ PositiveRate = Annotated[float, Field(gt=0)]
 # Mark of a setting that chooses what is executed or loaded, or whom the server trusts with everything it knows:
 # somebody else's file never sets it unasked. `environment.runs_code` asks for it.
 RUNS_CODE: Any = Field(json_schema_extra={"runs_code": True})
+
+
+def descriptions(section: type[BaseModel]) -> dict[str, str]:
+    """The text below each field of a section, by the field's name.
+
+    Read from the source when asked: pydantic's `use_attribute_docstrings` reads it at every start.
+    """
+    return _texts_below(section.__module__, section.__name__)
+
+
+@cache
+def _texts_below(module: str, name: str) -> dict[str, str]:
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    return {
+        field.target.id: inspect.cleandoc(text.value.value)
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }

@@ -20,11 +20,12 @@ from samsesh.fields import (
 
 
 class Section(BaseModel):
-    """Base of every section: immutable, unknown keys refused, no silent conversion of types."""
+    """Base of every section: immutable, unknown keys refused, no silent conversion of types.
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    Nothing is built before it is used; the texts below the fields are for `fields.descriptions`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
     @field_validator("*")
     @classmethod

@@ -13,7 +13,10 @@ PASSWORD = "three words and 1 digit"
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),
+    *(
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream=fps=5",
+    ),  # frames cost most of a call
 ]
 SECONDS = 30  # for whatever the page does, on a busy machine
 KEEP_CONNECTIONS = """

@@ -48,6 +48,8 @@ def _run() -> None:
 
         rtc_auth()
     else:
+        # Looking for plugins of pydantic reads what is installed, at every start; we use none.
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
         from samsesh.cli.main import run
 
         run(sys.argv[1:])

@@ -10,8 +10,6 @@ from samsesh import facts as machine
 from samsesh import secrets as kept
 from samsesh.access import Access
 from samsesh.engine import Engine
-from samsesh.engines.compose import ComposeEngine
-from samsesh.engines.compose.placement import ComposePlacement, facts_in_containers
 from samsesh.engines.native import NativeEngine
 from samsesh.engines.native.placement import NativePlacement
 from samsesh.errors import SamseshError
@@ -77,6 +75,9 @@ def planned(
     facts = addresses.planned(machine.gather(), home, settings)
     engine: Engine
     if settings.server.engine == "compose":
+        from samsesh.engines.compose import ComposeEngine  # most servers never load it
+        from samsesh.engines.compose.placement import facts_in_containers
+
         facts = facts_in_containers(facts, settings)
         engine = ComposeEngine(home, facts, settings, secrets)
     else:
@@ -89,6 +90,8 @@ def planned(
 def placement(home: Home, settings: Settings, facts: Facts) -> Placement:
     """Where the engine of these settings has things."""
     if settings.server.engine == "compose":
+        from samsesh.engines.compose.placement import ComposePlacement
+
         return ComposePlacement(home, settings)
     return NativePlacement(home, settings, facts)
 
@@ -115,6 +118,8 @@ def engine_of(home: Home) -> Engine:
         in_containers = keeps_root() or (home.path / "compose.yaml").exists()
         name = "compose" if in_containers else "native"
     if name == "compose":
+        from samsesh.engines.compose import ComposeEngine
+
         return ComposeEngine(home, machine.gather())
     return NativeEngine(home, machine.gather())
 
