@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from samsesh import docs
-from samsesh.environment import DOCUMENT, SECRET_VARIABLES, from_text, keys, meaning, read_env_file, variable_of
+from samsesh.environment import (
+    DOCUMENT,
+    SECRET_VARIABLES,
+    from_text,
+    keys,
+    meaning,
+    read_env_file,
+    variable_of,
+)
 from samsesh.errors import FAILED
 from samsesh.home import Home
 from samsesh.load import load, plain
