@@ -10,6 +10,7 @@ from samsesh import names, networks
 Port = Annotated[int, Field(ge=1, le=65_535)]
 PortRange = Annotated[str, AfterValidator(lambda value: "{}-{}".format(*names.port_range(value)))]
 ServerName = Annotated[str, AfterValidator(names.server_name)]
+Email = Annotated[str, AfterValidator(lambda value: value and names.email(value))]  # or empty
 Timezone = Annotated[str, AfterValidator(names.timezone)]
 Person = Annotated[str, AfterValidator(names.person)]
 HostName = Annotated[str, AfterValidator(names.host_name)]

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,9 +32,15 @@ WANTED = {  # what pydantic's findings mean, for people
     "greater_than_equal": "a number of at least {ge}",
     "less_than_equal": "a number of at most {le}",
     "finite_number": "a finite number",
+    "less_than": "a number below {lt}",
     "string_too_short": "a text of at least {min_length} characters",
     "string_too_long": "a text of at most {max_length} characters",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "none_required": "nothing",
 }
+NO_VALUES = {"missing": "this is missing", "extra_forbidden": "there is no such setting"}
+OURS = "value_error"  # the kind of finding whose sentence is ours; pydantic's own sentences are for programmers
 
 
 @dataclass(frozen=True)
@@ -245,17 +251,19 @@ def _problem(
     secret = any(f"{name}.".startswith(f"{setting}.") for name in SECRET_KEYS)
     value = "" if kind == "missing" else "***" if secret else _short(findings[0]["input"])
     shown = f" ({value})" if value else ""
-    return f"{where}{shown}: {_reason(findings)}", _advice(setting)
+    return f"{where}{shown}: {reason(findings)}", _advice(setting)
 
 
-def _reason(findings: list[Any]) -> str:
-    if findings[0]["type"] == "missing":
-        return "this is missing"
-    told = [found["msg"].removeprefix("Value error, ") for found in findings if found["type"] not in WANTED]
-    if told:  # a sentence of ours says more than that the other member of a union would do, too
-        return str(told[0][:1].lower() + told[0][1:])
-    wanted = [WANTED[found["type"]].format(**found.get("ctx", {})) for found in findings]
-    return " or ".join(wanted) + " is wanted"
+def reason(findings: Sequence[Any]) -> str:
+    """pydantic's findings at one place, several for a union, as the end of a sentence for people."""
+    kinds = [finding["type"] for finding in findings]
+    if kinds[0] in NO_VALUES:
+        return NO_VALUES[kinds[0]]
+    if OURS in kinds:  # a sentence of ours says more than that the other member of a union would do, too
+        sentence = str(findings[kinds.index(OURS)]["msg"]).removeprefix("Value error, ")
+        return sentence[:1].lower() + sentence[1:]
+    wanted = [WANTED[finding["type"]].format(**finding.get("ctx", {})) for finding in findings if finding["type"] in WANTED]
+    return f"{' or '.join(dict.fromkeys(wanted)) or 'another value'} is wanted"
 
 
 def _short(value: Any) -> str:

@@ -11,6 +11,7 @@ from samsesh import names, secrets
 from samsesh.environment import meaning
 from samsesh.errors import SettingsError
 from samsesh.home import Home
+from samsesh.load import reason
 from samsesh.settings import Settings
 from samsesh.settings_server import Ports
 
@@ -49,8 +50,8 @@ def with_answers(settings: Settings, answers: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise ValueError(first["msg"].removeprefix("Value error, ")) from None
+        findings = error.errors(include_url=False)
+        raise ValueError(reason([one for one in findings if one["loc"][:2] == findings[0]["loc"][:2]])) from None
 
 
 def problem(settings: Settings, answers: Mapping[str, Any]) -> str:
