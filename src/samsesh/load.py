@@ -40,7 +40,9 @@ WANTED = {  # what pydantic's findings mean, for people
     "none_required": "nothing",
 }
 NO_VALUES = {"missing": "this is missing", "extra_forbidden": "there is no such setting"}
-OURS = "value_error"  # the kind of finding whose sentence is ours; pydantic's own sentences are for programmers
+OURS = (
+    "value_error"  # the kind of finding whose sentence is ours; pydantic's own sentences are for programmers
+)
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,11 @@ def reason(findings: Sequence[Any]) -> str:
     if OURS in kinds:  # a sentence of ours says more than that the other member of a union would do, too
         sentence = str(findings[kinds.index(OURS)]["msg"]).removeprefix("Value error, ")
         return sentence[:1].lower() + sentence[1:]
-    wanted = [WANTED[finding["type"]].format(**finding.get("ctx", {})) for finding in findings if finding["type"] in WANTED]
+    wanted = [
+        WANTED[finding["type"]].format(**finding.get("ctx", {}))
+        for finding in findings
+        if finding["type"] in WANTED
+    ]
     return f"{' or '.join(dict.fromkeys(wanted)) or 'another value'} is wanted"
 
 

@@ -233,7 +233,9 @@ def email(value: str) -> str:
     """An e-mail address as browsers take it (HTML: "valid e-mail address"), at a host with a dot in its name."""
     local, at, host = value.rpartition("@")
     labels = host.lower().split(".")
-    if not (at and _EMAIL_LOCAL.fullmatch(local) and len(labels) > 1 and all(map(_DNS_LABEL.fullmatch, labels))):
+    if not (
+        at and _EMAIL_LOCAL.fullmatch(local) and len(labels) > 1 and all(map(_DNS_LABEL.fullmatch, labels))
+    ):
         raise ValueError("an e-mail address looks like 'me@example.org'")
     if len(value) > 254:
         raise ValueError("an e-mail address has at most 254 characters")

@@ -209,6 +209,11 @@ class Ports(Section):
         """Names of the fields that hold one port."""
         return [name for name in cls.model_fields if name not in ("offset", "turn_relay")]
 
+    @classmethod
+    def outer(cls) -> list[str]:
+        """Those that others than our own programs reach."""
+        return [name for name in cls.numbers() if not name.endswith("_inner")]
+
     @model_validator(mode="after")
     def _distinct(self) -> "Ports":
         seen: dict[int, str] = {}

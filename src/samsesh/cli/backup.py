@@ -39,9 +39,8 @@ def create(
 @app.command("list")
 def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
     """List the backups of this server, each read and checked. Example: `samsesh backup list`."""
-    from rich.table import Column, Table
-
-    from samsesh.cli.output import add_row, console, print_json
+    from samsesh.cli.output import console, print_json
+    from samsesh.cli.tables import print_table
     from samsesh.ops import backup
 
     found = [entry.data() for entry in backup.listed(ctx.obj)]
@@ -52,13 +51,16 @@ def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
         console.print("There is no backup yet. Make one: samsesh backup create")
         return
     console.print(f"In {ctx.obj.backups_dir}:")
-    table = Table(Column("file", overflow="fold", ratio=1), "size", "why", "state", box=None)
-    for entry in found:
-        state = "good" if entry["ok"] else entry["problem"]
-        add_row(
-            table, Path(entry["path"]).name, megabytes(entry["size"]), str(entry.get("reason", "")), state
+    rows = [
+        (
+            Path(entry["path"]).name,
+            megabytes(entry["size"]),
+            str(entry.get("reason", "")),
+            "good" if entry["ok"] else entry["problem"],
         )
-    console.print(table)
+        for entry in found
+    ]
+    print_table(("file", "size", "why", "state"), rows)
 
 
 @app.command()

@@ -13,7 +13,6 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
-from rich.table import Table
 from rich.text import Text
 
 from samsesh.errors import SamseshError
@@ -64,11 +63,6 @@ def warn(text: str) -> None:
     errors.print(f"! {_indented(text)}", style="yellow")
 
 
-def add_row(table: Table, *cells: str | Text) -> None:
-    """A row of a table, each text in it on one line."""
-    table.add_row(*(Text(one_line(cell)) if isinstance(cell, str) else cell for cell in cells))
-
-
 def print_rows(rows: Sequence[Sequence[str | Text]], indent: str = "") -> None:
     """Columns as wide as they have to be, however narrow the terminal is: addresses are to be copied whole."""
     cells = [[Text(one_line(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
@@ -78,7 +72,7 @@ def print_rows(rows: Sequence[Sequence[str | Text]], indent: str = "") -> None:
         for cell, width in zip(row, widths, strict=True):
             line.append_text(cell).append(" " * (width - cell.cell_len + 2))
         line.rstrip()
-        console.print(line)
+        console.print(line, no_wrap=True)
 
 
 def print_json(data: Any) -> None:

@@ -106,7 +106,7 @@ def setup(
         password = _password_from_stdin(home, settings)
     if not yes:
         answers, password = questions.ended_cleanly(
-            lambda: questions.interview(console, home, settings, answers)
+            lambda: questions.ask_everything(console, home, settings, answers)
         )
     ops.keep(home, answers, password, say, loaded.adopted_secrets)
     for warning in loaded.warnings:

@@ -51,7 +51,9 @@ def with_answers(settings: Settings, answers: Mapping[str, Any]) -> Settings:
         return Settings.model_validate(data)
     except ValidationError as error:
         findings = error.errors(include_url=False)
-        raise ValueError(reason([one for one in findings if one["loc"][:2] == findings[0]["loc"][:2]])) from None
+        raise ValueError(
+            reason([one for one in findings if one["loc"][:2] == findings[0]["loc"][:2]])
+        ) from None
 
 
 def problem(settings: Settings, answers: Mapping[str, Any]) -> str:
