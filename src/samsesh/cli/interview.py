@@ -56,10 +56,11 @@ class Interview:
     def offered(self, answers: Answers, setting: str) -> Any:
         """What to propose for a setting: what was typed last, else what is in force."""
         section, name = setting.split(".")
-        return self.typed.get(setting, getattr(getattr(self.chosen(answers), section), name))
+        in_force = getattr(getattr(self.settings, section), name)
+        return self.typed.get(setting, answers.get(setting, in_force))
 
     def explain(self, text: str, style: str = "dim") -> None:
-        self.console.print(Text(text, style=style), soft_wrap=False)
+        self.console.print(Text(text, style=style))
 
     def line(self, label: str, default: Any, choices: Sequence[str] = ()) -> str:
         """One line, `default` for an empty one; asked again until it is one of `choices`."""
