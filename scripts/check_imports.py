@@ -13,7 +13,7 @@ LAYERS = (
     ("owners", "run", "write"),
     ("placing",),
     ("home",),
-    ("environment", "facts", "fields", "load", "local_env", "secrets", "settings", "settings_server"),
+    ("environment", "facts", "fields", "findings", "load", "local_env", "secrets", "settings", "settings_server"),
     ("access", "cache", "download", "operator_files", "pins", "releases", "tools"),
     ("model",),
     ("agent", "artifacts", "clients", "pages", "rtc", "splitter", "synapse_module"),

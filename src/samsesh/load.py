@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,37 +12,14 @@ from pydantic import ValidationError
 from samsesh import environment
 from samsesh.environment import Variables, keys, meaning, nearest
 from samsesh.errors import SettingsError
-from samsesh.home import Home
+from samsesh.findings import reason
+from samsesh.home import Home, user_name
 from samsesh.settings import Settings
 from samsesh.write import write_file
 
 HEADER = "# Settings of this Samsesh server. `samsesh config sample` shows all there are; `samsesh up` applies changes.\n"
 SECRET_KEYS = frozenset({"database.url"})
 FREE = ("extra.synapse.", "extra.element_web.")  # below them, every key is taken
-WANTED = {  # what pydantic's findings mean, for people
-    "string_type": "a text in quotes",
-    "int_type": "a whole number without quotes",
-    "float_type": "a number without quotes",
-    "bool_type": "true or false (without quotes)",
-    "list_type": "a list in [brackets]",
-    "dict_type": "a table",
-    "model_type": "a [section]",
-    "literal_error": "{expected}",
-    "greater_than": "a number above {gt}",
-    "greater_than_equal": "a number of at least {ge}",
-    "less_than_equal": "a number of at most {le}",
-    "finite_number": "a finite number",
-    "less_than": "a number below {lt}",
-    "string_too_short": "a text of at least {min_length} characters",
-    "string_too_long": "a text of at most {max_length} characters",
-    "too_short": "a list of at least {min_length}",
-    "too_long": "a list of at most {max_length}",
-    "none_required": "nothing",
-}
-NO_VALUES = {"missing": "this is missing", "extra_forbidden": "there is no such setting"}
-OURS = (
-    "value_error"  # the kind of finding whose sentence is ours; pydantic's own sentences are for programmers
-)
 
 
 @dataclass(frozen=True)
@@ -153,7 +130,8 @@ def _text(home: Home) -> str:
         raise SettingsError(f"{home.settings_file} is not UTF-8 text", "save it as UTF-8") from None
     except OSError as error:
         raise SettingsError(
-            f"{home.settings_file} cannot be read: {error.strerror}", "check its owner and mode"
+            f"{home.settings_file} cannot be read: {error.strerror}",
+            f"give it to who runs this: chown {user_name()}: {home.settings_file}",
         ) from None
 
 
@@ -254,22 +232,6 @@ def _problem(
     value = "" if kind == "missing" else "***" if secret else _short(findings[0]["input"])
     shown = f" ({value})" if value else ""
     return f"{where}{shown}: {reason(findings)}", _advice(setting)
-
-
-def reason(findings: Sequence[Any]) -> str:
-    """pydantic's findings at one place, several for a union, as the end of a sentence for people."""
-    kinds = [finding["type"] for finding in findings]
-    if kinds[0] in NO_VALUES:
-        return NO_VALUES[kinds[0]]
-    if OURS in kinds:  # a sentence of ours says more than that the other member of a union would do, too
-        sentence = str(findings[kinds.index(OURS)]["msg"]).removeprefix("Value error, ")
-        return sentence[:1].lower() + sentence[1:]
-    wanted = [
-        WANTED[finding["type"]].format(**finding.get("ctx", {}))
-        for finding in findings
-        if finding["type"] in WANTED
-    ]
-    return f"{' or '.join(dict.fromkeys(wanted)) or 'another value'} is wanted"
 
 
 def _short(value: Any) -> str:

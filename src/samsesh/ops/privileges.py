@@ -20,6 +20,7 @@ PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
 CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_NET_BIND_SERVICE = 5, 6, 7, 10
 CAPABILITY_VERSION_3 = 0x20080522
 CACHE = Path("/var/cache/samsesh")
+WRITTEN_BEFORE = frozenset({"samsesh.toml", ".env"})  # what root puts into a new home, by hand or by Ansible
 
 
 def become_service_user(
@@ -111,8 +112,14 @@ def _own_home(path: Path, user: pwd.struct_passwd) -> None:
     """The home belongs to the service user; folders above it are left alone, but must let that user in."""
     owner = user.pw_name if user.pw_name == SERVICE_USER else user.pw_uid
     found = _made(path, "the home folder", "--home DIR")
-    if found.st_uid == 0 and not any(path.iterdir()):
+    if found.st_uid == 0 and {entry.name for entry in path.iterdir()} <= WRITTEN_BEFORE:
         _check_way(path, "--home DIR")
+        for file in path.iterdir():  # in a folder that nobody else can change
+            info = file.lstat()
+            if info.st_uid != 0 or not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
+                raise SamseshError(f"{file} is not a plain file of root's", "put a file of its own there")
+            file.chmod(0o600)  # it may hold secrets
+            os.chown(file, user.pw_uid, user.pw_gid)
         os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
     elif found.st_uid != user.pw_uid:
         raise SamseshError(
@@ -126,6 +133,17 @@ def _own_home(path: Path, user: pwd.struct_passwd) -> None:
                 f"the user {SERVICE_USER} cannot reach {path}: {above} is closed to others",
                 "choose a home elsewhere, such as /var/lib/samsesh: --home DIR",
             )
+
+
+def written_by_root(home: Home) -> bool:
+    """Whether a new home has nothing but what root wrote into it, and nobody else could have: that is root's word."""
+    try:
+        files = {entry.name for entry in home.path.iterdir()}
+        owner = home.path.lstat().st_uid
+    except OSError:
+        return False
+    ways = (home.path, *(home.path / name for name in files))
+    return owner == 0 and files <= WRITTEN_BEFORE and not any(map(owners.way_changed_by, ways))
 
 
 def _own_output(path: Path) -> None:

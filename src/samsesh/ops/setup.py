@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from samsesh import names, secrets
 from samsesh.environment import meaning
 from samsesh.errors import SettingsError
+from samsesh.findings import reason
 from samsesh.home import Home
-from samsesh.load import reason
 from samsesh.settings import Settings
 from samsesh.settings_server import Ports
 
