@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    no_args_is_help=True, help="Backups: create, list, verify. `samsesh restore` brings one back."
-)
+from samsesh.cli.app import App
+
+app = App(help="Backups: create, list, verify. `samsesh restore` brings one back.")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="For programs.")]
 

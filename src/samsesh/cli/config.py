@@ -5,12 +5,25 @@ from typing import Annotated, Any
 
 import typer
 
+from samsesh.cli.app import App
 from samsesh.errors import SettingsError
 
-app = typer.Typer(no_args_is_help=True, help="Settings: show, get, set, unset, validate, schema, sample.")
+app = App(help="Settings: show, get, set, unset, validate, schema, sample.")
+
+
+def _complete(incomplete: str) -> list[str]:
+    from samsesh.environment import keys
+
+    return [key for key in keys() if key.startswith(incomplete)]
+
 
 Key = Annotated[
-    str, typer.Argument(help="A setting, such as server.name or extra.synapse.presence.", show_default=False)
+    str,
+    typer.Argument(
+        help="A setting, such as server.name or extra.synapse.presence.",
+        show_default=False,
+        autocompletion=_complete,
+    ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="For programs.")]
 

@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from samsesh.cli.app import UNASKED
 from samsesh.errors import SettingsError
 from samsesh.home import SERVICE_USER, Home
 from samsesh.ops import record
@@ -13,7 +15,6 @@ from samsesh.ops.record import Record
 if TYPE_CHECKING:  # it needs the settings model, which takes long to import
     from samsesh.local_env import LocalEnv
 
-UNASKED = frozenset({"--yes", "-y"})
 VARIABLES = {
     "SAMSESH_SERVER_ENGINE": "engine",
     "UID": "uid",
@@ -47,7 +48,7 @@ def settle(
             _confirm({name: value for name, value in adopted.items() if name not in here}, local, argv)
             said = {**adopted, **said}
     new = replace(old, **said)
-    _check(new, to_processes=argv[-2:] == ["switch", "native"])
+    _check(new, to_processes=("switch", "native") in pairwise(argv))
     if new != (known or Record()) and command != "render" and "--dry-run" not in argv:
         record.write(home, new)
     return new

@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 
 from samsesh import names
+from samsesh.cli.app import App
 from samsesh.cli.tables import moment
 from samsesh.cli.users import Json, opened
 from samsesh.errors import SettingsError
 
-app = typer.Typer(no_args_is_help=True, help="Invitations: create, list, revoke.")
+app = App(help="Invitations: create, list, revoke.")
 
 
 @app.command()

@@ -7,6 +7,7 @@ character pass. Where a line break could forge a line (a cell of a table, a name
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,8 +20,8 @@ from samsesh.errors import SamseshError
 from samsesh.text import one_line, printable, printable_json
 
 COMMANDS = (
-    "--|backup|config|destroy|doctor|down|images|install-service|invite|logs|ports|proxy-config|restart|restore|rooms"
-    "|rtc-auth|setup|status|up|user|version"
+    "--|backup|completion|config|destroy|doctor|down|engine|images|install-service|invite|link|logs|ports|proxy-config"
+    "|render|restart|restore|rooms|rtc-auth|setup|status|up|user|version"
 )
 _MENTIONED = re.compile(rf"(?<![\w./-])samsesh (?=({COMMANDS}))")
 
@@ -44,6 +45,8 @@ class Speaker(Console):
 def as_called(text: Any) -> Any:
     """`samsesh up` -> `./samsesh --home DIR up`, where that is how we were called."""
     program = os.environ.get("SAMSESH_COMMAND", "samsesh")
+    if program == shutil.which("samsesh"):
+        program = "samsesh"
     called = os.environ.get("SAMSESH_CALLED", program)  # with the home that was named
     if not isinstance(text, str):
         return text

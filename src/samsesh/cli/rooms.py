@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from samsesh.cli.app import App
 from samsesh.cli.users import Json, opened
 from samsesh.errors import FAILED, SettingsError
 
 OUTCOMES = ("allowed", "change", "changed", "left", "failed")
 
-app = typer.Typer(no_args_is_help=True, help="Rooms: allow-calls.")
+app = App(help="Rooms: allow-calls.")
 
 
 @app.command("allow-calls")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samsesh.cli.app import App, Yes
 from samsesh.cli.tables import moment
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home
@@ -13,9 +14,7 @@ from samsesh.home import Home
 if TYPE_CHECKING:  # httpx2 and pydantic take long to import; --help need not wait for them
     from samsesh.ops.server import Server
 
-app = typer.Typer(
-    no_args_is_help=True, help="Accounts: add, list, show, password, admin, deactivate, logout."
-)
+app = App(help="Accounts: add, list, show, password, admin, deactivate, logout.")
 
 Name = Annotated[str, typer.Argument(help="alice, @alice or @alice:example.org", show_default=False)]
 FromStdin = Annotated[
@@ -146,7 +145,7 @@ def deactivate(
     erase: Annotated[
         bool, typer.Option("--erase", help="Also hide its messages from those who join a room later.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Close an account for good. Example: `samsesh user deactivate alice --erase`."""
     from samsesh.cli.output import console

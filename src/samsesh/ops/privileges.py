@@ -4,10 +4,13 @@ import ctypes
 import os
 import pwd
 import shutil
+import signal
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 from samsesh import owners
 from samsesh.errors import SamseshError
@@ -63,6 +66,31 @@ def become_service_user(
         os.environ.pop(name, None)
     os.umask(0o077)
     _can_still_run()
+
+
+def go_on_in_a_child(afterwards: Callable[[int], None]) -> None:
+    """Return in a child. This process waits for its end, as the user that it is, calls `afterwards` with the child's exit
+    code, and ends with the same.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        return
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        os.kill(child, number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, pass_on)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the child as well
+    status = os.waitpid(child, 0)[1]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = os.waitstatus_to_exitcode(status)
+    code = code if code >= 0 else 128 - code
+    afterwards(code)
+    sys.exit(code)
 
 
 @contextmanager
