@@ -27,8 +27,8 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return {"SAMSESH_COMMAND": str(launcher), "HOME": str(tmp_path), "PATH": path}
 
 
-def test_linked_once_and_taken_away(environ: dict[str, str]) -> None:
-    """The command starts the launcher, shells find their completion; twice changes nothing, --remove leaves nothing."""
+def test_linked_once(environ: dict[str, str]) -> None:
+    """The command starts the launcher, shells find their completion; twice changes nothing, and all is known as ours."""
     assert not link.is_linked(environ)
     present = link.install(environ, SCRIPTS)
     assert [path.name for path in present] == ["samsesh", "samsesh", "_samsesh", "samsesh.fish"]
@@ -36,8 +36,7 @@ def test_linked_once_and_taken_away(environ: dict[str, str]) -> None:
     before = [path.lstat().st_mtime_ns for path in present]
     assert link.install(environ, SCRIPTS) == present
     assert [path.lstat().st_mtime_ns for path in present] == before
-    assert link.remove(environ) == present
-    assert not any(path.exists() for path in present) and link.remove(environ) == []
+    assert link.ours(environ) == present
 
 
 @pytest.mark.parametrize("what", ["a program", "a link", "a dangling link", "a program elsewhere on PATH"])
@@ -56,7 +55,7 @@ def test_what_has_the_name_stays(environ: dict[str, str], tmp_path: Path, what: 
     before = there.lstat()
     with pytest.raises(SamseshError, match=f"{there} is something else"):
         link.install(environ, SCRIPTS)
-    assert link.remove(environ) == [] and there.lstat() == before
+    assert link.ours(environ) == [] and there.lstat() == before
 
 
 def test_a_completion_of_somebody_else_stays(environ: dict[str, str]) -> None:
@@ -65,8 +64,7 @@ def test_a_completion_of_somebody_else_stays(environ: dict[str, str]) -> None:
     theirs.parent.mkdir(parents=True)
     theirs.write_text("# mine")
     assert theirs not in link.install(environ, SCRIPTS)
-    link.remove(environ)
-    assert theirs.read_text() == "# mine"
+    assert theirs not in link.ours(environ) and theirs.read_text() == "# mine"
 
 
 def test_an_installed_program_needs_no_link(environ: dict[str, str]) -> None:

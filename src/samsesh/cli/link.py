@@ -30,7 +30,8 @@ def link(
     from samsesh.ops import link as ops
 
     if remove:
-        for path in ops.remove(os.environ):
+        for path in ops.ours(os.environ):
+            path.unlink()
             console.print(f"removed {path}")
         return
     _install()

@@ -114,6 +114,8 @@ def _give_root_up(home: Home, command: str, given: Mapping[str, str], local: "Lo
     from samsesh.cli import consent
     from samsesh.ops.privileges import become_service_user
 
+    if command == "destroy":
+        destroy_.take_all_away_later(home)
     record = consent.settle(home, command, sys.argv, given, local)
     if command == "restore":
         restore.open_as_root(sys.argv)

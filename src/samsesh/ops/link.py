@@ -81,15 +81,11 @@ def install(environ: Mapping[str, str], scripts: Mapping[str, str]) -> list[Path
     return present
 
 
-def remove(environ: Mapping[str, str]) -> list[Path]:
-    """Undo it, and leave what is not ours: what is gone."""
+def ours(environ: Mapping[str, str]) -> list[Path]:
+    """What `install` made and is still there."""
     where = places(environ)
-    ours = [path for path in where.completions.values() if _is_ours(path)]
-    if where.command.is_symlink() and where.command.resolve() == launcher(environ):
-        ours.insert(0, where.command)
-    for path in ours:
-        path.unlink()
-    return ours
+    linked = where.command.is_symlink() and where.command.resolve() == launcher(environ)
+    return [where.command] * linked + [path for path in where.completions.values() if _is_ours(path)]
 
 
 def _is_ours(path: Path) -> bool:
