@@ -156,6 +156,7 @@ class Setup(Interview):
     def _agree(self, answers: Answers) -> Answers:
         """The summary, and the last word."""
         self._summary(self.chosen(answers))
+        self.console.print()
         choice = self.line("Write these settings?", "yes", ("yes", "again", "quit"))
         if choice == "quit":
             raise SamseshError(

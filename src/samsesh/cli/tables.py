@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # takes long to import; --help need not wait for it
     Cell = str | Text
 
 GAP = 2
-NARROWEST = 24  # cells that the last column needs if its words are to be wrapped
+NARROWEST = 12  # cells that the last column needs if its words are to be wrapped
 
 
 def print_table(titles: Sequence[str], rows: "Sequence[Sequence[Cell]]") -> None:
