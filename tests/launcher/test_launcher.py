@@ -139,7 +139,7 @@ def test_a_terminal_sees_how_much_of_the_packages_is_there(tmp_path: Path, code:
     terminal = pexpect.spawn("sh", ["-euc", script], timeout=60, encoding="utf-8")
     terminal.expect(pexpect.EOF)
     terminal.close()
-    shown = [part.strip() for part in terminal.before.split("\r")]
+    shown = [part.strip() for part in str(terminal.before).split("\r")]
     assert shown == ["", "0 of 12 MB", "0 of 13 MB", "1 of 13 MB", "13 of 13 MB", ""]
     assert terminal.exitstatus == code
     assert (tmp_path / "log").read_text().splitlines()[-1] == "error: why"
