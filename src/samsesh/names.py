@@ -1,8 +1,8 @@
 """Grammars of the names, sizes and times that settings and commands take. Pure functions; errors are ValueError."""
 
 import re
-from ipaddress import ip_network
 from ipaddress import ip_address as _ip_address
+from ipaddress import ip_network
 from math import isfinite
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
