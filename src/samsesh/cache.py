@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import tarfile
 import time
 import zlib
@@ -104,8 +105,9 @@ def note_home(cache: Path, home: Home) -> None:
 
 
 def homes_of(cache: Path) -> list[Path]:
-    """Homes whose servers use a cache, those that are gone included."""
-    return [Path(file.read_text(errors="replace")) for file in (cache / HOMES).glob("*")]
+    """Homes whose servers use a cache, those that are gone included. Root asks, too: no link and no pipe counts."""
+    files = [file for file in (cache / HOMES).glob("*") if stat.S_ISREG(file.lstat().st_mode)]
+    return [Path(file.read_text(errors="replace")) for file in files]
 
 
 def first(search: Search, steps: Sequence[Step], otherwise: SamseshError) -> Artifact:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated
 
@@ -81,10 +80,14 @@ def offer_later(home: Home) -> None:
     silent = {*UNASKED, "--dry-run", "--foreground", "--no-start"} & set(sys.argv)
     if silent or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return
-    with suppress(SamseshError), as_owner(home):
-        if not home.started and not ops.is_linked(os.environ):
-            ops.check(os.environ)
-            go_on_in_a_child(lambda code: _offer(home, code))
+    try:
+        ops.check(os.environ)
+        with as_owner(home):
+            needless = home.started or ops.is_linked(os.environ)
+    except SamseshError:  # something else has the name; or the command itself will say what is wrong
+        return
+    if not needless:
+        go_on_in_a_child(lambda code: _offer(home, code))
 
 
 def _offer(home: Home, code: int) -> None:

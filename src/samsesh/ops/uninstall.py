@@ -63,8 +63,8 @@ def _others(home: Home, cache: Path | None, usual: list[Path]) -> list[Path]:
 
 def _is_server(path: Path) -> bool:
     try:
-        return Home(path).started
-    except (OSError, SamseshError):  # closed to us, or damaged: somebody's all the same
+        return Home(path).state_file.is_file()
+    except OSError:  # closed to us: somebody's all the same
         return True
 
 
