@@ -1,7 +1,9 @@
 """A `samsesh` on PATH: made where nothing is, offered at the end of a first start, never over something else."""
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,10 +85,14 @@ from samsesh.ops import link
 link.FOR_ALL = Path(sys.argv.pop(1))
 home = Home(Path(sys.argv.pop(1)))
 home.prepare()
+if os.geteuid() == 0:  # as the home of a server of root's, which belongs to the services' user
+    os.chown(home.path, 65534, 65534)
 code = int(sys.argv.pop(1))
 offer_later(home)
 if code < 2:
     home.remember(server_name="localhost")
+    if os.geteuid() == 0:
+        os.chown(home.state_file, 65534, 65534)
 print("started in", os.getppid())
 sys.exit(code)
 """
@@ -96,9 +102,11 @@ sys.exit(code)
 def first_up(environ: dict[str, str], tmp_path: Path) -> Iterator[Any]:
     """A first start on a terminal that ends with some exit code: its terminal."""
     terminals = []
+    folder = Path(tempfile.mkdtemp(prefix="samsesh-test-"))
+    folder.chmod(0o755)
 
     def start(code: int, *words: str) -> Any:
-        argv = ["-c", START, str(tmp_path / "usr/local"), str(tmp_path / "home"), str(code), "up", *words]
+        argv = ["-c", START, str(tmp_path / "usr/local"), str(folder / "home"), str(code), "up", *words]
         env = {**environ, "TERM": "dumb"}
         terminal = pexpect.spawn(sys.executable, argv, env=env, timeout=60, encoding="utf-8")
         terminals.append(terminal)
@@ -107,6 +115,7 @@ def first_up(environ: dict[str, str], tmp_path: Path) -> Iterator[Any]:
     yield start
     for terminal in terminals:
         terminal.close(force=True)
+    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("code", [0, 1])
