@@ -1,6 +1,7 @@
 """`samsesh backup`: create, list, verify."""
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -69,13 +70,15 @@ def verify(
 ) -> None:
     """Check one backup: exit code 0 where it is whole, else 1. Example: `samsesh backup verify FILE`."""
     from samsesh.cli.output import console
+    from samsesh.cli.tables import moment
     from samsesh.errors import SamseshError
     from samsesh.ops import backup
 
     found = backup.inspect(file.absolute())
     if found.problem:
         raise SamseshError(found.problem)
-    console.print(f"good: {found.manifest['server_name']} of {found.manifest['created']}")
+    created = moment(datetime.fromisoformat(found.manifest["created"]), "UTC")
+    console.print(f"good: {found.manifest['server_name']} of {created}")
 
 
 def megabytes(size: int) -> str:

@@ -59,7 +59,7 @@ def doctor(
         found = {"ok": ok, "verdict": verdict(outcomes), "checks": [outcome.data() for outcome in outcomes]}
         print_json({**found, "changes": changes.data() if changes else None})
     else:
-        _print(server, outcomes, changes)
+        print_outcomes(server, outcomes, changes)
     raise typer.Exit(DONE if ok else FAILED)
 
 
@@ -105,7 +105,8 @@ def _progress(checks: "Sequence[Check]", *, quiet: bool) -> "Iterator[Callable[[
             yield told
 
 
-def _print(server: "Server", outcomes: "Sequence[Outcome]", changes: "Changes | None") -> None:
+def print_outcomes(server: "Server", outcomes: "Sequence[Outcome]", changes: "Changes | None") -> None:
+    """Problems first, what is well behind them, and in one line what could not be looked at."""
     from samsesh.cli.output import console
     from samsesh.cli.tables import moment
 
