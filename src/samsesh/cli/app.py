@@ -32,7 +32,7 @@ class _Plain(TyperCommand):
         _write_text(self.help or "", formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _without_yes(self.params, ctx, args))
+        return super().parse_args(ctx, _without_yes(self.params, args))
 
 
 class _PlainGroup(TyperGroup):
@@ -79,8 +79,8 @@ def _write_text(text: str, formatter: Any) -> None:
     """
     from samsesh.cli.output import as_called
 
-    found = _EXAMPLES.search(text)
-    body = as_called(text[: found.start()] if found else text)
+    examples = _EXAMPLES.search(text)
+    body = as_called(text[: examples.start()] if examples else text)
     with formatter.indentation():
         for paragraph in body.split("\n\n"):
             lines = re.sub(r"\n +", " ", paragraph.removeprefix("\b\n")).splitlines()
@@ -90,15 +90,15 @@ def _write_text(text: str, formatter: Any) -> None:
                 formatter.write_dl(terms)
             else:
                 formatter.write_text(" ".join(lines))
-    if found:
+    if examples:
         with formatter.section("Examples"):
-            for command in _COMMAND.findall(found[1]):
+            for command in _COMMAND.findall(examples[1]):
                 formatter.write(f"{'':{formatter.current_indent}}{as_called(' '.join(command.split()))}\n")
 
 
-def _without_yes(params: Sequence[Any], ctx: Any, args: list[str]) -> list[str]:
+def _without_yes(params: Sequence[Any], args: list[str]) -> list[str]:
     """A command that has nothing to ask takes `--yes`, too: whoever automates it need not know which asks."""
-    if ctx.ignore_unknown_options or any(UNASKED & {*param.opts} for param in params):
+    if any(UNASKED & {*param.opts} for param in params):
         return args
     end = args.index("--") if "--" in args else len(args)
     return [word for at, word in enumerate(args) if at >= end or word not in UNASKED]

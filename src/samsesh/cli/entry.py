@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _without_color() -> None:
-    """`--no-color`, wherever it stands, is NO_COLOR (https://no-color.org), for what we start, too."""
+    """`--no-color`, wherever it stands, is what NO_COLOR is (https://no-color.org)."""
     words = list(takewhile(lambda word: word != "--", sys.argv))
     if NO_COLOR in words:
         sys.argv.remove(NO_COLOR)

@@ -51,9 +51,8 @@ def with_answers(settings: Settings, answers: Mapping[str, Any]) -> Settings:
         return Settings.model_validate(data)
     except ValidationError as error:
         findings = error.errors(include_url=False)
-        raise ValueError(
-            reason([one for one in findings if one["loc"][:2] == findings[0]["loc"][:2]])
-        ) from None
+        place = findings[0]["loc"][:2]
+        raise ValueError(reason([finding for finding in findings if finding["loc"][:2] == place])) from None
 
 
 def problem(settings: Settings, answers: Mapping[str, Any]) -> str:
