@@ -146,7 +146,7 @@ make_environment() {
             fail "could not make a Python environment" "see $log" "$(last_words)"
     fi
     say "getting the packages"
-    quietly "$uv" pip install --python "$environment/bin/python" --require-hashes --no-deps --no-build \
+    counting "$uv" pip install --python "$environment/bin/python" --require-hashes --no-deps --no-build \
         --compile-bytecode -r "$lock" ||
         fail "could not get the packages" "mend that (mostly it is the connection), then run this again" "$(last_words)"
     if [ "$me" = 0 ]; then
@@ -175,6 +175,44 @@ unmake() { # after Ctrl-C or the like
 
 quietly() {
     "$@" >"$log" 2>&1 </dev/null
+}
+
+counting() { # as quietly, of a uv that fetches; a terminal sees how much of it is there
+    if [ ! -t 2 ]; then
+        quietly "$@"
+        return
+    fi
+    : >"$log"
+    {
+        ended=0
+        "$@" 2>&1 </dev/null || ended=$?
+        echo "exit $ended"
+    } | count_sizes
+}
+
+# Of uv's lines "Downloading NAME (2.1MiB)" and " Downloaded NAME": it writes them for what is larger than a MiB.
+count_sizes() { # keeps them as the log, and returns the number behind `exit`, the last line
+    sizes=' ' all=0 there=0
+    while IFS= read -r line; do
+        case $line in
+            'exit '*) break ;;
+            'Downloading '*MiB\))
+                name=${line#Downloading } size=${line##*\(}
+                name=${name%% *} size=${size%%[!0-9]*}
+                sizes="$sizes$name:$size " all=$((all + size))
+                printf '\r  %s of %s MB ' $there $all >&2
+                ;;
+            ' Downloaded '*)
+                name=${line# Downloaded }
+                size=${sizes##* "$name":}
+                case $sizes in *" $name:"*) there=$((there + ${size%% *})) ;; esac
+                printf '\r  %s of %s MB ' $there $all >&2
+                ;;
+        esac
+        printf '%s\n' "$line" >>"$log"
+    done
+    if [ $all != 0 ]; then printf '\n' >&2; fi
+    return "${line#exit }"
 }
 
 last_words() {

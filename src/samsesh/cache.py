@@ -4,16 +4,18 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import tarfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
 from samsesh.download import Progress, sha256_of
 from samsesh.errors import SamseshError
+from samsesh.home import Home
 from samsesh.owners import way_changed_by
 from samsesh.run import undisturbed
 from samsesh.settings import Artifacts
@@ -22,6 +24,7 @@ from samsesh.write import explained, make_dir, replacing, temporary_dir, write_f
 
 MACHINE_CACHE = Path("/var/cache/samsesh")
 NEW = ".new-"  # folders that are being filled; one that is left belonged to a command that was killed
+HOMES = "homes"  # folder with a file for each home that uses the cache
 WAIT_SECONDS = 1800
 OPEN = 0o755  # what is kept is public, and may be shared by several users
 READABLE = 0o644
@@ -92,6 +95,19 @@ def cache_dir(environ: Mapping[str, str], home: Path) -> Path:
     if not folder and person and Path(person) != home and os.access(person, os.W_OK):
         folder = f"{person}/.cache"
     return Path(folder).absolute() / "samsesh" if folder else home / "cache"
+
+
+def note_home(cache: Path, home: Home) -> None:
+    """So that nobody removes a cache that a server uses: `homes_of`."""
+    with suppress(SamseshError):  # a full disk, which others report
+        make_dir(cache, OPEN)
+        write_file(cache / HOMES / home.id, str(home.path), READABLE)
+
+
+def homes_of(cache: Path) -> list[Path]:
+    """Homes whose servers use a cache, those that are gone included. Root asks, too: no link and no pipe counts."""
+    files = [file for file in (cache / HOMES).glob("*") if stat.S_ISREG(file.lstat().st_mode)]
+    return [Path(file.read_text(errors="replace")) for file in files]
 
 
 def first(search: Search, steps: Sequence[Step], otherwise: SamseshError) -> Artifact:

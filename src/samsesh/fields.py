@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from samsesh import names, networks
 
+_EMAIL_LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
 Port = Annotated[int, Field(ge=1, le=65_535)]
 PortRange = Annotated[str, AfterValidator(lambda value: "{}-{}".format(*names.port_range(value)))]
 ServerName = Annotated[str, AfterValidator(names.server_name)]
@@ -38,6 +39,18 @@ def _duration_or_empty(value: str) -> str:
 def _http_url(value: str) -> str:
     if not value.startswith(("https://", "http://", "mailto:")):
         raise ValueError("a link begins with https://, http:// or mailto:")
+    return value
+
+
+def _email_or_empty(value: str) -> str:
+    """As browsers take it (HTML: "valid e-mail address"), at a host with a dot in its name."""
+    local, _, host = value.rpartition("@")
+    try:
+        right = value == "" or (_EMAIL_LOCAL.fullmatch(local) and "." in names.host_name(host.lower()))
+    except ValueError:
+        right = False
+    if not right or len(value) > 254:
+        raise ValueError("an e-mail address looks like 'me@example.org'")
     return value
 
 
@@ -81,6 +94,7 @@ def _registry_or_empty(value: str) -> str:
     return value and names.registry(value)
 
 
+Email = Annotated[str, AfterValidator(_email_or_empty)]
 Size = Annotated[str, AfterValidator(_size)]
 Duration = Annotated[str, AfterValidator(_duration_or_empty)]
 Url = Annotated[str, AfterValidator(_http_url)]

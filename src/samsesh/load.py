@@ -12,29 +12,14 @@ from pydantic import ValidationError
 from samsesh import environment
 from samsesh.environment import Variables, keys, meaning, nearest
 from samsesh.errors import SettingsError
-from samsesh.home import Home
+from samsesh.findings import reason
+from samsesh.home import Home, user_name
 from samsesh.settings import Settings
 from samsesh.write import write_file
 
 HEADER = "# Settings of this Samsesh server. `samsesh config sample` shows all there are; `samsesh up` applies changes.\n"
 SECRET_KEYS = frozenset({"database.url"})
 FREE = ("extra.synapse.", "extra.element_web.")  # below them, every key is taken
-WANTED = {  # what pydantic's findings mean, for people
-    "string_type": "a text in quotes",
-    "int_type": "a whole number without quotes",
-    "float_type": "a number without quotes",
-    "bool_type": "true or false (without quotes)",
-    "list_type": "a list in [brackets]",
-    "dict_type": "a table",
-    "model_type": "a [section]",
-    "literal_error": "{expected}",
-    "greater_than": "a number above {gt}",
-    "greater_than_equal": "a number of at least {ge}",
-    "less_than_equal": "a number of at most {le}",
-    "finite_number": "a finite number",
-    "string_too_short": "a text of at least {min_length} characters",
-    "string_too_long": "a text of at most {max_length} characters",
-}
 
 
 @dataclass(frozen=True)
@@ -145,7 +130,8 @@ def _text(home: Home) -> str:
         raise SettingsError(f"{home.settings_file} is not UTF-8 text", "save it as UTF-8") from None
     except OSError as error:
         raise SettingsError(
-            f"{home.settings_file} cannot be read: {error.strerror}", "check its owner and mode"
+            f"{home.settings_file} cannot be read: {error.strerror}",
+            f"give it to who runs this: chown {user_name()}: {home.settings_file}",
         ) from None
 
 
@@ -245,17 +231,7 @@ def _problem(
     secret = any(f"{name}.".startswith(f"{setting}.") for name in SECRET_KEYS)
     value = "" if kind == "missing" else "***" if secret else _short(findings[0]["input"])
     shown = f" ({value})" if value else ""
-    return f"{where}{shown}: {_reason(findings)}", _advice(setting)
-
-
-def _reason(findings: list[Any]) -> str:
-    if findings[0]["type"] == "missing":
-        return "this is missing"
-    told = [found["msg"].removeprefix("Value error, ") for found in findings if found["type"] not in WANTED]
-    if told:  # a sentence of ours says more than that the other member of a union would do, too
-        return str(told[0][:1].lower() + told[0][1:])
-    wanted = [WANTED[found["type"]].format(**found.get("ctx", {})) for found in findings]
-    return " or ".join(wanted) + " is wanted"
+    return f"{where}{shown}: {reason(findings)}", _advice(setting)
 
 
 def _short(value: Any) -> str:

@@ -1,8 +1,8 @@
 """Grammars of the names, sizes and times that settings and commands take. Pure functions; errors are ValueError."""
 
 import re
-from ipaddress import IPv6Address, ip_network
 from ipaddress import ip_address as _ip_address
+from ipaddress import ip_network
 from math import isfinite
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -82,9 +82,9 @@ def server_name(value: str) -> str:
     host, port = value, ""
     if value.startswith("["):
         host, bracket, rest = value[1:].partition("]")
-        if not bracket or (rest and not rest.startswith(":")) or "%" in host:
+        if not bracket or (rest and not rest.startswith(":")) or "%" in host or ":" not in host:
             raise ValueError("an IPv6 address in a server name is written in brackets: '[2001:db8::1]:8448'")
-        IPv6Address(host)
+        ip_address(host)
         colon, port = rest[:1], rest[1:]
     else:
         host, colon, port = value.partition(":")

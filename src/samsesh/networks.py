@@ -66,11 +66,19 @@ def network(value: str) -> str:
     """'10.1.0.0/16' or '10.1.2.3' -> the network in its usual form."""
     try:
         found = ip_network(value)
-    except ValueError as error:
-        raise ValueError(f"a network is written as '10.1.0.0/16' or '2001:db8::/32': {error}") from None
+    except ValueError:
+        raise ValueError(f"a network is written as {_example(value)}") from None
     if found.prefixlen == 0:
         raise ValueError("that is every address there is, which is no network of anybody's")
     return str(found)
+
+
+def _example(value: str) -> str:
+    """How the network that was probably meant is written, such as that of '10.1.2.3/16'."""
+    try:
+        return repr(str(ip_network(value, strict=False)))
+    except ValueError:
+        return "'10.1.0.0/16' or '2001:db8::/32'"
 
 
 def outer_network(value: str) -> str:

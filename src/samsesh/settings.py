@@ -15,6 +15,7 @@ from samsesh.fields import (
     DatabaseUrl,
     Duration,
     ElementWebKeys,
+    Email,
     ImageName,
     MediaAddresses,
     Person,
@@ -195,7 +196,7 @@ class Support(Section):
     """Publish a contact."""
     matrix_id: str = ""
     """Matrix ID of the contact. Empty: the first administrator."""
-    email: str = ""
+    email: Email = ""
     """E-mail address of the contact."""
     page: Url | Literal[""] = ""
     """Address of a help page."""

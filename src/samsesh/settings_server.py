@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from samsesh import names
 from samsesh.fields import (
     BindAddress,
+    Email,
     HostAddress,
     HostName,
     Network,
@@ -105,7 +106,7 @@ class Tls(Section):
     """`acme`: from Let's Encrypt or another authority. `internal`: of this server's own authority. `files`: your own.
     `proxy`: a web server of yours in front of this one has them. `auto`: `acme` with `ip` and `domain`, `internal`
     with `lan`."""
-    email: str = ""
+    email: Email = ""
     """Your address for the certificate authority."""
     directory: Url | Literal[""] = ""
     """Address of the ACME directory. Empty: Let's Encrypt."""
@@ -208,6 +209,11 @@ class Ports(Section):
     def numbers(cls) -> list[str]:
         """Names of the fields that hold one port."""
         return [name for name in cls.model_fields if name not in ("offset", "turn_relay")]
+
+    @classmethod
+    def outer(cls) -> list[str]:
+        """Those that others than our own programs reach."""
+        return [name for name in cls.numbers() if not name.endswith("_inner")]
 
     @model_validator(mode="after")
     def _distinct(self) -> "Ports":

@@ -103,6 +103,12 @@ def make_dir(path: Path, mode: int = PRIVATE_DIR) -> None:
         raise SamseshError(f"cannot make the folder {path}: {error.strerror}", _advice(error)) from error
 
 
+def make_link(path: Path, target: Path) -> None:
+    """A symbolic link; something else that has the name stays, and is an error."""
+    with explained(path):
+        path.symlink_to(target)
+
+
 def holds(path: Path, content: bytes) -> bool:
     """Whether a file is there with that content."""
     try:

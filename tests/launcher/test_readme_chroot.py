@@ -73,6 +73,22 @@ def test_readme_on_a_clean_debian(debian: Chroot, user: str) -> None:
     down = debian.run("./samsesh", "down", user=user, folder=folder)
     assert down.returncode == 0, down.stdout + down.stderr
     assert debian.processes() == {}
+    assert_nothing_is_left(debian, user, folder)
+
+
+def assert_nothing_is_left(debian: Chroot, user: str, folder: str) -> None:
+    """`destroy --all` takes everything away but the checkout, says what stays, and needs the server's name."""
+    words = ("./samsesh", "destroy", "--all", "--yes")
+    refused = debian.run(*words, user=user, folder=folder)
+    assert (refused.returncode, "--confirm localhost" in refused.stderr) == (2, True), refused.stderr
+    done = debian.run(*words, "--confirm", "localhost", user=user, folder=folder)
+    assert done.returncode == 0 and "This stays:" in done.stdout and "Deleted." in done.stdout, done
+    found = debian.run("find", "/", "-xdev", "-name", "*samsesh*", "-not", "-path", f"{folder}/*")
+    home = "/var/lib/samsesh" if user == "root" else f"/home/{user}/.local/share/samsesh"
+    assert set(found.stdout.split()) == {folder, home}  # with its audit log
+    assert not (debian.root / folder[1:] / ".venv").exists()
+    assert "samsesh:" not in (debian.root / "etc/passwd").read_text()
+    assert "samsesh:" not in (debian.root / "etc/group").read_text()
 
 
 def assert_no_service_is_root(debian: Chroot) -> None:

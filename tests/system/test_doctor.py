@@ -163,7 +163,7 @@ def test_an_open_secret(broken: Stack) -> None:
         )
     finally:
         path.chmod(0o600)
-    assert "mended: secrets" in fine(broken.cli("doctor")).stdout
+    assert "fixed: secrets" in fine(broken.cli("doctor")).stdout
     _, then, *_ = fine(broken.cli("doctor")).stdout.splitlines()
     assert "secrets" not in then
 

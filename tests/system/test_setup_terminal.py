@@ -85,7 +85,10 @@ def test_every_question(home: Home, terminals: list[Terminal]) -> None:
     at.answer("Domain of the server", "example.org")
     at.answer("which stays where it is?", "y")
     at.expect("proxy-config well-known")
+    at.answer("E-mail address", "me at example.org")
+    at.expect("looks like 'me@example.org'")
     at.answer("E-mail address", "me@example.org")
+    at.answer("Display name", "Our Chat")
     at.answer("User name of the administrator", "Eve")
     at.expect("lower-case")
     at.answer("User name of the administrator", "eve")
@@ -114,7 +117,7 @@ def test_every_question(home: Home, terminals: list[Terminal]) -> None:
     assert found["server"]["name"] == "example.org" and found["server"]["access"] == "domain"
     assert found["server"]["timezone"] == "Europe/Berlin"
     assert found["hosts"]["delegation"] == "elsewhere" and found["tls"]["email"] == "me@example.org"
-    assert found["admin"]["name"] == "eve"
+    assert (found["admin"]["name"], found["brand"]["name"]) == ("eve", "Our Chat")
     assert found["registration"]["mode"] == "closed"
     assert found["calls"] == {"provider": "jitsi", "jitsi_domain": "jitsi.example.org"}
     assert found["ports"]["offset"] == 1200
@@ -131,6 +134,7 @@ def test_again_offers_what_was_answered(home: Home, terminals: list[Terminal]) -
     terminals.append(at := Terminal(home))
     at.expect("Server name: example.org, which stays")
     at.answer("Your choice", "")
+    at.answer("Display name", "")
     at.answer("Who may make an account", "open")
     at.answer("(Asia/Tehran)", "")
     at.answer("Video calls", "")
@@ -138,8 +142,8 @@ def test_again_offers_what_was_answered(home: Home, terminals: list[Terminal]) -
     at.answer("web (8080)", "8008")
     at.expect("web and api are both 8008")
     at.answer("web (8080)", "9090")
-    for _ in Ports.numbers():  # the others, and the relay range
-        at.child.expect(r"\([0-9-]+\): ?")
+    for name in (*Ports.outer()[1:], "turn_relay"):
+        at.child.expect(rf"{name} \([0-9-]+\): ?")
         at.child.sendline("")
     at.answer("Write these settings?", "")
     assert at.end() == 0
@@ -147,6 +151,78 @@ def test_again_offers_what_was_answered(home: Home, terminals: list[Terminal]) -
     assert found["registration"]["mode"] == "open" and found["ports"]["web"] == 9090
     assert found["server"] == {"name": "example.org", "timezone": "Asia/Tehran", "access": "local"}
     assert home.settings_file.read_text().startswith("# mine\n")
+    assert "inner" not in at.seen
+
+
+def test_back_at_each_question(home: Home, terminals: list[Terminal]) -> None:
+    """`<` goes back one question, from each of them, and what was answered is offered again; what only the way that was
+    left asks for is not written.
+    """
+    terminals.append(at := Terminal(home))
+    at.answer("Your choice", "<")
+    at.expect("first question")
+    at.answer("Your choice", "3")
+    at.answer("Domain of the server", "<")
+    at.answer("Your choice [1/2/3/4] (3)", "")
+    at.answer("Domain of the server", "chat.local")
+    at.answer("Is this a trial?", "<")
+    at.answer("Domain of the server", "example.org")
+    at.answer("A web site", "y")
+    at.answer("E-mail address", "<")
+    at.answer("A web site [y/n] (y)", "back")
+    at.answer("Domain of the server (example.org)", "<")
+    at.answer("Your choice", "2")
+    at.answer("Name or address (example.org)", "")
+    at.answer("Display name", "<")
+    at.answer("Name or address", "")
+    at.answer("Display name", "Our Chat")
+    at.answer("User name of the administrator", "eve")
+    at.answer("Password:", "correct horse")
+    at.answer("The same again", "<")
+    at.answer("User name of the administrator (eve)", "<")
+    at.answer("Display name (Our Chat)", "")
+    at.answer("User name of the administrator (eve)", "")
+    at.answer("Password:", "")
+    at.answer("Who may make an account", "<")
+    at.answer("Password:", "")
+    at.answer("Who may make an account", "open")
+    at.answer("Time zone", "<")
+    at.answer("Who may make an account [closed/token/open] (open)", "")
+    at.answer("Time zone", "Asia/Tehran")
+    at.answer("Video calls", "<")
+    at.answer("Time zone (Asia/Tehran)", "")
+    at.answer("Video calls", "jitsi")
+    at.answer("Domain of the Jitsi server", "<")
+    at.answer("(jitsi)", "off")
+    at.answer("Ports", "offset")
+    at.answer("Offset", "<")
+    at.answer("[default/offset/one-by-one] (offset)", "one-by-one")
+    at.answer("web (8080)", "<")
+    at.answer("(one-by-one)", "")
+    at.answer("web (8080)", "9090")
+    at.answer("api (8008)", "<")
+    at.answer("web (9090)", "")
+    for name in (*Ports.outer()[1:], "turn_relay"):
+        at.answer(f"{name} (", "")
+    at.answer("Write these settings?", "<")
+    at.answer("turn_relay (", "")
+    at.answer("Write these settings?", "again")
+    at.answer("[1/2/3/4] (2)", "")
+    at.answer("Name or address (example.org)", "")
+    at.answer("Display name (Our Chat)", "")
+    at.answer("User name of the administrator (eve)", "")
+    at.answer("Password:", "")
+    at.answer("(open)", "")
+    at.answer("(Asia/Tehran)", "")
+    at.answer("(off)", "")
+    at.answer("(one-by-one)", "default")
+    at.answer("Write these settings?", "yes")
+    assert at.end() == 0, at.seen
+    found = settings_of(home)
+    assert found["server"] == {"access": "lan", "name": "example.org", "timezone": "Asia/Tehran"}
+    assert found.keys() == {"server", "brand", "admin", "registration", "calls"}
+    assert found["calls"] == {"provider": "off"}
+    assert not (home.secrets_dir / "first_admin_password").exists()
 
 
 def test_the_internet_without_a_domain(home: Home, terminals: list[Terminal]) -> None:
@@ -160,6 +236,7 @@ def test_the_internet_without_a_domain(home: Home, terminals: list[Terminal]) ->
     at.answer("Public address", "8.8.4.4")
     at.answer("Name or address (8.8.4.4)", "")
     at.answer("E-mail address", "")
+    at.answer("Display name", "")
     at.answer("User name of the administrator", "")
     at.answer("Password:", "")
     for question in ("Who may make an account", "Time zone", "Video calls", "Ports"):
@@ -184,6 +261,7 @@ def test_a_trial_is_asked_for_once(home: Home, terminals: list[Terminal], choice
     else:
         at.answer("which stays where it is?", "n")
     at.answer("E-mail address", "")
+    at.answer("Display name", "")
     at.answer("User name of the administrator", "")
     at.answer("Password:", "")
     for question in ("Who may make an account", "Time zone", "Video calls", "Ports"):
@@ -200,7 +278,7 @@ def test_leaving_writes_nothing(home: Home, terminals: list[Terminal], key: str,
     terminals.append(at := Terminal(home))
     at.answer("Your choice", "1")
     at.answer("Name of the server", "example.org")
-    at.expect("User name of the administrator")
+    at.expect("Display name")
     at.child.send(key)
     assert at.end() == code
     assert "nothing was written" in " ".join(at.seen.split()) and "Traceback" not in at.seen

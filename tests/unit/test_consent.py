@@ -160,3 +160,13 @@ def test_a_record_of_somebody_else(home: Home, how: str) -> None:
         path.write_text(json.dumps({"home": "/other", **asdict(CONTAINERS)}) if how == "home" else "{")
     with pytest.raises(SamseshError, match="is damaged"):
         settle(home, "status")
+
+
+def test_settings_that_root_wrote_into_a_new_home_are_roots_word(home: Home) -> None:
+    """Containers and their user by Ansible's settings file need no more, and only while the home is root's own."""
+    home.settings_file.write_text('[server]\nengine = "compose"\nuid = 4321\n')
+    home.env_file.write_text(f"GID={FREE}\n")
+    assert settle(home, "up --yes") == Record("compose", 4321, FREE)
+    (home.roots_folder / record.FILE).unlink()
+    os.chown(home.path, service_user().pw_uid, -1)
+    assert settle(home, "up --yes") == NATIVE

@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samsesh import diagnosis
-from samsesh.cli.doctor import verdict
+from samsesh.cli import output
+from samsesh.cli.doctor import print_outcomes, verdict
 from samsesh.diagnosis import Check, NeedError, Outcome, Patient, Result, aside, choose, examine
 from samsesh.errors import USAGE, SamseshError, SettingsError
 from samsesh.home import Home
@@ -302,3 +304,33 @@ def test_the_verdict(statuses: list[Any], told: str) -> None:
     """All in one sentence."""
     outcomes = [Outcome(made(f"c{n}"), Result(status, "")) for n, status in enumerate(statuses)]
     assert verdict(outcomes) == told
+
+
+def test_problems_are_printed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failed, then warnings, then what is well; what was skipped is one line, with its reason if it is alone."""
+    outcomes = list(
+        run(
+            made("c1"),
+            made("c2", Result("failed", "it is broken", "a log", "do this")),
+            made("c3", needs=("c2",)),
+            made("c4", Result("warning", "it is old", advice="do that")),
+            made("c5", needs=("c2",)),
+        ).values()
+    )
+    written = StringIO()
+    monkeypatch.setattr(output, "console", output.Speaker(file=written, width=200))
+    print_outcomes(cast("Any", None), outcomes, None)
+    _, *lines = written.getvalue().splitlines()
+    assert [" ".join(line.split()) for line in lines[:-1]] == [
+        *(
+            "failed c2 it is broken",
+            "a log",
+            "-> do this",
+            "warning c4 it is old",
+            "-> do that",
+            "ok c1 fine",
+        ),
+    ]
+    assert lines[-1].startswith("skipped c3, c5 (why: ") and "doctor --only c3" in lines[-1]
+    print_outcomes(cast("Any", None), outcomes[:3], None)
+    assert "c2" in written.getvalue().splitlines()[-1]

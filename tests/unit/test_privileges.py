@@ -177,6 +177,42 @@ def test_root_makes_nothing_where_somebody_else_could_lead_it(folder: Path, make
         make(theirs / "link", *args)
 
 
+def test_settings_that_root_wrote_are_taken_over(folder: Path) -> None:
+    """By hand or by Ansible, before the first start: they are the services' user's from then on, closed to others."""
+    home = folder / "home"
+    home.mkdir(mode=0o755)
+    (home / "samsesh.toml").write_text('[brand]\nname = "Ours"\n')
+    (home / ".env").write_text("TZ=Asia/Tehran\n")
+    done = become(folder, BECOME + "print(Path(sys.argv[1], 'samsesh.toml').read_text())")
+    assert done.returncode == 0 and 'name = "Ours"' in done.stdout, done.stderr
+    user = service_user()
+    for path in (home, home / "samsesh.toml", home / ".env"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (user.pw_uid, user.pw_gid)
+    assert [(home / name).stat().st_mode & 0o777 for name in ("samsesh.toml", ".env")] == [0o600, 0o600]
+
+
+@pytest.mark.parametrize("what", ["link", "hard link", "another file", "a folder"])
+def test_root_gives_nothing_away_that_is_not_a_new_homes(folder: Path, what: str) -> None:
+    """A folder with anything else in it stays root's, and so does what a link leads to."""
+    home, secret = folder / "home", folder / "secret"
+    home.mkdir()
+    secret.write_text("hunter2")
+    if what == "link":
+        (home / "samsesh.toml").symlink_to(secret)
+    elif what == "hard link":
+        (home / "samsesh.toml").hardlink_to(secret)
+    elif what == "a folder":
+        (home / "samsesh.toml").mkdir()
+    else:
+        (home / "samsesh.toml").write_text("")
+        (home / "passwd").write_text("")
+    done = become(folder, BECOME)
+    assert done.returncode == 1 and "SamseshError" in done.stderr
+    assert [path.lstat().st_uid for path in (home, secret, *home.iterdir())] == [0] * (
+        2 + len(list(home.iterdir()))
+    )
+
+
 def test_as_its_owner(folder: Path) -> None:
     """Root that looks into a home sees what its owner may see: no link leads it to a file of root's, or of its group."""
     user = service_user()

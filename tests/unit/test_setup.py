@@ -1,13 +1,15 @@
 """The wizard's answers: judged by the settings model, kept in one write."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from samsesh.environment import keys
 from samsesh.errors import SettingsError
 from samsesh.home import Home
-from samsesh.load import load
+from samsesh.load import load, validate
 from samsesh.ops import setup
 from samsesh.settings import Settings
 from samsesh.settings_server import Ports
@@ -28,9 +30,15 @@ def home(tmp_path: Path) -> Home:
         ({"server.timezone": "Middle/Earth"}, "no time zone"),
         ({"admin.name": "Eve"}, "lower-case"),
         ({"ports.web": 8008}, "web and api are both 8008"),
-        ({"ports.web": "eighty"}, "integer"),
+        ({"ports.web": "eighty"}, "a whole number without quotes is wanted"),
+        ({"server.trial": "perhaps"}, "true or false"),
+        ({"tls.email": "me@localhost"}, "looks like 'me@example.org'"),
+        ({"tls.email": "me at example.org"}, "looks like 'me@example.org'"),
+        ({"tls.email": "Me.2+x@Example.org"}, ""),
+        ({"tls.email": ""}, ""),
+        ({"brand.name": ""}, "at least 1 character"),
         ({"ports.offset": 2000}, "web is 10080, which browsers refuse"),
-        ({"ports.offset": 60_000}, "50000"),
+        ({"ports.offset": 60_000}, "a number of at most 50000"),
         ({"server.name": "example.org", "ports.offset": 1000}, ""),
     ],
 )
@@ -103,3 +111,40 @@ def test_a_started_server_keeps_its_name(home: Home) -> None:
         setup.keep(home, {"server.name": "example.com", "ports.offset": 500}, "", print)
     assert home.settings_file.read_bytes() == before
     setup.keep(home, {"server.name": "example.org", "ports.offset": 500}, "", print)
+
+
+PYDANTICS = re.compile(
+    r"input should|valid (string|integer|boolean|number|list|dictionary)|value error|pydantic|validation|at index"
+    r"|host bits|octet|permitted in",
+    re.IGNORECASE,
+)
+ODD = (
+    "",
+    "x",
+    "-1",
+    "10.1.2.3/16",
+    "[1:2]",
+    "[::1]:0",
+    "a b",
+    1.5,
+    -1,
+    10**30,
+    True,
+    [1],
+    ["x"],
+    {"a": 1},
+    [{"text": ""}],
+)
+
+
+@pytest.mark.parametrize("key", keys())
+def test_no_answer_is_met_with_a_programmers_words(key: str, home: Home) -> None:
+    """Whatever is wrong with a value, wizard and `config set` say so in our words, never in pydantic's or Python's."""
+    for value in ODD:
+        assert not PYDANTICS.search(setup.problem(Settings(), {key: value}))
+        message = ""
+        try:
+            validate({key: value}, home)
+        except SettingsError as error:
+            message = error.message.replace(str(home.path), "")
+        assert not PYDANTICS.search(message), message

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from samsesh.cli import output
+from samsesh.cli.tables import print_table
 from samsesh.errors import SamseshError
 from samsesh.synapse_module import Formatter
 from samsesh.text import has_controls, one_line, printable, printable_json
@@ -98,8 +99,8 @@ def test_nothing_printed_steers_a_terminal(heard: StringIO) -> None:
     output.print_error(SamseshError(HOSTILE, HOSTILE, detail=HOSTILE))
     output.print_rows([(HOSTILE, Text(HOSTILE))])
     table = Table(HOSTILE)
-    output.add_row(table, HOSTILE)
     table.add_row(HOSTILE)  # if somebody forgets
+    print_table((HOSTILE,), [(HOSTILE,)])
     output.console.print(table)
     told = own_escapes_apart(heard.getvalue())
     assert harmless(told)
@@ -109,9 +110,7 @@ def test_nothing_printed_steers_a_terminal(heard: StringIO) -> None:
 
 def test_no_name_forges_a_row(heard: StringIO) -> None:
     """A line break in a cell is written out: a table has as many lines as rows."""
-    table = Table("name", box=None)
-    output.add_row(table, "x\n@admin:a.test")
-    output.console.print(table)
+    print_table(("name",), [("x\n@admin:a.test",)])
     output.print_rows([("x\n@admin:a.test", "y")])
     assert own_escapes_apart(heard.getvalue()).split() == [
         "name", "x\\n@admin:a.test", "x\\n@admin:a.test", "y",

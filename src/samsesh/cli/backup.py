@@ -1,14 +1,15 @@
 """`samsesh backup`: create, list, verify."""
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    no_args_is_help=True, help="Backups: create, list, verify. `samsesh restore` brings one back."
-)
+from samsesh.cli.app import App
+
+app = App(help="Backups: create, list, verify. `samsesh restore` brings one back.")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="For programs.")]
 
@@ -39,9 +40,8 @@ def create(
 @app.command("list")
 def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
     """List the backups of this server, each read and checked. Example: `samsesh backup list`."""
-    from rich.table import Column, Table
-
-    from samsesh.cli.output import add_row, console, print_json
+    from samsesh.cli.output import console, print_json
+    from samsesh.cli.tables import print_table
     from samsesh.ops import backup
 
     found = [entry.data() for entry in backup.listed(ctx.obj)]
@@ -52,13 +52,16 @@ def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
         console.print("There is no backup yet. Make one: samsesh backup create")
         return
     console.print(f"In {ctx.obj.backups_dir}:")
-    table = Table(Column("file", overflow="fold", ratio=1), "size", "why", "state", box=None)
-    for entry in found:
-        state = "good" if entry["ok"] else entry["problem"]
-        add_row(
-            table, Path(entry["path"]).name, megabytes(entry["size"]), str(entry.get("reason", "")), state
+    rows = [
+        (
+            Path(entry["path"]).name,
+            megabytes(entry["size"]),
+            str(entry.get("reason", "")),
+            "good" if entry["ok"] else entry["problem"],
         )
-    console.print(table)
+        for entry in found
+    ]
+    print_table(("file", "size", "why", "state"), rows)
 
 
 @app.command()
@@ -67,13 +70,15 @@ def verify(
 ) -> None:
     """Check one backup: exit code 0 where it is whole, else 1. Example: `samsesh backup verify FILE`."""
     from samsesh.cli.output import console
+    from samsesh.cli.tables import moment
     from samsesh.errors import SamseshError
     from samsesh.ops import backup
 
     found = backup.inspect(file.absolute())
     if found.problem:
         raise SamseshError(found.problem)
-    console.print(f"good: {found.manifest['server_name']} of {found.manifest['created']}")
+    created = moment(datetime.fromisoformat(found.manifest["created"]), "UTC")
+    console.print(f"good: {found.manifest['server_name']} of {created}")
 
 
 def megabytes(size: int) -> str:

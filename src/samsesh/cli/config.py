@@ -5,12 +5,25 @@ from typing import Annotated, Any
 
 import typer
 
+from samsesh.cli.app import App
 from samsesh.errors import SettingsError
 
-app = typer.Typer(no_args_is_help=True, help="Settings: show, get, set, unset, validate, schema, sample.")
+app = App(help="Settings: show, get, set, unset, validate, schema, sample.")
+
+
+def _complete(incomplete: str) -> list[str]:
+    from samsesh.environment import keys
+
+    return [key for key in keys() if key.startswith(incomplete)]
+
 
 Key = Annotated[
-    str, typer.Argument(help="A setting, such as server.name or extra.synapse.presence.", show_default=False)
+    str,
+    typer.Argument(
+        help="A setting, such as server.name or extra.synapse.presence.",
+        show_default=False,
+        autocompletion=_complete,
+    ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="For programs.")]
 
@@ -18,20 +31,26 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="For programs.")]
 @app.command()
 def show(ctx: typer.Context, json: JsonFlag = False) -> None:
     """Show every setting in force and where it comes from. Example: `samsesh config show`."""
-    from rich.table import Table
+    from rich.text import Text
 
-    from samsesh.cli.output import add_row, console, print_json
+    from samsesh.cli.output import print_json
+    from samsesh.cli.tables import print_table
     from samsesh.ops import config
+    from samsesh.text import one_line
 
     found = config.values(ctx.obj, os.environ)
     if json:
         print_json(found)
         return
-    table = Table("setting", "value", "from")
-    for key, entry in found.items():
-        add_row(table, key, written(entry["value"]), entry["source"])
-        table.rows[-1].style = "dim" if entry["source"] == "default" else ""
-    console.print(table)
+    styles = {"default": "dim"}
+    rows = [
+        [
+            Text(one_line(cell), style=styles.get(entry["source"], ""))
+            for cell in (key, entry["source"], written(entry["value"]))
+        ]
+        for key, entry in found.items()
+    ]
+    print_table(("setting", "from", "value"), rows)
 
 
 @app.command()

@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from samsesh.cli.app import UNASKED
 from samsesh.errors import SettingsError
 from samsesh.home import SERVICE_USER, Home
 from samsesh.ops import record
@@ -13,7 +15,6 @@ from samsesh.ops.record import Record
 if TYPE_CHECKING:  # it needs the settings model, which takes long to import
     from samsesh.local_env import LocalEnv
 
-UNASKED = frozenset({"--yes", "-y"})
 VARIABLES = {
     "SAMSESH_SERVER_ENGINE": "engine",
     "UID": "uid",
@@ -30,12 +31,13 @@ def settle(
 ) -> Record:
     """As root: what counts of this home for this command. What is new is recorded, where something is to change.
 
-    The command line and, where variables are taken into the settings (`local` is given), root's own are root's word; what
-    a `.env` says is asked about. What the home holds does not count: the user of the services can change it.
+    The command line, settings that root wrote into a new home and, where variables are taken into the settings
+    (`local` is given), root's own are root's word; what the `.env` of a folder says is asked about. Whatever else a home
+    holds does not count: the user of the services can change it.
     """
     known = record.read(home)
     old = known or record.of_containers(home) or Record()
-    said = spoken(command, argv)
+    said = {**_written(home), **spoken(command, argv)}
     if (
         local is not None and old.engine != "compose"
     ):  # later differences are told with the settings, not followed
@@ -46,7 +48,7 @@ def settle(
             _confirm({name: value for name, value in adopted.items() if name not in here}, local, argv)
             said = {**adopted, **said}
     new = replace(old, **said)
-    _check(new, to_processes=argv[-2:] == ["switch", "native"])
+    _check(new, to_processes=("switch", "native") in pairwise(argv))
     if new != (known or Record()) and command != "render" and "--dry-run" not in argv:
         record.write(home, new)
     return new
@@ -67,6 +69,22 @@ def spoken(command: str, argv: list[str]) -> Words:
         elif command == "config" and "unset" in argv and word in ("server.uid", "server.gid"):
             said[SETTINGS[word]] = None
     return {"engine": "compose"} if command == "render" else said
+
+
+def _written(home: Home) -> Words:
+    """What root's own settings in a new home say; wrong ones are for the command itself to refuse."""
+    from samsesh.environment import read_env_file
+    from samsesh.load import file_values
+    from samsesh.ops.privileges import written_by_root
+
+    if not written_by_root(home):
+        return {}
+    try:
+        values, variables = file_values(home), read_env_file(home.env_file)
+    except SettingsError:
+        return {}
+    words = {name: _value(name, str(values[key])) for key, name in SETTINGS.items() if key in values}
+    return {**{name: value for name, value in words.items() if value}, **_named(variables)}
 
 
 def _named(variables: Mapping[str, str]) -> Words:

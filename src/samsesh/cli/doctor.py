@@ -59,7 +59,7 @@ def doctor(
         found = {"ok": ok, "verdict": verdict(outcomes), "checks": [outcome.data() for outcome in outcomes]}
         print_json({**found, "changes": changes.data() if changes else None})
     else:
-        _print(server, outcomes, changes)
+        print_outcomes(server, outcomes, changes)
     raise typer.Exit(DONE if ok else FAILED)
 
 
@@ -105,9 +105,10 @@ def _progress(checks: "Sequence[Check]", *, quiet: bool) -> "Iterator[Callable[[
             yield told
 
 
-def _print(server: "Server", outcomes: "Sequence[Outcome]", changes: "Changes | None") -> None:
+def print_outcomes(server: "Server", outcomes: "Sequence[Outcome]", changes: "Changes | None") -> None:
+    """Problems first, what is well behind them, and in one line what could not be looked at."""
     from samsesh.cli.output import console
-    from samsesh.cli.users import moment
+    from samsesh.cli.tables import moment
 
     worst = next(
         s for s in ("failed", "warning", "skipped", "ok") if s in {o.result.status for o in outcomes} | {"ok"}
@@ -117,14 +118,29 @@ def _print(server: "Server", outcomes: "Sequence[Outcome]", changes: "Changes | 
     if changes and (changes.worse or changes.better):
         now = {outcome.check.id: outcome.result.status for outcome in outcomes}
         parts = [f"{now[id_]}: {id_}" for id_ in changes.worse]
-        parts += [f"mended: {id_}" + (" (a warning is left)" * (now[id_] != "ok")) for id_ in changes.better]
-        since = moment(server, int(changes.since.timestamp() * 1000))
+        parts += [f"fixed: {id_}" + (" (a warning is left)" * (now[id_] != "ok")) for id_ in changes.better]
+        since = moment(changes.since, server.settings.server.timezone)
         console.print(f"New since {since}: {'; '.join(parts)}")
     width = max(len(outcome.check.id) for outcome in outcomes)
-    for status in ("failed", "warning", "skipped", "ok"):
+    for status in ("failed", "warning", "ok"):
         for outcome in outcomes:
             if outcome.result.status == status:
                 _print_one(outcome, width)
+    skipped = [outcome for outcome in outcomes if outcome.result.status == "skipped"]
+    if len(skipped) == 1:
+        _print_one(skipped[0], width)
+    elif skipped:
+        _print_skipped([outcome.check.id for outcome in skipped])
+
+
+def _print_skipped(ids: list[str]) -> None:
+    """All in one line: what they build on is among the problems."""
+    from rich.text import Text
+
+    from samsesh.cli.output import as_called, console
+
+    why = as_called(f"{', '.join(ids)} (why: samsesh doctor --only {ids[0]})")
+    console.print(Text("skipped ", style=COLORS["skipped"]) + Text(why))
 
 
 def _print_one(outcome: "Outcome", width: int) -> None:

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="What runs the services: processes of one user, or containers.")
+from samsesh.cli.app import App
+
+app = App(help="What runs the services: processes of one user, or containers.")
 
 
 @app.callback()

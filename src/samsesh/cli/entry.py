@@ -3,10 +3,12 @@
 import os
 import signal
 import sys
+from itertools import takewhile
 from types import FrameType
 
 from samsesh.errors import FAILED, SamseshError
 
+NO_COLOR = "--no-color"
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
@@ -42,7 +44,16 @@ def main() -> None:
         sys.exit(FAILED)
 
 
+def _without_color() -> None:
+    """`--no-color`, wherever it stands, is what NO_COLOR is (https://no-color.org)."""
+    words = list(takewhile(lambda word: word != "--", sys.argv))
+    if NO_COLOR in words:
+        sys.argv.remove(NO_COLOR)
+        os.environ["NO_COLOR"] = "1"
+
+
 def _run() -> None:
+    _without_color()
     if sys.argv[1:] == ["rtc-auth"]:  # a service: it starts without what all other commands need
         from samsesh.cli.rtc import rtc_auth
 

@@ -13,7 +13,8 @@ def images(ctx: typer.Context, json: JsonFlag = False) -> None:
 
     Examples: `samsesh images`, `samsesh images --json`.
     """
-    from samsesh.cli.output import print_json, print_rows
+    from samsesh.cli.output import print_json
+    from samsesh.cli.tables import print_table
     from samsesh.engines.compose.images import rows
     from samsesh.load import load
 
@@ -21,8 +22,7 @@ def images(ctx: typer.Context, json: JsonFlag = False) -> None:
     if json:
         print_json(found)
         return
-    head = ("name", "image", "in place of", "service")
-    print_rows([head, *(_row(one) for one in found)])
+    print_table(("name", "image", "in place of", "service"), [_row(image) for image in found])
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ from typing import Annotated
 import typer
 
 from samsesh import names
-from samsesh.cli.users import Json, moment, opened
+from samsesh.cli.app import App
+from samsesh.cli.tables import moment
+from samsesh.cli.users import Json, opened
 from samsesh.errors import SettingsError
 
-app = typer.Typer(no_args_is_help=True, help="Invitations: create, list, revoke.")
+app = App(help="Invitations: create, list, revoke.")
 
 
 @app.command()
@@ -42,15 +44,14 @@ def create(
     if qr:
         typer.echo(qr_terminal(made["link"]))
     people = "one person" if uses == 1 else f"{uses} people"
-    console.print(f"For {people}, until {moment(server, made['expires'])}.")
+    console.print(f"For {people}, until {moment(made['expires'], server.settings.server.timezone)}.")
 
 
 @app.command("list")
 def list_(ctx: typer.Context, json: Json = False) -> None:
     """List the invitations. Example: `samsesh invite list`."""
-    from rich.table import Table
-
-    from samsesh.cli.output import add_row, console, print_json
+    from samsesh.cli.output import print_json
+    from samsesh.cli.tables import print_table
     from samsesh.ops import invites
 
     server = opened(ctx.obj)
@@ -58,12 +59,16 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
     if json:
         print_json(found)
         return
-    table = Table("token", "used", "of", "until")
-    for invite in found:
-        uses = "any" if invite["uses"] is None else str(invite["uses"])
-        until = moment(server, invite["expires"]) or "ever"
-        add_row(table, invite["token"], str(invite["used"]), uses, until)
-    console.print(table)
+    rows = [
+        (
+            invite["token"],
+            str(invite["used"]),
+            "any" if invite["uses"] is None else str(invite["uses"]),
+            moment(invite["expires"], server.settings.server.timezone) or "ever",
+        )
+        for invite in found
+    ]
+    print_table(("token", "used", "of", "until"), rows)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from samsesh.cli import (
     engine,
     images,
     invites,
+    link,
     outside,
     programs,
     render,
@@ -35,6 +36,7 @@ from samsesh.cli import (
     users,
 )
 from samsesh.cli import destroy as destroy_
+from samsesh.cli.app import App
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home, default_home, named_home
 
@@ -43,16 +45,15 @@ if TYPE_CHECKING:
 
 _HOME = re.compile("--home(=|$)")
 ADOPTING = frozenset({"up", "setup", "render"})  # commands that take variables into the settings
+STARTING = frozenset({"up", "setup"})
 AS_ROOT = frozenset(
-    {"install-service", "rtc-auth", "version"}
+    {"install-service", "rtc-auth", "version", "link", "completion"}
 )  # commands that need no home of the service user, or need root
 MAKES_HOME = frozenset({"up", "render", "setup", "config", "restore"})  # the others only look for one
 
-app = typer.Typer(
+app = App(
     name="samsesh",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     help="Your own private chat and video-call server (Matrix). Begin with: samsesh up",
 )
 
@@ -68,10 +69,11 @@ def options(
     ctx: typer.Context,
     home: Annotated[
         Path | None,
-        typer.Option(
-            "--home", help="Folder of this server. Else SAMSESH_HOME, else the platform's data folder."
-        ),
+        typer.Option("--home", help="Folder of this server. Else SAMSESH_HOME, else the usual one."),
     ] = None,
+    no_color: Annotated[  # read by entry.py
+        bool, typer.Option("--no-color", help="Print without colours, as with NO_COLOR=1.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -92,6 +94,8 @@ def _take_variables_and_give_root_up(home: Home, command: str) -> None:
     """In this order: the `.env` of the folder that we are in may be for root alone to read."""
     from samsesh.cli.output import say, warn
 
+    if command in STARTING:
+        link.offer_later(home)
     local, given = None, dict(os.environ)
     if command in ADOPTING:
         from samsesh import local_env
@@ -110,6 +114,8 @@ def _give_root_up(home: Home, command: str, given: Mapping[str, str], local: "Lo
     from samsesh.cli import consent
     from samsesh.ops.privileges import become_service_user
 
+    if command == "destroy":
+        destroy_.take_all_away_later(home)
     record = consent.settle(home, command, sys.argv, given, local)
     if command == "restore":
         restore.open_as_root(sys.argv)
@@ -145,6 +151,8 @@ app.command("ports")(outside.ports)
 app.command("proxy-config")(outside.proxy_config)
 app.command("images")(images.images)
 app.command("install-service")(service.install_service)
+app.command("link")(link.link)
+app.command("completion")(link.completion)
 app.command("rtc-auth")(rtc.rtc_auth)
 app.command("agent", hidden=True)(agent.agent)
 app.command("splitter", hidden=True)(splitter.splitter)
@@ -162,6 +170,7 @@ def _home_first(words: list[str]) -> None:
 def run(words: list[str]) -> None:
     """The command that these words name. Wrong ones are printed as every error is: they may come from elsewhere."""
     _home_first(words)
+    link.answer_shells()
     try:
         sys.exit(app(words, prog_name="samsesh", standalone_mode=False))
     except TyperException as error:

@@ -7,21 +7,21 @@ character pass. Where a line break could forge a line (a cell of a table, a name
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
-from rich.table import Table
 from rich.text import Text
 
 from samsesh.errors import SamseshError
 from samsesh.text import one_line, printable, printable_json
 
 COMMANDS = (
-    "--|backup|config|destroy|doctor|down|images|install-service|invite|logs|ports|proxy-config|restart|restore|rooms"
-    "|rtc-auth|setup|status|up|user|version"
+    "--|backup|completion|config|destroy|doctor|down|engine|images|install-service|invite|link|logs|ports|proxy-config"
+    "|render|restart|restore|rooms|rtc-auth|setup|status|up|user|version"
 )
 _MENTIONED = re.compile(rf"(?<![\w./-])samsesh (?=({COMMANDS}))")
 
@@ -45,6 +45,8 @@ class Speaker(Console):
 def as_called(text: Any) -> Any:
     """`samsesh up` -> `./samsesh --home DIR up`, where that is how we were called."""
     program = os.environ.get("SAMSESH_COMMAND", "samsesh")
+    if program == shutil.which("samsesh"):
+        program = "samsesh"
     called = os.environ.get("SAMSESH_CALLED", program)  # with the home that was named
     if not isinstance(text, str):
         return text
@@ -64,11 +66,6 @@ def warn(text: str) -> None:
     errors.print(f"! {_indented(text)}", style="yellow")
 
 
-def add_row(table: Table, *cells: str | Text) -> None:
-    """A row of a table, each text in it on one line."""
-    table.add_row(*(Text(one_line(cell)) if isinstance(cell, str) else cell for cell in cells))
-
-
 def print_rows(rows: Sequence[Sequence[str | Text]], indent: str = "") -> None:
     """Columns as wide as they have to be, however narrow the terminal is: addresses are to be copied whole."""
     cells = [[Text(one_line(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
@@ -78,7 +75,7 @@ def print_rows(rows: Sequence[Sequence[str | Text]], indent: str = "") -> None:
         for cell, width in zip(row, widths, strict=True):
             line.append_text(cell).append(" " * (width - cell.cell_len + 2))
         line.rstrip()
-        console.print(line)
+        console.print(line, no_wrap=True)
 
 
 def print_json(data: Any) -> None:

@@ -46,15 +46,13 @@ def ports(
     elif json:
         print_json([opening.data() for opening in found])
     else:
-        from rich.table import Table
+        from samsesh.cli.tables import print_table
 
-        from samsesh.cli.output import add_row, console
-
-        table = Table("port", "protocol", "service", "public", "why", box=None, padding=(0, 2, 0, 0))
-        for one in found:
-            public = "yes" if one.public else "no"
-            add_row(table, one.ports("-"), one.protocol, one.service, public, one.why)
-        console.print(table)
+        rows = [
+            (one.ports("-"), one.protocol, one.service, "yes" if one.public else "no", one.why)
+            for one in found
+        ]
+        print_table(("port", "protocol", "service", "public", "why"), rows)
 
 
 def proxy_config(

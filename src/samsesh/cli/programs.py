@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from samsesh.cli.app import UNASKED
 from samsesh.errors import SamseshError
 from samsesh.home import Home
 
 if TYPE_CHECKING:
     from samsesh.download import Progress
-
-UNASKED = frozenset({"--yes", "-y", "--dry-run", "--help"})
 
 
 @contextmanager
@@ -40,7 +39,7 @@ def shown() -> Iterator["Progress"]:
 
 def offer_turnserver(home: Home, argv: list[str]) -> None:
     """As root, on a terminal, before the first start: have the distribution install coturn where it is not there."""
-    if UNASKED & set(argv):
+    if {*UNASKED, "--dry-run"} & set(argv):
         return
     from rich.prompt import Confirm
     from rich.text import Text

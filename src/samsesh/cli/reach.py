@@ -1,18 +1,19 @@
 """The questions of who should reach a server and under which names, and what people then have to do elsewhere."""
 
 import socket
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rich.console import Console
-from rich.prompt import Confirm, Prompt
 from rich.text import Text
 
 from samsesh import facts, names
 from samsesh.access import Access
+from samsesh.cli.interview import PROBLEM, Back, Interview, Step
 from samsesh.cli.output import print_rows
 from samsesh.ops import addresses
 from samsesh.ops import setup as ops
+from samsesh.ops.setup import Answers
 from samsesh.settings import Settings
 
 TITLES = {
@@ -33,87 +34,43 @@ INSIDE = (
     "If your network's DNS or a hosts file gives these names this machine's own address, so that people at home find it, "
     "also name the one by which the internet reaches you: samsesh config set server.address ADDRESS"
 )
-Ask = Callable[..., dict[str, Any]]
 
 
-def ask(
-    console: Console, settings: Settings, answers: dict[str, Any], ask_setting: Ask, name: str = ""
-) -> dict[str, Any]:
-    """Who, under which name, and what certificates and DNS need. `name`: that of a server which has one already."""
-    mode = _mode(console, settings, answers)
-    answers = {**answers, "server.access": mode}
-    if not settings.server.trial:
-        answers.pop("server.trial", None)  # an answer that was for another name
-    if name:
-        answers["server.name"] = name
-    if mode == "ip":
-        answers = _address(console, settings, answers, ask_setting)
-    if not name:
-        default = _name(settings, answers, mode)
-        label = {"domain": "Domain of the server", "local": "Name of the server"}.get(mode, "Name or address")
-        passing = {**answers, "server.trial": True}
-        agreed = None
-        while agreed is None:
-            asked = ask_setting(console, settings, passing, "server.name", label, default, note=_PERMANENT)
-            agreed = _trial(console, settings, answers, asked["server.name"])
-        answers = {**answers, **agreed, "server.name": asked["server.name"]}
-    else:
-        agreed = _trial(console, settings, answers, name)
-        reason = ops.problem(settings, {**answers, **(agreed or {"server.trial": True})})
+def _who(interview: Interview, answers: Answers) -> Answers:
+    """Who should reach it; of a server that has a name already, only what that name can be reached as."""
+    before = {**answers, "server.name": interview.name} if interview.name else dict(answers)
+    if not interview.settings.server.trial:
+        before.pop("server.trial", None)  # an answer that was for another name
+    while True:
+        mode = _mode(interview, before)
+        after = {**before, "server.access": mode}
+        if not interview.name:
+            return after
+        agreed = _trial(interview, after, interview.name)
+        reason = ops.problem(interview.settings, {**after, **(agreed or {"server.trial": True})})
+        if not reason and agreed is not None:
+            return {**after, **agreed}
         if reason:
-            console.print(Text(f"  {reason}", style="red"))
-        if reason or agreed is None:
-            return ask(console, settings, {**answers, "server.access": "local"}, ask_setting, name)
-        answers |= agreed
-    if mode == "domain":
-        answers = {**answers, **_delegation(console, settings, answers)}
-    if mode in ("domain", "ip"):
-        kept = answers.get("tls.email", settings.tls.email)
-        answers = ask_setting(console, settings, answers, "tls.email", "E-mail address", kept, note=_EMAIL)
-    return answers
+            interview.explain(f"  {reason}", PROBLEM)
 
 
-def _mode(console: Console, settings: Settings, answers: dict[str, Any]) -> str:
-    now = answers.get("server.access", settings.server.access)
-    console.print("\nWho should reach this server?")
-    for number, (_, told) in enumerate(_CHOICES, 1):
-        console.print(Text(f"  {number}  {told}"))
-    usual = str([mode for mode, _ in _CHOICES].index(now) + 1)
-    given = Prompt.ask("Your choice", console=console, choices=["1", "2", "3", "4"], default=usual)
-    return _CHOICES[int(given) - 1][0]
+def _mode(interview: Interview, answers: Answers) -> str:
+    interview.console.print("\nWho should reach this server?")
+    modes = {str(number): mode for number, (mode, _) in enumerate(_CHOICES, 1)}
+    for number, (_, meaning) in zip(modes, _CHOICES, strict=True):
+        interview.console.print(Text(f"  {number}  {meaning}"))
+    now = interview.offered(answers, "server.access")
+    default = next(number for number, mode in modes.items() if mode == now)
+    mode = modes[interview.line("Your choice", default, list(modes))]
+    interview.typed["server.access"] = mode
+    return mode
 
 
-def _name(settings: Settings, answers: dict[str, Any], mode: str) -> str:
-    """A proposal that would be taken: what was answered before, else what this machine is called; "": there is none."""
-    proposed = _proposal(settings, answers, mode)
-    taken = {**answers, "server.trial": True, "server.name": proposed}
-    return "" if proposed and ops.problem(settings, taken) else proposed
-
-
-def _proposal(settings: Settings, answers: dict[str, Any], mode: str) -> str:
-    before = str(answers.get("server.name", settings.server.name))
-    if mode == "local" or before != "localhost":
-        return before
-    if mode == "ip":
-        return names.in_url(str(answers["server.address"]))
-    return _host_name() if mode == "lan" else ""
-
-
-def _trial(console: Console, settings: Settings, answers: dict[str, Any], name: str) -> dict[str, Any] | None:
-    """What else is to be set so that a name or address is taken; None: it is not, since others never reach it."""
-    reason = names.unreachable(name)
-    trial = answers.get("server.trial", settings.server.trial)
-    if answers["server.access"] not in ("ip", "domain") or trial or not reason:
-        return {}
-    console.print(Text(f"  {name} {reason}", style="red"))
-    return {"server.trial": True} if Confirm.ask("Is this a trial?", console=console, default=False) else None
-
-
-def _address(
-    console: Console, settings: Settings, answers: dict[str, Any], ask_setting: Ask
-) -> dict[str, Any]:
-    before = answers.get("server.address", settings.server.address)
-    trial = answers.get("server.trial", settings.server.trial)
+def _address(interview: Interview, answers: Answers) -> Answers | None:
+    if answers["server.access"] != "ip":
+        return None
+    before = interview.offered(answers, "server.address")
+    trial = answers.get("server.trial", interview.settings.server.trial)
     known = [
         address
         for address in (before, *facts.outward_addresses())
@@ -123,27 +80,77 @@ def _address(
     # The name is still to be asked: until then it may be any.
     passing, proposed = {**answers, "server.trial": True}, next(iter(known), "")
     while True:
-        asked = ask_setting(
-            console, settings, passing, "server.address", "Public address", proposed, note=note
+        address = str(
+            interview.setting(passing, "server.address", "Public address", default=proposed, note=note)
         )
-        if not names.is_address(found := str(asked["server.address"])):
-            told = "  an address is wanted, such as '203.0.113.7'; a name is for a domain"
-            console.print(Text(told, style="red"))
-        elif (agreed := _trial(console, settings, answers, names.in_url(found))) is not None:
-            return {**answers, **agreed, "server.address": found}
+        if not names.is_address(address):
+            interview.explain(
+                "  an address is wanted, such as '203.0.113.7'; a name is for a domain", PROBLEM
+            )
+        elif (agreed := _trial(interview, answers, names.in_url(address))) is not None:
+            return {**answers, **agreed, "server.address": address}
 
 
-def _delegation(console: Console, settings: Settings, answers: dict[str, Any]) -> dict[str, Any]:
+def _name(interview: Interview, answers: Answers) -> Answers | None:
+    if interview.name:
+        return None
+    mode = answers["server.access"]
+    default = _proposal(interview, answers, mode)
+    label = {"domain": "Domain of the server", "local": "Name of the server"}.get(mode, "Name or address")
+    passing = {**answers, "server.trial": True}
+    while True:
+        name = interview.setting(passing, "server.name", label, default=default, note=_PERMANENT)
+        if (agreed := _trial(interview, answers, name)) is not None:
+            return {**answers, **agreed, "server.name": name}
+
+
+def _proposal(interview: Interview, answers: Answers, mode: str) -> str:
+    """A name that would be taken: what was answered before, else what this machine is called; "": there is none."""
+    name = str(interview.offered(answers, "server.name"))
+    if mode != "local" and name == "localhost":
+        here = {"ip": names.in_url(str(answers.get("server.address", ""))), "lan": _host_name()}
+        name = here.get(mode, "")
+    taken = {**answers, "server.trial": True, "server.name": name}
+    return "" if name and ops.problem(interview.settings, taken) else name
+
+
+def _trial(interview: Interview, answers: Answers, name: str) -> dict[str, Any] | None:
+    """What else is to be set so that a name or address is taken; None: it is not, since others never reach it."""
+    reason = names.unreachable(name)
+    trial = answers.get("server.trial", interview.settings.server.trial)
+    if answers["server.access"] not in ("ip", "domain") or trial or not reason:
+        return {}
+    interview.explain(f"  {name} {reason}", PROBLEM)
+    try:
+        return {"server.trial": True} if interview.yes("Is this a trial?", False) else None
+    except Back:  # to the name
+        return None
+
+
+def _delegation(interview: Interview, answers: Answers) -> Answers | None:
     """Who answers at the domain itself."""
-    domain = names.split_name(answers.get("server.name", settings.server.name))[0]
-    before = answers.get("hosts.delegation", settings.hosts.delegation) == "elsewhere"
-    question = f"Is there a web site at {domain} already, which stays where it is?"
-    there = Confirm.ask(Text(f"\n{question}"), console=console, default=before)
+    if answers["server.access"] != "domain":
+        return None
+    domain = names.split_name(answers.get("server.name", interview.settings.server.name))[0]
+    before = interview.offered(answers, "hosts.delegation") == "elsewhere"
+    interview.explain(f"\nIs there a web site at {domain} already, which stays where it is?", "")
+    there = interview.yes("A web site", before)
     if there:
-        console.print(
-            Text("It then has to serve two small files, which this prints: samsesh proxy-config well-known")
+        interview.explain(
+            "It then has to serve two small files, which this prints: samsesh proxy-config well-known", ""
         )
-    return {"hosts.delegation": "elsewhere" if there else "here"}
+    interview.typed["hosts.delegation"] = "elsewhere" if there else "here"
+    return {**answers, "hosts.delegation": interview.typed["hosts.delegation"]}
+
+
+def _email(interview: Interview, answers: Answers) -> Answers | None:
+    if answers["server.access"] not in ("domain", "ip"):
+        return None
+    return {**answers, "tls.email": interview.setting(answers, "tls.email", "E-mail address", note=_EMAIL)}
+
+
+def steps(interview: Interview) -> list[Step]:
+    return [partial(step, interview) for step in (_who, _address, _name, _delegation, _email)]
 
 
 def show_records(console: Console, settings: Settings) -> None:

@@ -30,12 +30,11 @@ def status(ctx: typer.Context, json: JsonFlag = False) -> None:
 def _print_status(found: dict[str, Any]) -> None:
     from rich.text import Text
 
-    from samsesh.cli.output import console, print_rows
+    from samsesh.cli.output import console
+    from samsesh.cli.tables import print_table
 
     console.print(found["verdict"], style="bold green" if found["ok"] else "bold red")
-    rows: list[tuple[str | Text, ...]] = [
-        tuple(Text(title, style="bold") for title in ("service", "state", "up", "memory", "address"))
-    ]
+    rows: list[tuple[str | Text, ...]] = []
     for service in found["services"]:
         memory = service["memory_bytes"]
         rows.append(
@@ -47,7 +46,7 @@ def _print_status(found: dict[str, Any]) -> None:
                 service["address"],
             )
         )
-    print_rows(rows)
+    print_table(("service", "state", "up", "memory", "address"), rows)
     for service in found["services"]:
         if service["state"] != "running":
             console.print(f"{service['name']}: {service['reason']}")

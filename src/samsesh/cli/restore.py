@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
+from samsesh.cli.app import Yes
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -41,10 +43,11 @@ def restore(
         bool,
         typer.Option("--trust-programs", help="Take programs, images, modules and [extra] from it unasked."),
     ] = False,
+    yes: Yes = False,
 ) -> None:
     """Bring a backup's server back, in an empty home. It is the same server: do not let both run on one name.
 
-    Settings that choose what runs are shown first and asked for; without a terminal they are left out.
+    Settings that choose what runs are shown first and asked for; with --yes, or without a terminal, they are left out.
 
     Examples: `samsesh restore FILE`, `samsesh --home /srv/chat restore FILE --port-offset 1000`.
     """
@@ -57,7 +60,7 @@ def restore(
             archive,
             port_offset=port_offset,
             start=start,
-            trusted=lambda choices: _trusted(choices, trust=trust),
+            trusted=lambda choices: _trusted(choices, trust=trust, asking=not yes),
             say=say,
         )
     console.print(f"Restored into {ctx.obj.path}.")
@@ -68,8 +71,8 @@ def restore(
         console.print(f"  {name:12} {url}")
 
 
-def _trusted(choices: "Sequence[Choice]", *, trust: bool) -> bool:
-    """Show what of a backup chooses what runs on this machine, and ask; the answer is no where nobody can be asked."""
+def _trusted(choices: "Sequence[Choice]", *, trust: bool, asking: bool) -> bool:
+    """Show what of a backup chooses what runs on this machine, and ask; the answer is no if nobody is to be asked."""
     from rich.prompt import Confirm
 
     from samsesh.cli.output import errors, warn
@@ -81,7 +84,8 @@ def _trusted(choices: "Sequence[Choice]", *, trust: bool) -> bool:
     if trust:
         return True
     question = "Take it? Only if you trust whoever made the backup as yourself"
-    if sys.stdin.isatty() and sys.stderr.isatty() and Confirm.ask(question, console=errors, default=False):
+    asking = asking and sys.stdin.isatty() and sys.stderr.isatty()
+    if asking and Confirm.ask(question, console=errors, default=False):
         return True
     warn("It is left out. To have it after all:")
     for choice in choices:

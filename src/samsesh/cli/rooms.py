@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from samsesh.cli.app import App
 from samsesh.cli.users import Json, opened
 from samsesh.errors import FAILED, SettingsError
 
 OUTCOMES = ("allowed", "change", "changed", "left", "failed")
 
-app = typer.Typer(no_args_is_help=True, help="Rooms: allow-calls.")
+app = App(help="Rooms: allow-calls.")
 
 
 @app.command("allow-calls")
@@ -60,20 +61,23 @@ def allow_calls(
 
 
 def _print(found: list[dict[str, Any]], names: list[str]) -> None:
-    from rich.table import Table
-
-    from samsesh.cli.output import add_row, console
+    from samsesh.cli.output import console
+    from samsesh.cli.tables import print_table
 
     by_outcome = {outcome: [entry for entry in found if entry["outcome"] == outcome] for outcome in OUTCOMES}
-    changes = Table("room", "name", "members", "a call takes", "then", "changed by")
-    for entry in by_outcome["change"] + by_outcome["changed"]:
-        add_row(changes, *_cells(entry), str(entry["now"]), str(entry["then"]), entry["sender"])
-    others = Table("room", "name", "members", "left as it is, since")
-    for entry in by_outcome["left"] + by_outcome["failed"]:
-        add_row(others, *_cells(entry), entry["reason"])
-    for table in (changes, others):
-        if table.row_count:
-            console.print(table)
+    if changes := by_outcome["change"] + by_outcome["changed"]:
+        print_table(
+            ("room", "members", "a call takes", "then", "changed by", "name"),
+            [
+                (e["room"], str(e["members"]), str(e["now"]), str(e["then"]), e["sender"], _name(e))
+                for e in changes
+            ],
+        )
+    if others := by_outcome["left"] + by_outcome["failed"]:
+        print_table(
+            ("room", "members", "name", "left as it is, since"),
+            [(e["room"], str(e["members"]), _name(e), e["reason"]) for e in others],
+        )
     told = {
         "allowed": "where calls are allowed already",
         "left": "left as they are",
@@ -91,10 +95,5 @@ def _print(found: list[dict[str, Any]], names: list[str]) -> None:
         console.print("There is nothing to change.")
 
 
-def _cells(entry: dict[str, Any]) -> list[Any]:
-    from rich.text import Text
-
-    from samsesh.text import one_line
-
-    named = entry["name"] or entry["alias"] or ""
-    return [Text(one_line(entry["room"]), overflow="fold"), named, str(entry["members"])]
+def _name(entry: dict[str, Any]) -> str:
+    return entry["name"] or entry["alias"] or ""

@@ -22,8 +22,9 @@ def rtc_auth() -> None:
     LIVEKIT_LOG_LEVEL  debug, info (default), warn, error
     LIVEKIT_INSECURE_SKIP_VERIFY_TLS  YES_I_KNOW_WHAT_I_AM_DOING: any certificate, any address; for tests
 
-    \b
     Ours, none of them needed:
+
+    \b
     SAMSESH_RTC_STRICT  yes: delegation only once webhooks came, rate limits, /metrics, /readyz. The limits are for each
       client's address; behind a proxy listen on a unix socket: only there its X-Forwarded-For counts
     SAMSESH_RTC_WEBHOOK_BIND  where LiveKit's webhooks are taken, too, and nothing else: 127.0.0.1:8081

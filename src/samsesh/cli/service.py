@@ -21,7 +21,7 @@ def install_service(
 ) -> None:
     """Start the server with the machine: a systemd service, or cron where there is no systemd.
 
-    Examples: `samsesh install-service`, `samsesh install-service --kind cron`, or `--remove` to undo it.
+    Examples: `samsesh install-service`, `samsesh install-service --kind cron`, `samsesh install-service --remove`.
     """
     from samsesh.cli.output import say, write
     from samsesh.load import load

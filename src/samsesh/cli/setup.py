@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from samsesh.cli.app import Yes
 from samsesh.errors import SettingsError
 from samsesh.home import Home
 
@@ -17,9 +18,7 @@ if TYPE_CHECKING:  # pydantic takes long to import; --help need not wait for it
 
 def setup(
     ctx: typer.Context,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Ask nothing: take the options and the defaults.")
-    ] = False,
+    yes: Yes = False,
     server_name: Annotated[
         str | None, typer.Option(help="The Matrix server name, such as example.org.")
     ] = None,
@@ -106,7 +105,7 @@ def setup(
         password = _password_from_stdin(home, settings)
     if not yes:
         answers, password = questions.ended_cleanly(
-            lambda: questions.interview(console, home, settings, answers)
+            lambda: questions.ask_everything(console, home, settings, answers)
         )
     ops.keep(home, answers, password, say, loaded.adopted_secrets)
     for warning in loaded.warnings:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samsesh.cli.app import Yes
 from samsesh.errors import FAILED, SamseshError
 from samsesh.home import Home
 
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
 def up(
     ctx: typer.Context,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Ask nothing; take settings and defaults.")
-    ] = False,
+    yes: Yes = False,
     port_offset: Annotated[
         int | None, typer.Option(help="Shift every default port by so much; kept in the settings.")
     ] = None,

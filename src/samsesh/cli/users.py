@@ -2,21 +2,19 @@
 
 import os
 import sys
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
+from samsesh.cli.app import App, Yes
+from samsesh.cli.tables import moment
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home
 
 if TYPE_CHECKING:  # httpx2 and pydantic take long to import; --help need not wait for them
     from samsesh.ops.server import Server
 
-app = typer.Typer(
-    no_args_is_help=True, help="Accounts: add, list, show, password, admin, deactivate, logout."
-)
+app = App(help="Accounts: add, list, show, password, admin, deactivate, logout.")
 
 Name = Annotated[str, typer.Argument(help="alice, @alice or @alice:example.org", show_default=False)]
 FromStdin = Annotated[
@@ -54,9 +52,8 @@ def list_(
     json: Json = False,
 ) -> None:
     """List the accounts. Examples: `samsesh user list`, `samsesh user list --deactivated --json`."""
-    from rich.table import Table
-
-    from samsesh.cli.output import add_row, console, print_json
+    from samsesh.cli.output import print_json
+    from samsesh.cli.tables import print_table
     from samsesh.ops import users
 
     server = opened(ctx.obj)
@@ -64,19 +61,24 @@ def list_(
     if json:
         print_json(found)
         return
-    table = Table("name", "display name", "role", "last seen", "made")
-    for user in found:
-        seen, made = (moment(server, user[key]) for key in ("last_seen", "created"))
-        add_row(table, user["name"], user["display_name"] or "", _role(user), seen, made)
-    console.print(table)
+    zone = server.settings.server.timezone
+    rows = [
+        (
+            user["name"],
+            _role(user),
+            *(moment(user[key], zone) for key in ("last_seen", "created")),
+            user["display_name"] or "",
+        )
+        for user in found
+    ]
+    print_table(("name", "role", "last seen", "created", "display name"), rows)
 
 
 @app.command()
 def show(ctx: typer.Context, name: Name, json: Json = False) -> None:
     """Show one account and its devices. Example: `samsesh user show alice`."""
-    from rich.table import Table
-
-    from samsesh.cli.output import add_row, console, print_json
+    from samsesh.cli.output import console, print_json
+    from samsesh.cli.tables import print_table
     from samsesh.ops import users
     from samsesh.text import one_line
 
@@ -88,12 +90,16 @@ def show(ctx: typer.Context, name: Name, json: Json = False) -> None:
     console.print(f"{user['name']} ({_role(user)})")
     console.print(one_line(f"display name: {user['display_name'] or 'none'}"))
     console.print(one_line(f"e-mail: {', '.join(user['emails']) or 'none'}"))
-    console.print(f"made: {moment(server, user['created'])}")
-    table = Table("device", "name", "last seen", "from")
-    for device in user["devices"]:
-        seen = moment(server, device["last_seen"])
-        add_row(table, device["id"], device["name"] or "", seen, device["address"] or "")
-    console.print(table if user["devices"] else "logged in nowhere")
+    zone = server.settings.server.timezone
+    console.print(f"created: {moment(user['created'], zone)}")
+    rows = [
+        (device["id"], moment(device["last_seen"], zone), device["address"] or "", device["name"] or "")
+        for device in user["devices"]
+    ]
+    if rows:
+        print_table(("device", "last seen", "from", "name"), rows)
+    else:
+        console.print("logged in nowhere")
 
 
 @app.command()
@@ -139,7 +145,7 @@ def deactivate(
     erase: Annotated[
         bool, typer.Option("--erase", help="Also hide its messages from those who join a room later.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Close an account for good. Example: `samsesh user deactivate alice --erase`."""
     from samsesh.cli.output import console
@@ -177,14 +183,6 @@ def opened(home: Home) -> "Server":
     from samsesh.ops.server import open_server
 
     return open_server(home, os.environ, say=say)
-
-
-def moment(server: "Server", milliseconds: int | None) -> str:
-    """A time of Synapse's in the configured zone."""
-    if milliseconds is None:
-        return ""
-    zone = ZoneInfo(server.settings.server.timezone)
-    return datetime.fromtimestamp(milliseconds / 1000, zone).strftime("%Y-%m-%d %H:%M")
 
 
 def _password(from_stdin: bool) -> str:

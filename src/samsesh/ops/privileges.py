@@ -4,10 +4,13 @@ import ctypes
 import os
 import pwd
 import shutil
+import signal
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 from samsesh import owners
 from samsesh.errors import SamseshError
@@ -20,6 +23,7 @@ PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
 CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_NET_BIND_SERVICE = 5, 6, 7, 10
 CAPABILITY_VERSION_3 = 0x20080522
 CACHE = Path("/var/cache/samsesh")
+WRITTEN_BEFORE = frozenset({"samsesh.toml", ".env"})  # what root puts into a new home, by hand or by Ansible
 
 
 def become_service_user(
@@ -62,6 +66,31 @@ def become_service_user(
         os.environ.pop(name, None)
     os.umask(0o077)
     _can_still_run()
+
+
+def go_on_in_a_child(afterwards: Callable[[int], None]) -> None:
+    """Return in a child. This process waits for its end, as the user that it is, calls `afterwards` with the child's exit
+    code, and ends with the same.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        return
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        os.kill(child, number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, pass_on)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the child as well
+    status = os.waitpid(child, 0)[1]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = os.waitstatus_to_exitcode(status)
+    code = code if code >= 0 else 128 - code
+    afterwards(code)
+    sys.exit(code)
 
 
 @contextmanager
@@ -111,8 +140,14 @@ def _own_home(path: Path, user: pwd.struct_passwd) -> None:
     """The home belongs to the service user; folders above it are left alone, but must let that user in."""
     owner = user.pw_name if user.pw_name == SERVICE_USER else user.pw_uid
     found = _made(path, "the home folder", "--home DIR")
-    if found.st_uid == 0 and not any(path.iterdir()):
+    if found.st_uid == 0 and {entry.name for entry in path.iterdir()} <= WRITTEN_BEFORE:
         _check_way(path, "--home DIR")
+        for file in path.iterdir():  # in a folder that nobody else can change
+            info = file.lstat()
+            if info.st_uid != 0 or not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
+                raise SamseshError(f"{file} is not a plain file of root's", "put a file of its own there")
+            file.chmod(0o600)  # it may hold secrets
+            os.chown(file, user.pw_uid, user.pw_gid)
         os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
     elif found.st_uid != user.pw_uid:
         raise SamseshError(
@@ -126,6 +161,17 @@ def _own_home(path: Path, user: pwd.struct_passwd) -> None:
                 f"the user {SERVICE_USER} cannot reach {path}: {above} is closed to others",
                 "choose a home elsewhere, such as /var/lib/samsesh: --home DIR",
             )
+
+
+def written_by_root(home: Home) -> bool:
+    """Whether a new home has nothing but what root wrote into it, and nobody else could have: that is root's word."""
+    try:
+        files = {entry.name for entry in home.path.iterdir()}
+        owner = home.path.lstat().st_uid
+    except OSError:
+        return False
+    ways = (home.path, *(home.path / name for name in files))
+    return owner == 0 and files <= WRITTEN_BEFORE and not any(map(owners.way_changed_by, ways))
 
 
 def _own_output(path: Path) -> None:

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from samsesh.artifacts import element_call, element_web, livekit, turnserver
-from samsesh.cache import Artifact, Search, cache_dir
+from samsesh.cache import Artifact, Search, cache_dir, note_home
 from samsesh.download import Progress
 from samsesh.errors import SamseshError
 from samsesh.facts import machine
@@ -73,6 +73,7 @@ def get(home: Home, looking: Search, module: ModuleType) -> SamseshError | None:
 
 def settle(home: Home, settings: Settings, found: Mapping[str, Any]) -> None:
     """Remember what is at hand, and no longer what was: nothing that the settings replaced goes on unseen."""
+    note_home(cache_dir(os.environ, home.path), home)
     found = {**meanwhile(home, settings, found), **found}
     kept = home.state().get("artifacts", {})
     gone = (wanted(settings).keys() - found.keys()) & kept.keys()

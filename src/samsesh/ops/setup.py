@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from samsesh import names, secrets
 from samsesh.environment import meaning
 from samsesh.errors import SettingsError
+from samsesh.findings import reason
 from samsesh.home import Home
 from samsesh.settings import Settings
 from samsesh.settings_server import Ports
@@ -49,8 +50,9 @@ def with_answers(settings: Settings, answers: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise ValueError(first["msg"].removeprefix("Value error, ")) from None
+        findings = error.errors(include_url=False)
+        place = findings[0]["loc"][:2]
+        raise ValueError(reason([finding for finding in findings if finding["loc"][:2] == place])) from None
 
 
 def problem(settings: Settings, answers: Mapping[str, Any]) -> str:
