@@ -52,7 +52,7 @@ def _not_owned(program: str, owned: Mapping[str, str]) -> AfterValidator:
     """`owned`: keys of a program's that only Samsesh sets -> the setting behind them, if any."""
 
     def check(value: dict[str, Any]) -> dict[str, Any]:
-        if wrong := [key for key in value if key in owned]:
+        if wrong := [key for key in synapse_keys.paths(value) if key in owned]:
             told = [f"{key} is decided by Samsesh" + f" ({owned[key]})" * bool(owned[key]) for key in wrong]
             which = "it" if len(wrong) == 1 else "them"
             raise ValueError(f"{', '.join(told)}; remove {which} from [extra.{program}]")

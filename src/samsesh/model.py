@@ -84,7 +84,7 @@ class Judge:
     prints: str = ""  # what is in its words where it takes them
     ports: tuple[tuple[str, ...], ...] = ()
     bad_words: tuple[str, ...] = ()  # what it says of files that it does not take, and goes on
-    seconds: float = 60
+    seconds: float = 180
 
 
 @dataclass(frozen=True)

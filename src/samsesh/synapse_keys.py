@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 # [extra.synapse] must not pull these from under us: other parts of the platform follow our setting, not Synapse's key.
-# Without a setting: where the home is, and its secrets.
+# Without a setting: where the home is, its secrets, and what keeps us from running Synapse or logging in ourselves.
 OWNED = {
     "server_name": "server.name",
     "public_baseurl": "server.access",
@@ -15,6 +15,11 @@ OWNED = {
     "report_stats": "server.report_stats",
     "media_store_path": "",
     "pid_file": "",
+    "daemonize": "",
+    "password_config.enabled": "",
+    "password_config.localdb_enabled": "",
+    "matrix_authentication_service": "",
+    "experimental_features.msc3861": "",
     "signing_key": "",
     "signing_key_path": "",
     "registration_shared_secret": "",

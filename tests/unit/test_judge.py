@@ -1,6 +1,8 @@
 """Every program judges its own configuration, on real ones: what it takes, what it refuses, and what it says of that."""
 
+import re
 import shutil
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from samsesh.errors import SettingsError
 from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.judging import Judged
-from samsesh.load import load, save, validate
+from samsesh.load import flat, load, save, validate
 from samsesh.model import Context, Judge, Unit
 from samsesh.ops.judge import setting_behind, unread
 from samsesh.plan import make_plan
@@ -114,6 +116,16 @@ def test_single_sign_on(home: Home) -> None:
     ]
 
 
+def test_the_documents_examples_are_taken(home: Home) -> None:
+    """Every example of single sign-on in the documentation, taken together, is what Synapse starts with."""
+    text = (Path(__file__).parents[2] / "docs/single-sign-on.md").read_text()
+    examples = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert len(examples) == 3
+    judged, about = judge(home, "synapse", flat(tomllib.loads("\n".join(examples))))
+    assert judged.taken, judged.said
+    assert not unread(unit_of(home, "synapse", {}), about, judged.said)
+
+
 SAML: dict[str, Any] = {"sp_config": {"metadata": {"remote": []}}}
 
 
@@ -189,13 +201,20 @@ def test_the_others_refuse(home: Home, name: str, wrong: bytes, words: str) -> N
 
 def test_keys_that_are_ours_are_refused_at_once(home: Home) -> None:
     """All of Synapse's keys that we decide are named in one go, each with our setting."""
-    extra = {"max_upload_size": "1G", "auto_join_rooms": [], "signing_key_path": "x", "presence": {}}
+    extra = {
+        "max_upload_size": "1G",
+        "auto_join_rooms": [],
+        "signing_key_path": "x",
+        "presence": {},
+        "password_config": {"enabled": False, "pepper": "x"},
+    }
     with pytest.raises(SettingsError) as refused:
         validate({"extra.synapse": extra}, home)
     for words in (
         "max_upload_size is decided by Samsesh (media.upload_size)",
         "auto_join_rooms is decided by Samsesh (registration.auto_join_rooms)",
-        "signing_key_path is decided by Samsesh;",
+        "signing_key_path is decided by Samsesh,",
+        "password_config.enabled is decided by Samsesh;",
     ):
         assert words in str(refused.value)
     assert "presence" not in str(refused.value)

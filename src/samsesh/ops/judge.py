@@ -31,10 +31,14 @@ def must_pass(server: Server, changes: Iterable[Change], say: Say) -> list[str]:
     for unit in (plan.unit(unit.name) for unit in units):
         assert unit.judge is not None  # else it is not due
         judged = server.engine.judge(plan, unit, unit.judge)
+        words = last_lines(judged.said)
+        setting = setting_behind(unit.judge, words)
         if judged.taken:
             warnings += unread(unit, unit.judge, judged.said)
-        else:
-            refused.append(_refusal(unit, unit.judge, judged.said))
+        elif (
+            setting or not unit.spare
+        ):  # what is nobody's setting, such as a new version, keeps nothing else from starting
+            refused.append(_refusal(unit, setting, words))
     if refused:
         *before, last = refused
         goes_on = "; what runs goes on as it is" if server.engine.running() else ""
@@ -49,13 +53,17 @@ def must_pass(server: Server, changes: Iterable[Change], say: Say) -> list[str]:
 def due(server: Server, changes: Iterable[Change]) -> Iterator[Unit]:
     """Units that can judge files and have others than before, or another version.
 
-    The first start of a server is one, where settings pass something to a program that we know nothing about.
+    A first start is judged if settings pass something to a program that we know nothing about. What can be spared is
+    not judged while nothing runs: it keeps nothing from starting.
     """
-    if not server.home.started and not (server.settings.extra.synapse or server.settings.synapse.appservices):
+    unknown = server.settings.extra.synapse or server.settings.synapse.appservices
+    if not server.home.started and not unknown:
         return
+    changes = list(changes)
     again = {change.unit for change in changes if change.action == "restart"}
+    runs = any(change.action in ("restart", "keep") for change in changes)
     for unit in server.plan.units:
-        if unit.judge is None:
+        if unit.judge is None or (unit.spare and not runs):
             continue
         files = [file for file in unit.judge.files if not file.live]
         if unit.name in again or not all(
@@ -87,9 +95,7 @@ def setting_behind(judge: Judge, said: str) -> str:
     return judge.keys[min(named)[1]] if named else judge.keys.get("", "")
 
 
-def _refusal(unit: Unit, judge: Judge, said: str) -> SamseshError:
-    words = last_lines(said)
-    setting = setting_behind(judge, words)
+def _refusal(unit: Unit, setting: str, words: str) -> SamseshError:
     if not setting:
         return SamseshError(
             f"the {unit.title} does not take its new configuration",

@@ -122,7 +122,9 @@ def _judge(context: Context, turn: Turn, config: File) -> Judge:
     names = ("certificate", "certificate_key") if own else ()
     named = {str(context.place.operator_file(getattr(settings, name))): f"turn.{name}" for name in names}
     if own:
-        named[""] = "turn.certificate"  # which TLS is there for
+        named[""] = "turn.certificate"
+    elif context.settings.artifacts.turnserver:
+        named[""] = "artifacts.turnserver"
     return Judge(
         # Its pid is not that of the one that runs.
         (context.place.program("turnserver"), "-c", str(config.path), "--pidfile=/dev/null"),
@@ -133,7 +135,6 @@ def _judge(context: Context, turn: Turn, config: File) -> Judge:
             ("--tls-listening-port", "--alt-tls-listening-port"),
         ),
         bad_words=(BAD_WORDS, *(NO_TLS if own else ())),
-        seconds=30,
     )
 
 

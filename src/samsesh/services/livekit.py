@@ -70,7 +70,12 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             version=context.facts.versions.get("livekit-server", ""),
             address=context.access.url("livekit", "ws"),
             # Which reads all of it and prints what would be open; its exit code is always 0.
-            judge=Judge((*command, "ports"), files, prints="TCP Ports"),
+            judge=Judge(
+                (*command, "ports"),
+                files,
+                keys={"": "artifacts.livekit"} if context.settings.artifacts.livekit else {},
+                prints="TCP Ports",
+            ),
         ),
     )
 
