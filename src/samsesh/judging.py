@@ -11,7 +11,9 @@ from samsesh.model import Judge, Unit
 from samsesh.run import Done, end_process, run, spawn
 
 POLL_SECONDS = 0.05
-EVERY_CODE = range(256)
+OF_PROGRAMS = range(
+    125
+)  # exit codes; those behind are Docker's own, and of what could not be started (docker-run(1))
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Judged:
 
 def by_its_loader(unit: Unit, judge: Judge, argv: Sequence[str], env: Mapping[str, str]) -> Judged:
     """By the program's own command for that, which ends by itself."""
-    done = run(argv, env=env, timeout=judge.seconds, ok=EVERY_CODE, what=_what(unit), cwd=Path("/"))
+    done = run(argv, env=env, timeout=judge.seconds, ok=OF_PROGRAMS, what=_what(unit), cwd=Path("/"))
     words = said(done)
     return Judged(done.code == 0 and judge.prints in words, words)
 

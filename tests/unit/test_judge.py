@@ -101,6 +101,7 @@ def test_single_sign_on(home: Home) -> None:
         "modules": [LDAP],
         "presense": {"enabled": False},
         "user_directory": {"show_locked_user": True},
+        "experimental_features": {"msc3026_enabled": True},  # beside one that we write and nothing looks at
     }
     unit = unit_of(home, "synapse", {"extra.synapse": extra})
     assert unit.judge is not None

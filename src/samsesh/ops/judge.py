@@ -1,6 +1,7 @@
 """New configuration is judged by the programs that are to run with it, before anything that runs is touched."""
 
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 
 from samsesh.engine import Change, Say
 from samsesh.errors import SamseshError
@@ -30,14 +31,12 @@ def must_pass(server: Server, changes: Iterable[Change], say: Say) -> list[str]:
     warnings, refused = list[str](), list[SamseshError]()
     for unit in (plan.unit(unit.name) for unit in units):
         assert unit.judge is not None  # else it is not due
-        judged = server.engine.judge(plan, unit, unit.judge)
+        judged = server.engine.judge(plan, unit, unit.judge, say)
         words = last_lines(judged.said)
         setting = setting_behind(unit.judge, words)
         if judged.taken:
             warnings += unread(unit, unit.judge, judged.said)
-        elif (
-            setting or not unit.spare
-        ):  # what is nobody's setting, such as a new version, keeps nothing else from starting
+        elif setting or not unit.spare:  # a version that changed its mind keeps nothing else from starting
             refused.append(_refusal(unit, setting, words))
     if refused:
         *before, last = refused
@@ -78,7 +77,8 @@ def unread(unit: Unit, judge: Judge, said: str) -> list[str]:
     for line in said.splitlines():
         word, _, rest = line.partition(" ")
         key, _, near = rest.partition(" ")
-        setting = setting_behind(judge, key)
+        table = ".".join(takewhile(lambda part: not part.isdigit(), key.split(".")))  # up to a list in it
+        setting = judge.keys.get(table, "")
         if word == "unread" and setting.startswith(FREE):
             meant = f"; did you mean {near}?" if near else ""
             found.append(f"{setting}: the {unit.title} knows no {key}, and leaves it aside{meant}")

@@ -104,8 +104,8 @@ class ComposeEngine:
 
     # --- making it so
 
-    def judge(self, plan: Plan, unit: Unit, judge: Judge) -> Judged:
-        get_images(self.docker, self.home, self.settings, plan.only(unit.name), lambda text: None)
+    def judge(self, plan: Plan, unit: Unit, judge: Judge, say: Say) -> Judged:
+        get_images(self.docker, self.home, self.settings, plan.only(unit.name), say)
         project = replace(self.project(), folder=self.folder / "config" / self.home.judged_dir.name)
         given = self._given(plan)
         data = render.compose(project, plan, given, self.settings)["services"][service(unit.name)]

@@ -9,7 +9,7 @@ from typing import Any
 from samsesh.engines.compose.containers import CONTAINERS
 from samsesh.engines.compose.docker import Docker
 from samsesh.engines.compose.placement import SECRETS, data_of
-from samsesh.judging import EVERY_CODE, Judged, by_its_loader, by_its_log, scratch_ports
+from samsesh.judging import Judged, by_its_loader, by_its_log, scratch_ports
 from samsesh.model import Judge, Unit
 
 
@@ -26,14 +26,14 @@ def judge_unit(
 
     def answers() -> bool:
         asked = ("exec", name, *container.health(probe))
-        return docker.run(*asked, what="asking Docker", ok=EVERY_CODE).code == 0
+        return docker.run(*asked, what="asking Docker", ok=range(256)).code == 0
 
     try:
         if judge.ports:
             return by_its_log(unit, judge, argv, docker.env, log, answers)
         return by_its_loader(unit, judge, argv, docker.env)
     finally:  # which it outlives where it was not waited for
-        docker.run("rm", "--force", name, what="deleting a container", ok=EVERY_CODE)
+        docker.run("rm", "--force", name, what="deleting a container", ok=range(256))
 
 
 def _run(
@@ -47,7 +47,7 @@ def _run(
     mine = "uid={},gid={},mode=0700".format(*service["user"].split(":"))
     writable = {place.partition(":")[0]: place for place in (f"{data}:{mine}", *service["tmpfs"])}
     return [
-        *("docker", "run", "--rm", "--init", "--pull=never", "--log-driver=none", f"--name={name}"),
+        *("docker", "run", "--rm", "--pull=never", "--log-driver=none", f"--name={name}"),
         *("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges:true"),
         *(f"--cap-add={right}" for right in service.get("cap_add", [])),
         *(f"--user={service['user']}", "--workdir=/", f"--memory={service['mem_limit']}"),

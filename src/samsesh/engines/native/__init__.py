@@ -65,7 +65,7 @@ class NativeEngine:
         wanted = files.plan_files(self.home, plan, self.facts.python)
         return [file.path for file in wanted if not holds(file.path, file.content)]
 
-    def judge(self, plan: Plan, unit: Unit, judge: Judge) -> Judged:
+    def judge(self, plan: Plan, unit: Unit, judge: Judge, say: Say) -> Judged:
         return judge_unit(self.home, unit, judge)
 
     def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> Applied:
