@@ -1,5 +1,6 @@
 """Every program judges its own configuration, on real ones: what it takes, what it refuses, and what it says of that."""
 
+import json
 import re
 import shutil
 import tomllib
@@ -25,7 +26,9 @@ from samsesh.load import flat, load, save, validate
 from samsesh.model import Context, Judge, Unit
 from samsesh.ops.judge import setting_behind, unread
 from samsesh.plan import make_plan
+from samsesh.run import run
 from samsesh.secrets import ensure
+from samsesh.write import write_file
 
 
 @pytest.fixture
@@ -128,29 +131,44 @@ def test_the_documents_examples_are_taken(home: Home) -> None:
 
 
 SAML: dict[str, Any] = {"sp_config": {"metadata": {"remote": []}}}
+REFUSED: list[tuple[dict[str, Any], str, str]] = [  # settings, the one to blame, words
+    ({"extra.synapse": {"modules": [{"module": "nothing.Here"}]}}, "extra.synapse.modules", "'nothing'"),
+    ({"extra.synapse": {"oidc_providers": [{"idp_id": 3}]}}, "extra.synapse.oidc_providers", "idp_id"),
+    ({"extra.synapse": {"max_image_pixels": "lots"}}, "extra.synapse.max_image_pixels", "lots"),
+    ({"extra.synapse": {"worker_app": "x"}}, "extra.synapse", "instance_map"),
+    ({"synapse.appservices": ["bridge.yaml", "broken.yaml"]}, "synapse.appservices", "broken.yaml"),
+    ({"synapse.appservices": ["bridge.yaml", "bridge.yaml"]}, "synapse.appservices", "Cannot reuse ID"),
+]
+if not shutil.which("xmlsec1"):
+    settings = {"extra.synapse": {"saml2_config": SAML}}
+    REFUSED.append((settings, "extra.synapse.saml2_config", "install the package xmlsec1"))
+EACH = """
+import json, sys
+from samsesh.synapse_module.judge import judge
+print(json.dumps([judge(path) for path in sys.argv[1:]]))
+"""
 
 
-@pytest.mark.parametrize(
-    ("values", "setting", "words"),
-    [
-        ({"extra.synapse": {"modules": [{"module": "nothing.Here"}]}}, "extra.synapse.modules", "'nothing'"),
-        ({"extra.synapse": {"oidc_providers": [{"idp_id": 3}]}}, "extra.synapse.oidc_providers", "idp_id"),
-        ({"extra.synapse": {"max_image_pixels": "lots"}}, "extra.synapse.max_image_pixels", "lots"),
-        ({"extra.synapse": {"worker_app": "x"}}, "extra.synapse", "instance_map"),
-        ({"extra.synapse": {"saml2_config": SAML}}, "extra.synapse.saml2_config", "the package xmlsec1"),
-        ({"synapse.appservices": ["bridge.yaml", "broken.yaml"]}, "synapse.appservices", "broken.yaml"),
-        ({"synapse.appservices": ["bridge.yaml", "bridge.yaml"]}, "synapse.appservices", "Cannot reuse ID"),
-    ],
-)
-def test_synapse_refuses(home: Home, values: dict[str, Any], setting: str, words: str) -> None:
-    """What Synapse would not start with is refused by its own loader, which leads to the setting."""
-    if setting.endswith("saml2_config") and shutil.which("xmlsec1"):
-        pytest.skip("xmlsec1 is installed: it is taken")
+def test_synapse_refuses(home: Home) -> None:
+    """What Synapse would not start with is refused by its own loader, which leads to the setting. All in one process,
+    since Synapse takes seconds to load.
+    """
     (home.path / "bridge.yaml").write_text(REGISTRATION)
     (home.path / "broken.yaml").write_text(REGISTRATION.replace("as_token", "as_tokem"))
-    judged, about = judge(home, "synapse", values)
-    assert not judged.taken and words in judged.said
-    assert setting_behind(about, judged.said) == setting
+    judges, paths = [], []
+    for number, (values, _, _) in enumerate(REFUSED):
+        unit = unit_of(home, "synapse", values)
+        assert unit.judge is not None
+        config, *others = unit.judge.files
+        paths.append(config.path.with_name(f"{number}.yaml"))
+        for file in (replace(config, path=paths[-1]), *others):
+            write_file(file.path, file.content)
+        judges.append(unit.judge)
+    python = machine.gather().programs["python"]
+    done = run([python, "-I", "-c", EACH, *paths], timeout=180)
+    for about, (taken, lines), (_, setting, words) in zip(judges, json.loads(done.out), REFUSED, strict=True):
+        assert not taken and words in lines[0]
+        assert setting_behind(about, lines[0]) == setting
 
 
 def test_the_gateway_refuses_a_certificate(home: Home) -> None:
