@@ -203,7 +203,7 @@ def test_images_judge_before_anything_is_touched(server: Stack, engine: Engine) 
     assert "samsesh: extra.synapse.modules: the homeserver (Synapse) does not take it" in done.stderr
     assert "No module named 'nothing'" in done.stderr and "config unset extra.synapse.modules" in done.stderr
     assert {one["name"]: one["pid"] for one in server.status()["services"]} == before
-    assert "-judge-" not in engine.run("ps", "--all", "--format", "{{.Names}}").stdout
+    assert "-judge" not in engine.run("ps", "--all", "--format", "{{.Names}}").stdout
     assert not list(server.path.rglob("judged"))
     for key in ("server.timezone", "extra.synapse.modules", "extra.synapse.presense"):
         server.cli("config", "unset", key)

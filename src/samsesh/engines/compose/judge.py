@@ -1,6 +1,5 @@
 """Has a unit's image judge its new files, in a container for the moment that is as closed as its own."""
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,20 +19,24 @@ def judge_unit(
     container = CONTAINERS[unit.image]
     program, *words = judge.command
     options, port = scratch_ports(judge)
-    name = f"{docker.project}-judge-{uuid.uuid4().hex[:8]}"
+    name = f"{docker.project}-judge"
     argv = _run(folder, name, unit, service, [container.program or program, *words, *options])
     probe = replace(unit.probe, endpoint=replace(unit.probe.endpoint, port=port))
+
+    def remove() -> None:
+        docker.run("rm", "--force", name, what="deleting a container", ok=range(256))
 
     def answers() -> bool:
         asked = ("exec", name, *container.health(probe))
         return docker.run(*asked, what="asking Docker", ok=range(256)).code == 0
 
+    remove()  # of a trial that was cut off
     try:
         if judge.ports:
             return by_its_log(unit, judge, argv, docker.env, log, answers)
         return by_its_loader(unit, judge, argv, docker.env)
-    finally:  # which it outlives where it was not waited for
-        docker.run("rm", "--force", name, what="deleting a container", ok=range(256))
+    finally:
+        remove()
 
 
 def _run(
@@ -54,7 +57,7 @@ def _run(
         f"--network={service.get('network_mode', 'none')}",
         *(f"--env={variable}={value}" for variable, value in service["environment"].items()),
         *(
-            f"--mount=type=bind,source={source},target={target},readonly"
+            f"--mount=type=bind,{_field(f'source={source}')},{_field(f'target={target}')},readonly"
             for source, target in _mounts(folder, service, data)
         ),
         *(f"--tmpfs={place}" for place in writable.values()),
@@ -71,3 +74,8 @@ def _mounts(folder: Path, service: Mapping[str, Any], data: Path) -> list[tuple[
         if how == ["ro"] and not Path(target).is_relative_to(data):
             found.append((folder / source, Path(target)))
     return found
+
+
+def _field(text: str) -> str:
+    """As in CSV, by which Docker reads a mount."""
+    return '"' + text.replace('"', '""') + '"'
