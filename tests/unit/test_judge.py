@@ -16,15 +16,17 @@ from conftest import free_offset
 from golden.test_golden import REGISTRATION
 from programs import livekit_server, need
 from samsesh import facts as machine
+from samsesh.engine import Change
 from samsesh.engines.native.judge import judge_unit
 from samsesh.engines.native.placement import NativePlacement
-from samsesh.errors import SettingsError
+from samsesh.errors import SamseshError, SettingsError
 from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.judging import Judged
 from samsesh.load import flat, load, save, validate
 from samsesh.model import Context, Judge, Unit
-from samsesh.ops.judge import setting_behind, unread
+from samsesh.ops.judge import due, must_pass, setting_behind, unread
+from samsesh.ops.server import open_server
 from samsesh.plan import make_plan
 from samsesh.run import run
 from samsesh.secrets import ensure
@@ -246,3 +248,61 @@ def test_no_setting_is_shadowed_without_a_word(home: Home) -> None:
         "extra.synapse.caches.global_factor counts in place of synapse.cache_factor; to have that count: "
         "samsesh config unset extra.synapse.caches.global_factor",
     )
+
+
+def test_only_what_changed_is_judged(home: Home) -> None:
+    """A first start of what we know is not judged, and no start with nothing to do. Later it is what has other files or
+    is started again for another reason; what can be spared is not judged before it runs.
+    """
+
+    def names(action: str, *again: str, **settings: Any) -> set[str]:
+        save(home, {"calls.provider": "off", **settings})
+        server = open_server(home, {}, adopt=True)
+        changes = [
+            Change(unit.name, "restart" if unit.name in again else action) for unit in server.plan.units
+        ]
+        return {unit.name for unit in due(server, changes)}
+
+    assert names("start") == set()
+    assert names("start", **{"extra.synapse": {"presence": {"enabled": False}}}) == {
+        "synapse",
+        "gateway",
+        "postgres",
+    }
+    server = open_server(home, {}, adopt=True)
+    for unit in server.plan.units:
+        for file in unit.files:
+            write_file(file.path, file.content, file.mode)
+    home.remember(server_name="localhost")
+    assert names("keep") == names("start") == set()
+    assert names("keep", "postgres") == {"postgres"}
+    assert names("keep", **{"media.upload_size": "7M"}) == {"synapse", "gateway"}
+
+
+def test_all_refusals_are_told_at_once(home: Home) -> None:
+    """Nothing is written where a program refuses, and each refusal has its setting and what to do."""
+    for name in ("chain.pem", "key.pem"):
+        (home.path / name).write_text("none")
+    save(home, {"calls.provider": "off"})
+    home.remember(server_name="localhost")
+    bridge = {"synapse.appservices": ["key.pem"], "server.name": "example.org", "server.access": "domain"}
+    files = {"tls.mode": "files", "tls.certificate": "chain.pem", "tls.certificate_key": "key.pem"}
+    save(home, {**bridge, **files})
+    server = open_server(home, {}, adopt=True)
+    before = sorted(home.path.rglob("*"))
+    for unit in server.plan.units:
+        for folder in unit.folders:
+            folder.mkdir(parents=True, exist_ok=True)
+    changes = [Change(unit.name, "restart") for unit in server.plan.units]
+    with pytest.raises(SamseshError) as refused:
+        must_pass(server, changes, lambda text: None)
+    assert {path for path in home.path.rglob("*") if path.is_file()} == {
+        path for path in before if path.is_file()
+    }
+    said = f"{refused.value.message}\n{refused.value.hint}"
+    for setting, program in (
+        ("synapse.appservices", "homeserver (Synapse)"),
+        ("tls.certificate tls.certificate_key tls.mode", "gateway (Caddy)"),
+    ):
+        assert f"{setting}: the {program} does not take it" in said
+        assert f"samsesh config unset {setting}" in said

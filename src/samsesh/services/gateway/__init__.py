@@ -50,11 +50,16 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
 
 
 def _named_files(context: Context) -> dict[str, str]:
-    """Files of the operator's that Caddy reads -> the setting that names them."""
+    """What Caddy's words are about -> settings: the file of another authority; else certificates, whose file it leaves
+    unsaid.
+    """
     tls = context.settings.tls
-    names = ("certificate", "certificate_key", "directory_ca")
-    files = {f"tls.{name}": str(getattr(tls, name)) for name in names if getattr(tls, name)}
-    return {str(context.place.operator_file(path)): setting for setting, path in files.items()}
+    authority = context.place.operator_file(tls.directory_ca) if tls.directory_ca else None
+    own = context.access.certificates == "files"
+    return {
+        **({str(authority): "tls.directory_ca"} if authority else {}),
+        **({"": "tls.certificate tls.certificate_key tls.mode"} if own else {}),
+    }
 
 
 def _sockets(context: Context, offer: Offer) -> tuple[Path, ...]:
