@@ -2,7 +2,8 @@
 
 As a program: `python -m samsesh.synapse_module.judge FILE`. If Synapse would start with it, it ends with 0 and prints a
 line `unread KEY` for each key that the loader never looked at, with the known key that is nearest behind it, if any. Else
-it ends with 1 and prints `KEY: reason`, without a key where none is known. It connects to nothing and writes nothing.
+it ends with 1 and prints `KEY: reason`, without a key where none is known. It connects to nothing, and writes nothing
+but the folder of media where that is missing.
 """
 
 import ctypes
