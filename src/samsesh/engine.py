@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from samsesh.errors import SamseshError
-from samsesh.model import Plan
+from samsesh.judging import Judged
+from samsesh.model import Judge, Plan, Unit
 from samsesh.run import Process
 
 Say = Callable[[str], None]
@@ -63,6 +64,8 @@ class Engine(Protocol):
     def usable(self) -> None: ...  # raises with what is wrong where it cannot be used here
     def changes(self, plan: Plan) -> list[Change]: ...  # what `apply` would do
     def changed_files(self, plan: Plan) -> list[Path]: ...  # which files it would write
+    # of a plan whose files are to be judged
+    def judge(self, plan: Plan, unit: Unit, judge: Judge, say: Say) -> Judged: ...
     def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> Applied: ...
     def stop(self, say: Say) -> None: ...  # afterwards nothing of this home runs
     def erase(self, say: Say) -> None: ...  # stop, and delete what is kept outside the home

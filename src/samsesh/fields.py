@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from collections.abc import Mapping
 import sys
 from functools import cache
 from itertools import pairwise
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
-from samsesh import names, networks
+from samsesh import names, networks, synapse_keys
 
 _EMAIL_LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -65,10 +66,14 @@ def _one_of_a_family(value: list[str]) -> list[str]:
     return value
 
 
-def _not_owned(program: str, keys: frozenset[str]) -> AfterValidator:
+def _not_owned(program: str, owned: Mapping[str, str]) -> AfterValidator:
+    """`owned`: keys of a program's that only Samsesh sets -> the setting behind them, if any."""
+
     def check(value: dict[str, Any]) -> dict[str, Any]:
-        if owned := sorted(keys & value.keys()):
-            raise ValueError(f"{owned[0]} is decided by Samsesh; remove it from [extra.{program}]")
+        if wrong := [key for key in synapse_keys.paths(value) if key in owned]:
+            told = [f"{key} is decided by Samsesh" + f" ({owned[key]})" * bool(owned[key]) for key in wrong]
+            which = "it" if len(wrong) == 1 else "them"
+            raise ValueError(f"{', '.join(told)}; remove {which} from [extra.{program}]")
         return value
 
     return AfterValidator(check)
@@ -108,18 +113,14 @@ RoomAlias = Annotated[str, AfterValidator(names.room_alias)]
 MediaAddresses = Annotated[
     list[Annotated[str, AfterValidator(names.ip_address)]], AfterValidator(_one_of_a_family)
 ]
-# Keys of homeserver.yaml that an operator's [extra.synapse] must not pull from under us.
-OWNED = frozenset(
-    {
-        *("server_name", "public_baseurl", "listeners", "database", "databases"),
-        *("signing_key_path", "log_config", "media_store_path", "report_stats"),
-        *("registration_shared_secret", "registration_shared_secret_path", "macaroon_secret_key"),
-        *("macaroon_secret_key_path", "form_secret", "form_secret_path", "pid_file"),
-    }
-)
-SynapseKeys = Annotated[dict[str, Any], AfterValidator(names.plain_data), _not_owned("synapse", OWNED)]
+SynapseKeys = Annotated[
+    dict[str, Any], AfterValidator(names.plain_data), _not_owned("synapse", synapse_keys.OWNED)
+]
 # Of config.json: without the right ones Element Web does not start.
-OWNED_IN_WEB = frozenset({"default_server_config", "default_server_name", "default_hs_url", "default_is_url"})
+OWNED_IN_WEB = dict.fromkeys(
+    ("default_server_config", "default_server_name", "default_hs_url", "default_is_url"),
+    "server.name",
+)
 ElementWebKeys = Annotated[
     dict[str, Any], AfterValidator(names.plain_data), _not_owned("element_web", OWNED_IN_WEB)
 ]

@@ -76,6 +76,11 @@ class Home:
         return self.path / "config"
 
     @property
+    def judged_dir(self) -> Path:
+        """Files while they are judged, before they replace those in `config_dir`."""
+        return self.config_dir / "judged"
+
+    @property
     def data_dir(self) -> Path:
         return self.path / "data"
 

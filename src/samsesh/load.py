@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from samsesh import environment
+from samsesh import environment, synapse_keys
 from samsesh.environment import Variables, keys, meaning, nearest
 from samsesh.errors import SettingsError
 from samsesh.findings import reason
@@ -69,7 +69,10 @@ def load(
         given_secrets=live.secrets,
         adopted=adopted,
         adopted_secrets=process.secrets if adopting else {},
-        warnings=(*warnings, *drift(settings, process, adopted), *idle(settings)),
+        warnings=(
+            *(*warnings, *drift(settings, process, adopted), *idle(settings)),
+            *synapse_keys.shadowing(settings.extra.synapse),
+        ),
         sources=sources,
     )
 

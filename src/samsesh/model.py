@@ -68,6 +68,26 @@ class Prepare:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """How a program judges its configuration before that replaces the one it runs with.
+
+    `command` ends with 0 where the program takes `files`, and says why where it does not. A line `unread KEY` in what it
+    prints is a key that the program never looks at. With `ports`, the program has no such command: it is started beside
+    the running one until it answers, each group of its options with a free port.
+    """
+
+    command: tuple[str, ...]
+    files: tuple[File, ...]  # what the program reads
+    keys: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what its words may name -> our setting; "": what else is to blame
+    prints: str = ""  # what is in its words where it takes them
+    ports: tuple[tuple[str, ...], ...] = ()
+    bad_words: tuple[str, ...] = ()  # what it says of files that it does not take, and goes on
+    seconds: float = 180
+
+
+@dataclass(frozen=True)
 class Unit:
     """One long-running program."""
 
@@ -93,6 +113,7 @@ class Unit:
     outward: bool = False  # it goes out into the internet by itself
     image: str = "samsesh"  # what its container is made from (engines/compose/images.py)
     spare: bool = False  # the chat goes on without it: its failure is told, and stops nothing
+    judge: Judge | None = None
 
 
 LIBPQ = {

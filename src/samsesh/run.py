@@ -31,6 +31,7 @@ PASSED_ON = (
 
 # What a service gets of it: the same, whoever starts it from wherever, so that nothing is restarted over it.
 FOR_SERVICES = ("HOME", "USER", "LOGNAME", "SSL_CERT_FILE")
+GRACE_SECONDS = 10.0
 SILENCE = 2.0  # seconds without a line, after which `follow` looks elsewhere
 SERVICE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -241,16 +242,27 @@ def last_lines(text: str, count: int = 12) -> str:
     return "\n".join(text.rstrip("\n").split("\n")[-count:])
 
 
-def spawn(argv: Sequence[str | Path], *, log: Path) -> Process:
+def spawn(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None) -> Process:
     """Start a program that runs beside us, its output appended to `log`; the caller waits for it."""
     with log.open("ab") as out:
         return subprocess.Popen(
             [str(part) for part in argv],
-            **_start(argv),
+            **_start(argv, env),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
         )
+
+
+def end_process(process: Process) -> None:
+    """End what `spawn` gave: asked first, so that it can tidy up."""
+    with undisturbed():
+        process.terminate()
+        try:
+            process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @contextmanager

@@ -94,14 +94,18 @@ def test_a_port_is_taken(made: Callable[..., Stack]) -> None:
 
 
 def test_a_container_that_ends(made: Callable[..., Stack]) -> None:
-    """A program that does not take its settings is named at once, with the reason and the last words of its log; mended,
-    the server starts.
+    """What a program's loader refuses is told before anything is started. A program that ends for another reason is named
+    at once, with the reason and the last words of its log; mended, the server starts.
     """
     stack = made("wrong", ("extra.synapse", json.dumps({"worker_app": "synapse.app.nothing_of_that_name"})))
+    refused(stack, "extra.synapse: the homeserver (Synapse) does not take it", "instance_map")
+    assert not [one for one in stack.status()["services"] if one["state"] == "running"]
+    module = [{"module": "fractions.Fraction"}]  # which is no module of Synapse's
+    stack.set({"extra.synapse": json.dumps({"modules": module})})
     refused(
         stack,
         "homeserver (Synapse) is not ready: it end",  # with a code, or again and again
-        "instance_map",
+        "unexpected keyword argument",
         "logs synapse",
     )
     stack.cli("config", "unset", "extra.synapse")

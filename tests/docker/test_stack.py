@@ -188,6 +188,28 @@ def test_a_change_restarts_only_what_it_concerns(server: Stack) -> None:
     assert {name for name in before if before[name] != after[name]} == {"synapse", "gateway"}
 
 
+def test_images_judge_before_anything_is_touched(server: Stack, engine: Engine) -> None:
+    """Every image judges the new files of its service. Where one refuses them, all containers go on as they are, and
+    nothing of the trial is left; without what was refused there is nothing to do.
+    """
+    before = {one["name"]: one["pid"] for one in server.status()["services"]}
+    server.set({"server.timezone": "Europe/Berlin"})  # which each container is told
+    server.set({"extra.synapse.modules": '[{"module": "nothing.Here"}]', "extra.synapse.presense": "no"})
+    done = server.cli("up", "--yes", timeout=400)
+    assert done.returncode == 1, done.stdout + done.stderr
+    judged = "postgres, coturn, livekit, synapse, rtc-auth, gateway"
+    told = next(line for line in (done.stdout + done.stderr).splitlines() if "configuration is taken" in line)
+    assert set(told.partition("taken: ")[2].split(", ")) == set(judged.split(", "))
+    assert "samsesh: extra.synapse.modules: the homeserver (Synapse) does not take it" in done.stderr
+    assert "No module named 'nothing'" in done.stderr and "config unset extra.synapse.modules" in done.stderr
+    assert {one["name"]: one["pid"] for one in server.status()["services"]} == before
+    assert "-judge" not in engine.run("ps", "--all", "--format", "{{.Names}}").stdout
+    assert not list(server.path.rglob("judged"))
+    for key in ("server.timezone", "extra.synapse.modules", "extra.synapse.presense"):
+        server.cli("config", "unset", key)
+    assert "Nothing to do" in server.up().stdout
+
+
 @pytest.mark.parametrize(
     "name",
     ["postgres", "synapse", "gateway", "livekit", "lk-jwt-service", "coturn", "element", "element-call"],

@@ -106,13 +106,16 @@ def references(schema: dict[str, dict[str, dict[str, str]]]) -> list[tuple[str, 
 
 
 def test_what_needs_each_other_is_set_in_one_go(quiet: Stack) -> None:
-    """Several settings are taken together or not at all, so that no order of commands has to be found out."""
+    """Several settings are taken together or not at all, set and unset, so that no order of commands has to be found."""
     both = "tls.certificate PATH tls.certificate_key PATH tls.mode files"
     refused(quiet.cli("config", "set", "tls.mode", "files"), 2, both)
     refused(quiet.cli("config", "set", "server.access", "domain", "server.name"), 2)
     together = ("server.name", "example.org", "server.access", "domain", "tls.mode", "proxy")
     fine(quiet.cli("config", "set", *together))
     assert fine(quiet.cli("config", "get", "server.access")).stdout == "domain\n"
+    fine(quiet.cli("config", "set", "tls.certificate", "a", "tls.certificate_key", "b", "tls.mode", "files"))
+    refused(quiet.cli("config", "unset", "tls.certificate"), 2, both)
+    fine(quiet.cli("config", "unset", "tls.certificate", "tls.certificate_key", "tls.mode"))
     refused(quiet.cli("config", "set", "brand.name", "Other", "server.name", "localhost"), 2)
     assert fine(quiet.cli("config", "get", "brand.name")).stdout == "Ours\n"
 

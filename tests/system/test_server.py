@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from conftest import ENGINE, SERVICES, Stack
+from conftest import ENGINE, SERVICES, Stack, give_to_service_user
 from samsesh import names
-from system.trouble import wait_for
+from system.trouble import fine, refused, wait_for
 
 SECRET_FILES = {
     "pgpass",
@@ -104,18 +104,71 @@ def test_up_twice_changes_nothing(stack: Stack) -> None:
 
 
 def test_the_dry_run_shows_and_changes_nothing(stack: Stack) -> None:
-    """`up --dry-run` names the unit that a setting would restart; `up` restarts that one alone."""
+    """`up --dry-run` names the unit that a setting would restart; `up` restarts that one alone. With previews, OIDC and
+    JWT the homeserver starts, and a key that it does not know is told.
+    """
     before = {service["name"]: service["pid"] for service in stack.status()["services"]}
-    assert stack.cli("config", "set", "media.upload_size", "60M").returncode == 0
+    sso = {
+        "idp_id": "a",
+        "idp_name": "A",
+        "issuer": "https://idp.invalid",
+        "client_id": "b",
+        "client_secret": "c",
+    }
+    stack.set(
+        {
+            "media.upload_size": "60M",
+            "media.url_previews": "yes",
+            "extra.synapse.oidc_providers": json.dumps([{**sso, "scopes": ["openid"]}]),
+            "extra.synapse.jwt_config": json.dumps({"enabled": True, "secret": "a", "algorithm": "HS256"}),
+            "extra.synapse.presense": "no",
+        }
+    )
     shown = stack.cli("up", "--dry-run").stdout
     assert "restart  gateway" in shown
     assert "restart  synapse" in shown
     assert "keep     postgres" in shown
     assert {service["name"]: service["pid"] for service in stack.status()["services"]} == before
-    assert stack.cli("up", "--yes").returncode == 0
+    done = fine(stack.cli("up", "--yes"))
+    assert "extra.synapse.presense" in done.stderr and "did you mean presence?" in done.stderr
     after = {service["name"]: service["pid"] for service in stack.status()["services"]}
     assert after["postgres"] == before["postgres"]
     assert after["synapse"] != before["synapse"]
+    flows = json.loads(fetch(stack.url("homeserver") + "/_matrix/client/v3/login")[2])["flows"]
+    assert {"org.matrix.login.jwt", "m.login.sso"} <= {flow["type"] for flow in flows}
+    for key in ("oidc_providers", "jwt_config", "presense"):
+        fine(stack.cli("config", "unset", f"extra.synapse.{key}"))
+    fine(stack.cli("up", "--yes"))
+
+
+def test_what_a_program_refuses_does_not_touch_what_runs(stack: Stack) -> None:
+    """A module that is not there, and a bridge's broken registration: all of it is told before anything is touched, with
+    the settings; the chat goes on with the files that it has, and without them there is nothing to do.
+    """
+    before = {service["name"]: service["pid"] for service in stack.status()["services"]}
+    files = {path: path.read_bytes() for path in stack.home.config_dir.rglob("*") if path.is_file()}
+    bridge = stack.path / "bridge.yaml"
+    bridge.write_text("id: bridge\n")
+    give_to_service_user(stack.path)
+    for settings, words in (
+        ({"extra.synapse.modules": '[{"module": "nothing.Here"}]'}, "No module named 'nothing'"),
+        ({"synapse.appservices": "bridge.yaml", "brand.name": "Other"}, "as_token"),
+    ):
+        stack.set(settings)
+        first = next(iter(settings))
+        refused(
+            stack.cli("up", "--yes"),
+            1,
+            f"{first}: the homeserver (Synapse) does not take it; what runs goes on as it is",
+            f"samsesh config unset {first}",
+            words,
+        )
+        assert {service["name"]: service["pid"] for service in stack.status()["services"]} == before
+        assert fetch(stack.url("homeserver") + "/_matrix/client/versions")[0] == 200
+        for key in settings:
+            fine(stack.cli("config", "unset", key))
+    assert files == {path: path.read_bytes() for path in stack.home.config_dir.rglob("*") if path.is_file()}
+    assert "Nothing to do" in fine(stack.cli("up", "--yes")).stdout
 
 
 def test_the_client_api_answers_through_the_gateway(stack: Stack) -> None:

@@ -95,13 +95,16 @@ def set_(
 
 
 @app.command()
-def unset(ctx: typer.Context, key: Key) -> None:
-    """Put one setting back to its default. Example: `samsesh config unset ports.web`."""
+def unset(
+    ctx: typer.Context,
+    keys: Annotated[list[str], typer.Argument(help="Settings, such as server.name.", show_default=False)],
+) -> None:
+    """Put settings back to their defaults, all or none. Example: `samsesh config unset ports.web`."""
     from samsesh.cli.output import console, say
     from samsesh.ops import config
 
-    config.change(ctx.obj, {key: None}, say)
-    console.print(f"{key} is at its default. To apply it: samsesh up")
+    config.change(ctx.obj, dict.fromkeys(keys), say)
+    console.print(f"{', '.join(keys)}: back at the default. To apply it: samsesh up")
 
 
 @app.command()

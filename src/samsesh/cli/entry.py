@@ -54,10 +54,10 @@ def _without_color() -> None:
 
 def _run() -> None:
     _without_color()
-    if sys.argv[1:] == ["rtc-auth"]:  # a service: it starts without what all other commands need
+    if sys.argv[1:] in (["rtc-auth"], ["rtc-auth", "--check"]):  # a service: without what all others need
         from samsesh.cli.rtc import rtc_auth
 
-        rtc_auth()
+        rtc_auth(check="--check" in sys.argv)
     else:
         # Looking for plugins of pydantic reads what is installed, at every start; we use none.
         os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")

@@ -3,10 +3,11 @@
 import os
 
 
-def rtc_auth() -> None:
+def rtc_auth(check: bool = False) -> None:
     """Run the MatrixRTC authorization service, for Element Call on LiveKit.
 
     It takes the place of lk-jwt-service and is told by variables alone; no home and no settings file is needed.
+    With --check it reads them, says what is wrong, and ends.
 
     \b
     LIVEKIT_URL  where browsers reach LiveKit: wss://livekit.example.org (required)
@@ -44,6 +45,8 @@ def rtc_auth() -> None:
     from samsesh.rtc.config import read
 
     config = read(os.environ)
+    if check:
+        return
     from samsesh.rtc.serve import serve
 
     serve(config)

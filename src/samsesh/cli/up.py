@@ -189,7 +189,7 @@ def _tell(report: "Report") -> None:
     from samsesh.cli.output import console, warn
     from samsesh.ops.service import reboot_warning
 
-    for warning in report.server.warnings:
+    for warning in (*report.server.warnings, *report.warnings):
         warn(warning)
     if report.backup:
         console.print(f"A backup from before the change of version is in {report.backup}")

@@ -11,7 +11,7 @@ from samsesh.errors import SamseshError, SettingsError
 from samsesh.facts import gather
 from samsesh.home import Home
 from samsesh.load import load, save
-from samsesh.ops import addresses, backup, certificates, database, programs, service_account
+from samsesh.ops import addresses, backup, certificates, database, judge, programs, service_account
 from samsesh.ops.server import Server, again, engine_of, open_server
 from samsesh.run import Process
 
@@ -26,6 +26,7 @@ class Report:
     changes: list[Change]
     files: list[str] = field(default_factory=list)  # written, or with a dry run: would be
     first_admin: tuple[str, str | None] | None = None
+    warnings: list[str] = field(default_factory=list)  # of what programs leave aside
     backup: str = ""
     failed: tuple[SamseshError, ...] = ()  # what could be spared and does not run
     uncertified: tuple[str, ...] = ()  # hosts that have no certificate yet
@@ -80,6 +81,7 @@ def up(
 
 def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> None:
     home = server.home
+    report.warnings = judge.must_pass(server, report.changes, say)
     reason = backup.needed_before(server)
     if reason and home.state().get("backup_for") != reason:  # one is enough, however often the start fails
         say(f"taking a backup first: {reason}")

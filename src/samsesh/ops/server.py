@@ -87,13 +87,13 @@ def planned(
     return Server(home, settings, secrets, facts, for_us(plan, engine), engine, loaded, say)
 
 
-def placement(home: Home, settings: Settings, facts: Facts) -> Placement:
-    """Where the engine of these settings has things."""
+def placement(home: Home, settings: Settings, facts: Facts, *, judged: bool = False) -> Placement:
+    """Where the engine of these settings has things; `judged`: while they are judged, which no container notices."""
     if settings.server.engine == "compose":
         from samsesh.engines.compose.placement import ComposePlacement
 
         return ComposePlacement(home, settings)
-    return NativePlacement(home, settings, facts)
+    return NativePlacement(home, settings, facts, judged=judged)
 
 
 def for_us(plan: Plan, engine: Engine) -> Plan:

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from samsesh import names
 from samsesh.access import LOCAL
 from samsesh.formats import to_turnserver_conf
-from samsesh.model import Context, Endpoint, File, Off, Offer, Probe, Turn, Unit
+from samsesh.model import Context, Endpoint, File, Judge, Off, Offer, Probe, Turn, Unit
 from samsesh.networks import SPECIAL_V4, SPECIAL_V6
 
 CIPHERS = ":".join(  # of TLS 1.2: its own default has old ones, too; what is newer chooses by itself
@@ -17,6 +17,8 @@ CIPHERS = ":".join(  # of TLS 1.2: its own default has old ones, too; what is ne
     for key in ("ECDSA", "RSA")
 )
 BAD_WORDS = "Bad configuration format"
+# With a certificate that it cannot use, it goes on: without TLS, or with TLS that works for nobody.
+NO_TLS = ("cannot start TLS", "no certificate found", "invalid private key")
 # Nobody reaches what is not the public internet through us: a relay would be a door into the network behind it.
 IPV4_IN_V6 = (
     "::1-::ffff:ffff:ffff",  # coturn 4.6 takes `::` as the beginning of a range for every address there is
@@ -108,7 +110,31 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             version=context.facts.versions.get("turnserver", ""),
             address=f"turn:{turn.host}:{turn.port}",
             bad_words=BAD_WORDS,
+            judge=_judge(context, turn, config),
         ),
+    )
+
+
+def _judge(context: Context, turn: Turn, config: File) -> Judge:
+    """It has no way to look at a configuration but to start with it: its log says what it does not take."""
+    settings = context.settings.turn
+    own = turn.certificate is None and turn.tls_port is not None
+    names = ("certificate", "certificate_key") if own else ()
+    named = {str(context.place.operator_file(getattr(settings, name))): f"turn.{name}" for name in names}
+    if own:
+        named[""] = "turn.certificate"
+    elif context.settings.artifacts.turnserver:
+        named[""] = "artifacts.turnserver"
+    return Judge(
+        # Its pid is not that of the one that runs.
+        (context.place.program("turnserver"), "-c", str(config.path), "--pidfile=/dev/null"),
+        (config,),
+        keys=named,
+        ports=(
+            ("--listening-port", "--alt-listening-port"),
+            ("--tls-listening-port", "--alt-tls-listening-port"),
+        ),
+        bad_words=(BAD_WORDS, *(NO_TLS if own else ())),
     )
 
 

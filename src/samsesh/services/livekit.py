@@ -7,7 +7,7 @@ from typing import Any
 
 from samsesh import names
 from samsesh.formats import to_yaml
-from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Turn, Unit
+from samsesh.model import Context, Endpoint, File, Judge, Offer, Probe, Route, Turn, Unit
 
 FOLDER = "SAMSESH_LIVEKIT"  # variable with the folder of its files
 
@@ -52,13 +52,15 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     config = File(
         place.config("livekit") / "livekit.yaml", to_yaml(livekit_yaml(context, offer, key, keys, secret))
     )
+    command = (place.program("livekit-server"), "--config", str(config.path))
+    files = (config, keys, *([secret] if secret else []))
     return (
         Unit(
             name="livekit",
             title="call server (LiveKit)",
-            command=(place.program("livekit-server"), "--config", str(config.path)),
+            command=command,
             probe=Probe("http", place.listen("livekit"), "/", seconds=60),
-            files=(config, keys, *([secret] if secret else [])),
+            files=files,
             folders=(place.data("livekit"),),
             env={FOLDER: str(keys.path.parent)},
             binds=_binds(context),
@@ -67,6 +69,13 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             stop_seconds=3,  # on TERM it would wait until every call has ended; clients reconnect by themselves
             version=context.facts.versions.get("livekit-server", ""),
             address=context.access.url("livekit", "ws"),
+            # Which reads all of it and prints what would be open; its exit code is always 0.
+            judge=Judge(
+                (*command, "ports"),
+                files,
+                keys={"": "artifacts.livekit"} if context.settings.artifacts.livekit else {},
+                prints="TCP Ports",
+            ),
         ),
     )
 

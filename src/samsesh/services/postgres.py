@@ -4,7 +4,7 @@ from pathlib import Path
 
 from samsesh import names
 from samsesh.formats import to_postgresql_conf
-from samsesh.model import Context, Database, Endpoint, File, Offer, Prepare, Probe, Step, Unit
+from samsesh.model import Context, Database, Endpoint, File, Judge, Offer, Prepare, Probe, Step, Unit
 from samsesh.secrets import Secret
 
 MAJOR = "18"
@@ -72,8 +72,15 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             address=str(socket),
             sockets=(_socket(context),),
             image="postgres",
+            judge=_judge(context, config),
         ),
     )
+
+
+def _judge(context: Context, config: File) -> Judge:
+    """It reads all of a configuration to print one value, here without a folder of data, which may not be there yet."""
+    asked = ("-C", "port", f"--config-file={config.path}", "--ident_file=/dev/null")
+    return Judge((context.place.program("postgres"), *asked), (config,))
 
 
 def _access(context: Context) -> bytes:

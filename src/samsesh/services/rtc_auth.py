@@ -3,7 +3,7 @@
 from typing import Any
 
 from samsesh import __version__
-from samsesh.model import Context, File, Offer, Probe, Route, Unit
+from samsesh.model import Context, File, Judge, Offer, Probe, Route, Unit
 
 MEMBERS_KEY = "members_key"
 PATHS = ("/sfu/get", "/get_token", "/delegate_delayed_leave", "/healthz")
@@ -43,13 +43,15 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     pair = f"{context.secrets.livekit_key.reveal()}:{context.secrets.livekit_secret.reveal()}\n"
     keys = File(place.config("rtc-auth") / "keys", pair.encode(), secret=True)
     authorities = _authorities(context)
+    command = (place.program("python"), "-I", "-m", "samsesh", "rtc-auth")
+    files = (keys, *([authorities] if authorities else []))
     return (
         Unit(
             name="rtc-auth",
             title="call authorization",
-            command=(place.program("python"), "-I", "-m", "samsesh", "rtc-auth"),
+            command=command,
             probe=Probe("http", own, "/healthz", seconds=60),
-            files=(keys, *([authorities] if authorities else [])),
+            files=files,
             folders=(place.data("rtc-auth"),),
             env={
                 **_environment(context, offer, str(keys.path)),
@@ -64,6 +66,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             stop_seconds=15,
             version=__version__,
             address=context.access.url("rtc_auth"),
+            judge=Judge((*command, "--check"), files, keys={"SAMSESH_RTC_CA": "federation.ca"}),
         ),
     )
 

@@ -1,6 +1,7 @@
 """The engine of containers: the plan's units as services of Docker Compose."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from samsesh.engine import Applied, Change, Entry, Say, Seen
 from samsesh.engines.compose import files, image, images, kept, render, starting
 from samsesh.engines.compose.docker import QUICK_SINCE, START_SECONDS, Docker
 from samsesh.engines.compose.fetch import get_images, names_of
+from samsesh.engines.compose.judge import judge_unit
 from samsesh.engines.compose.logs import UNITS, follow, read
 from samsesh.engines.compose.placement import check_path, data_of, service
 from samsesh.engines.compose.see import memory_of, seen
@@ -20,12 +22,13 @@ from samsesh.errors import SamseshError
 from samsesh.facts import Facts, family
 from samsesh.formats import to_compose_yaml
 from samsesh.home import Home
-from samsesh.model import File, Plan
+from samsesh.judging import Judged
+from samsesh.model import File, Judge, Plan, Unit
 from samsesh.placing import place, remove
 from samsesh.run import keeps_root
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
-from samsesh.write import holds
+from samsesh.write import holds, make_dir
 
 
 class ComposeEngine:
@@ -100,6 +103,21 @@ class ComposeEngine:
         return [file.path for file in self._files(plan) if not holds(file.path, file.content)]
 
     # --- making it so
+
+    def judge(self, plan: Plan, unit: Unit, judge: Judge, say: Say) -> Judged:
+        get_images(self.docker, self.home, self.settings, plan.only(unit.name), say)
+        project = replace(self.project(), folder=self.folder / "config" / self.home.judged_dir.name)
+        given = self._given(plan)
+        data = render.compose(project, plan, given, self.settings)["services"][service(unit.name)]
+        found = files.of_containers(project, {unit.name: given[unit.name]})
+        make_dir(self.home.judged_dir)
+        try:
+            place(project.folder, [files.placed_file(project, file) for file in found])
+            log = self.home.judged_dir / "log"
+            return judge_unit(self.docker, project.folder, unit, judge, data, log)
+        finally:
+            remove(project.folder)  # root's; else it is the home's
+            shutil.rmtree(self.home.judged_dir, ignore_errors=True)
 
     def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> Applied:
         """Write, build and pull what is missing, start what changed, and wait until all of it is healthy."""

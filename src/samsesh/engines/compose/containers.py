@@ -32,6 +32,7 @@ class Container:
     command: Callable[[Unit], tuple[str, ...]]
     health: Callable[[Probe], tuple[str, ...]]
     entrypoint: tuple[str, ...] = ()  # in the place of the image's own
+    program: str = ""  # its path where PATH does not have it
     tmpfs: tuple[str, ...] = ("/tmp",)  # noqa: S108 - in a container
     env: Mapping[str, str] = field(default_factory=dict)
     add: tuple[str, ...] = ()  # capabilities
@@ -138,7 +139,12 @@ CONTAINERS = {
         add=("NET_BIND_SERVICE",),
         memory=(0.25, 256 * MB),
     ),
-    "livekit": Container(command=_behind("livekit-server"), health=_wget, memory=(0.5, 512 * MB)),
+    "livekit": Container(
+        command=_behind("livekit-server"),
+        health=_wget,
+        program="/livekit-server",
+        memory=(0.5, 512 * MB),
+    ),
     "coturn": Container(
         entrypoint=RELOADING,
         command=_behind("turnserver"),

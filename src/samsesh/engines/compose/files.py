@@ -17,15 +17,17 @@ def of_containers(project: Project, given: Given) -> list[File]:
 def placed(project: Project, plan: Plan, found: list[File]) -> list[Placed]:
     """These files, and the folders of sockets, as they are put below the project's folder."""
     folders = {project.on_host(socket.parent) for unit in plan.units for socket in unit.sockets}
-    mounted = (project.folder / "config", project.folder / "secrets")
-
-    def name(path: Path) -> str:
-        return os.path.relpath(path, project.folder)
-
-    def followed(path: Path) -> bool:
-        return not any(path.is_relative_to(folder) for folder in mounted)
-
     return [
-        *(Placed(name(path)) for path in sorted(folders)),
-        *(Placed(name(file.path), file.content, file.mode, followed(file.path)) for file in found),
+        *(Placed(_name(project, path)) for path in sorted(folders)),
+        *(placed_file(project, file) for file in found),
     ]
+
+
+def placed_file(project: Project, file: File) -> Placed:
+    """A file as it is put below the project's folder: what containers are given is theirs to read."""
+    given = any(file.path.is_relative_to(project.folder / name) for name in ("config", "secrets"))
+    return Placed(_name(project, file.path), file.content, file.mode, roots=not given)
+
+
+def _name(project: Project, path: Path) -> str:
+    return os.path.relpath(path, project.folder)

@@ -1,7 +1,6 @@
 """The native engine: the plan's units as processes of one user, under supervisord."""
 
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,12 +11,15 @@ from typing import IO
 from samsesh import ports
 from samsesh.engine import Applied, Change, Entry, Say, Seen
 from samsesh.engines.native import files, kept, logs, status
+from samsesh.engines.native.judge import judge_unit
+from samsesh.engines.native.prepare import prepare
 from samsesh.engines.native.start import answers
 from samsesh.engines.native.supervisor import Supervisor, end_left_over, left_over
 from samsesh.errors import SamseshError
 from samsesh.facts import Facts, free_bytes
 from samsesh.home import Home
-from samsesh.model import Plan, Prepare, Step, Unit
+from samsesh.judging import Judged
+from samsesh.model import Judge, Plan, Unit
 from samsesh.run import Process, last_lines, run, spawn
 from samsesh.write import holds, make_dir, write_file
 
@@ -63,6 +65,9 @@ class NativeEngine:
         wanted = files.plan_files(self.home, plan, self.facts.python)
         return [file.path for file in wanted if not holds(file.path, file.content)]
 
+    def judge(self, plan: Plan, unit: Unit, judge: Judge, say: Say) -> Judged:
+        return judge_unit(self.home, unit, judge)
+
     def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> Applied:
         """Write, prepare, start what is not running, restart what changed, and wait until all of it answers."""
         changes = self.changes(plan)
@@ -80,7 +85,7 @@ class NativeEngine:
         before = {unit.name: self._log_size(unit) for unit in plan.units if unit.bad_words}
         for unit in plan.units:
             if unit.prepare and not unit.prepare.folder.exists():
-                self._prepare(unit.prepare, say)
+                prepare(unit.prepare, say)
         manager = self._start_or_update(plan, changes, say, foreground=foreground)
         self._remember(plan)
         try:
@@ -212,22 +217,6 @@ class NativeEngine:
                 make_dir(folder)
         for file in files.plan_files(self.home, plan, self.facts.python):
             write_file(file.path, file.content, file.mode)
-
-    def _prepare(self, prepare: Prepare, say: Say) -> None:
-        """Make a folder whole or not at all: in a new one beside it, which then takes its name."""
-        say(prepare.what)
-        new = prepare.folder.with_name(prepare.folder.name + ".new")
-        if new.exists():
-            shutil.rmtree(new)
-        make_dir(new)
-        for step in prepare.steps:
-            self._step(step, new, prepare)
-        new.rename(prepare.folder)
-
-    def _step(self, step: Step, folder: Path, prepare: Prepare) -> None:
-        command = [word.replace("{folder}", str(folder)) for word in step.command]
-        stdin = step.stdin.reveal().encode() if step.stdin else b""
-        run(command, stdin=stdin, timeout=prepare.seconds, what=prepare.what, env={"TZ": "UTC"})
 
     def _start_or_update(
         self, plan: Plan, changes: list[Change], say: Say, *, foreground: bool

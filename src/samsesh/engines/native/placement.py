@@ -19,9 +19,10 @@ class NativePlacement(OperatorFiles):
     settings: Settings
     facts: Facts
     apart: bool = False
+    judged: bool = False  # files are to be judged: they are apart from those that programs run with
 
     def config(self, unit: str) -> Path:
-        return self.home.config_dir / unit
+        return (self.home.judged_dir if self.judged else self.home.config_dir) / unit
 
     def data(self, unit: str) -> Path:
         return self.home.data_dir / unit

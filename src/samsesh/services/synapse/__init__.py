@@ -1,8 +1,8 @@
 """Synapse, the Matrix homeserver: its unit, its routes, and its private socket for our own work."""
 
-from samsesh import __version__
+from samsesh import __version__, synapse_keys
 from samsesh.formats import to_yaml
-from samsesh.model import Context, Endpoint, File, Offer, Probe, Route, Unit
+from samsesh.model import Context, Endpoint, File, Judge, Offer, Probe, Route, Unit
 from samsesh.services.synapse.config import authorities, homeserver_yaml, log_config, turn_secret
 
 CORS = {"Access-Control-Allow-Origin": "*"}
@@ -57,6 +57,13 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     trusted = authorities(context)
     openssl = {"SSL_CERT_FILE": str(trusted.path)} if trusted else {}
     jemalloc = {"LD_PRELOAD": context.facts.jemalloc} if context.facts.jemalloc else {}
+    files = (
+        config,
+        log,
+        offer.database.passfile,
+        *([turn_secret(context, offer.turn)] if offer.turn else []),
+        *([trusted] if trusted else []),
+    )
     return (
         Unit(
             name="synapse",
@@ -70,13 +77,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 str(config.path),
             ),
             probe=Probe("http", place.listen("synapse-admin"), "/health", seconds=180),
-            files=(
-                config,
-                log,
-                offer.database.passfile,
-                *([turn_secret(context, offer.turn)] if offer.turn else []),
-                *([trusted] if trusted else []),
-            ),
+            files=files,
             folders=(place.data("synapse") / "media", place.logs("synapse")),
             needs=(offer.database.unit,) if offer.database.unit else (),
             # Our module in it is of that version: a new one restarts it.
@@ -88,5 +89,18 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             stop_seconds=60,
             version=context.facts.versions.get("matrix-synapse", ""),
             address=context.access.url("api"),
+            judge=Judge(
+                (place.program("python"), "-I", "-m", "samsesh.synapse_module.judge", str(config.path)),
+                files,
+                keys=_settings_behind(context),
+            ),
         ),
     )
+
+
+def _settings_behind(context: Context) -> dict[str, str]:
+    """What Synapse's loader names -> our setting: its keys, and registrations of bridges."""
+    place, settings = context.place, context.settings
+    bridges = {str(place.operator_file(path)): "synapse.appservices" for path in settings.synapse.appservices}
+    rest = {"": "extra.synapse"} if settings.extra.synapse else {}
+    return {**synapse_keys.behind(settings.extra.synapse), **bridges, **rest}
