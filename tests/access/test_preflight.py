@@ -59,7 +59,7 @@ def test_wrong_certificates(server: Stack, net: Network, ca: trustme.CA) -> None
     certificate(server, trustme.CA(), *HOSTS)
     refused(up(server), 1, "nobody knows")
     (server.path / "key.pem").write_bytes(ca.issue_cert("a.test").private_key_pem.bytes())
-    refused(up(server), 1, "does not belong to the certificate")
+    refused(up(server), 2, "is not the key of")
     assert processes(server) == []
 
 

@@ -16,10 +16,11 @@ import pytest
 import trustme
 from cryptography import x509
 
-from samsesh.agent import jobs, pairs, serve, stand_in
+from samsesh import pairs
+from samsesh.agent import jobs, serve, stand_in
 from samsesh.agent.jobs import Job
-from samsesh.agent.pairs import Pair
 from samsesh.errors import SettingsError
+from samsesh.pairs import Pair
 
 CA = trustme.CA()
 HOST = "chat.example.org"

@@ -81,17 +81,29 @@ def test_a_tree_with_odd_names(tmp_path: Path) -> None:
     odd = tree / os.fsdecode(b"caf\xe9") / "a b"
     odd.parent.mkdir(parents=True)
     odd.write_bytes(b"odd")
-    (tree / "link").symlink_to("/etc/passwd")
+    (disk := tmp_path / "disk").mkdir()
+    (disk / "photo").write_bytes(b"photo")
+    (tree / "other disk").symlink_to(disk)
+    (disk / "and back").symlink_to(tree)
+    (tree / "nowhere").symlink_to(tmp_path / "unmounted")
     os.mkfifo(tree / "pipe")
+    lost = []
     out = io.BytesIO()
     writer = archive.writer(out)
     with writer.tar:
         for name, size, content in kept.files(tree):
-            writer.add(f"media/{name}", content, size)
+            if content is None:
+                lost.append(name)
+            else:
+                writer.add(f"media/{name}", content, size)
         writer.finish(FACTS)
     found = extracted(out.getvalue())
     del found[archive.MANIFEST]
-    assert found == {str(Path("media") / odd.relative_to(tree)): b"odd"}
+    assert found == {
+        str(Path("media") / odd.relative_to(tree)): b"odd",
+        "media/other disk/photo": b"photo",
+    }
+    assert lost == ["nowhere", "pipe"]
 
 
 def test_a_file_that_changes_while_it_is_packed(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from samsesh.errors import FAILED
+
 app = typer.Typer(
     no_args_is_help=True, help="Backups: create, list, verify. `samsesh restore` brings one back."
 )
@@ -33,7 +35,10 @@ def create(
     if json:
         print_json(made.data())
     else:
-        console.print(f"Backup, checked: {made.path} ({megabytes(made.size)})")
+        whole = "Backup, checked" if not made.left_out else "Backup, checked, but without what is named above"
+        console.print(f"{whole}: {made.path} ({megabytes(made.size)})")
+    if made.left_out:
+        raise typer.Exit(FAILED)
 
 
 @app.command("list")
@@ -54,7 +59,10 @@ def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
     console.print(f"In {ctx.obj.backups_dir}:")
     table = Table(Column("file", overflow="fold", ratio=1), "size", "why", "state", box=None)
     for entry in found:
-        state = "good" if entry["ok"] else entry["problem"]
+        lacking = len(entry.get("left_out", []))
+        state = entry["problem"] or (
+            f"good, without {lacking} named by `backup verify`" if lacking else "good"
+        )
         add_row(
             table, Path(entry["path"]).name, megabytes(entry["size"]), str(entry.get("reason", "")), state
         )
@@ -74,6 +82,8 @@ def verify(
     if found.problem:
         raise SamseshError(found.problem)
     console.print(f"good: {found.manifest['server_name']} of {found.manifest['created']}")
+    for what in found.left_out:
+        console.print(f"  not in it: {what}")
 
 
 def megabytes(size: int) -> str:

@@ -50,7 +50,7 @@ def render_to(server: Server, folder: Path) -> list[Path]:
     known = kept(server.home, settings)
     facts = replace(server.facts, addresses=find(settings, gather(), known).addresses, outward=())
     plan = make_plan(Context(settings, server.secrets, facts, placement(server.home, settings, facts)))
-    given = render.given(plan, server.home, settings, server.secrets)
+    given = render.given(plan, server.secrets)
     found = files.of_containers(project, given)
     compose = to_compose_yaml(render.compose(project, plan, given, settings))
     readme = README.format(uid=project.user[0], gid=project.user[1], name=project.name)

@@ -108,8 +108,17 @@ def _copy(server: Server, unit: str, folder: Path) -> None:
     make_dir(folder)
     with server.engine.files_of(server.plan, unit) as found:
         for name, _, content in found:
+            if content is None:
+                raise _not_moved(f"{name} of {unit}")
             with replacing(folder / name) as out:
                 shutil.copyfileobj(content, out)
+
+
+def _not_moved(what: str) -> SamseshError:
+    return SamseshError(
+        f"{what} is a link or cannot be read, so that it would be lost",
+        "put the files themselves there, for the server's user to read; nothing was moved",
+    )
 
 
 def _back(old: Server, new: Server, *, ran: bool, say: Say) -> None:

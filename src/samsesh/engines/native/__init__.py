@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import IO
 
 from samsesh import ports
-from samsesh.engine import Applied, Change, Entry, Say, Seen
+from samsesh.engine import Applied, Change, Entry, KeptFile, Say, Seen
 from samsesh.engines.native import files, kept, logs, status
 from samsesh.engines.native.start import answers
 from samsesh.engines.native.supervisor import Supervisor, end_left_over, left_over
@@ -152,9 +151,7 @@ class NativeEngine:
         return kept.databases(self.home)
 
     @contextmanager
-    def files_of(
-        self, plan: Plan, unit: str, below: str = ""
-    ) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
+    def files_of(self, plan: Plan, unit: str, below: str = "") -> Iterator[Iterator[KeptFile]]:
         yield kept.files(self.home.data_dir / unit / below)
 
     def take_files(self, plan: Plan, unit: str, below: str, folder: Path) -> None:
