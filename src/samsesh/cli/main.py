@@ -92,6 +92,10 @@ def _take_variables_and_give_root_up(home: Home, command: str) -> None:
     """In this order: the `.env` of the folder that we are in may be for root alone to read."""
     from samsesh.cli.output import say, warn
 
+    if command in ("up", "setup"):
+        from samsesh.cli import older
+
+        older.settle(home, sys.argv)
     local, given = None, dict(os.environ)
     if command in ADOPTING:
         from samsesh import local_env

@@ -37,6 +37,9 @@ def up(
         bool,
         typer.Option("--skip-preflight", help="Start also where names, ports or certificates look wrong."),
     ] = False,
+    new_server: Annotated[  # older.py reads it
+        bool, typer.Option("--new-server", help="Make a new server also beside an older installation.")
+    ] = False,
 ) -> None:
     """Make the server run as the settings say. Does nothing where it does already.
 
