@@ -92,6 +92,25 @@ def test_there_and_back(home: Home, tmp_path: Path) -> None:
     assert packed(new, [], [])[1] == contents
 
 
+def test_what_backups_do_not_have_is_named(home: Home) -> None:
+    """Programs, and what Synapse alone is told to read, are nobody's to find missing after a restore."""
+    with home.settings_file.open("a") as out:
+        out.write(
+            f"""[artifacts]
+livekit = "/opt/livekit-server"
+[extra.synapse]
+templates = {{ custom_template_directory = "{home.path}" }}
+server_notices = {{ system_mxid_localpart = "notices" }}
+"""
+        )
+    said: list[str] = []
+    packed(home, [], said)
+    assert said == [
+        "artifacts.livekit names /opt/livekit-server, which backups do not have: keep it yourself",
+        f"extra.synapse names {home.path}, which backups do not have: keep it yourself",
+    ]
+
+
 def test_what_is_gone_is_named_or_comes_from_its_copy(home: Home) -> None:
     """The last good copy goes into the backup; where there is none, the backup says what it lacks."""
     keep(home, preview_server(home, {}).files[:1])

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -20,6 +21,7 @@ from samsesh.write import make_dir
 
 Say = Callable[[str], None]
 FOLDER = "files"
+PROGRAMS = ("livekit", "turnserver", "element_call", "element_web")  # of [artifacts], by their paths
 CERTIFICATES = {key: certificate for certificate, key in PAIRS.items()}
 
 
@@ -28,6 +30,8 @@ def pack(server: Server, writer: archive.Writer, left_out: list[str], say: Say) 
 
     What is nowhere is appended to `left_out`, a sentence each.
     """
+    for key, path in _not_carried(server.settings):
+        say(f"{key} names {path}, which backups do not have: keep it yourself")
     names: dict[str, str] = {}
     copies = dict[str, None]()  # said once, also for a certificate and its key
     for path, content, problem in _contents(server):
@@ -59,6 +63,26 @@ def _contents(server: Server) -> Iterator[tuple[str, bytes | None, str]]:
             yield path, operator_files.own_content(server.home, setting, path), ""
         except SettingsError as error:
             yield path, None, error.message
+
+
+def _not_carried(settings: Settings) -> Iterator[tuple[str, str]]:
+    """(setting, path) of programs, and of what Synapse is told to read by `extra.synapse`."""
+    for name in PROGRAMS:
+        if path := getattr(settings.artifacts, name):
+            yield f"artifacts.{name}", path
+    for text in _texts(settings.extra.synapse):
+        with suppress(OSError, ValueError):  # a text that is no path
+            if text.startswith("/") and Path(text).exists():
+                yield "extra.synapse", text
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in plain data, at any depth."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+    elif isinstance(value, str):
+        yield value
 
 
 def _free_name(name: str, taken: Any) -> str:

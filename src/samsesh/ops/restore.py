@@ -50,6 +50,8 @@ def restore(
             )
         say("checking the backup")
         manifest = archive.read_manifest(opened)
+        for what in manifest.get("left_out", []):
+            say(f"this backup was made without: {what}")
         try:
             home.remember(unfinished="restore")
             server = _restore(home, opened, manifest, port_offset, trusted, say)
