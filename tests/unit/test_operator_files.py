@@ -18,6 +18,7 @@ from samsesh.facts import gather
 from samsesh.home import Home
 from samsesh.load import validate
 from samsesh.model import Context, Plan
+from samsesh.ops import config
 from samsesh.plan import make_plan
 from samsesh.secrets import Secret, Secrets
 
@@ -159,6 +160,15 @@ def test_a_certificate_and_its_key_are_one_file(home: Home) -> None:
     CA.issue_cert("a.test").private_key_pem.write_to_path(str(home.path / "key.pem"))
     (new,) = read(home, TLS)
     assert new.content == file.content and "is not the key of" in new.warning
+
+
+def test_it_is_named_when_it_is_set(home: Home) -> None:
+    """Before anybody has to wait for a start to hear of it."""
+    said: list[str] = []
+    config.change(home, {"brand.logo": "loog.svg", "brand.name": "Ours"}, said.append)
+    assert len(said) == 1 and "brand.logo" in said[0] and "loog.svg) is not there; nothing uses it" in said[0]
+    config.change(home, {"brand.logo": "logo.svg"}, said.append)
+    assert len(said) == 1
 
 
 def test_only_what_counts_is_asked_for(home: Home) -> None:

@@ -175,11 +175,14 @@ def _stay(report: "Report") -> None:
 
 
 def _preview(home: Home, flags: dict[str, Any]) -> None:
-    from samsesh.cli.output import console
+    from samsesh.cli.output import console, warn
     from samsesh.ops import deploy
     from samsesh.ops.server import preview_server
 
-    report = deploy.preview(preview_server(home, os.environ, flags))
+    server = preview_server(home, os.environ, flags)
+    for file in filter(lambda file: file.problem, server.files):
+        warn(file.warning)
+    report = deploy.preview(server)
     for change in report.changes:
         console.print(f"{change.action:8} {change.unit}{'  (' + change.why + ')' if change.why else ''}")
     for path in report.files:

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from samsesh import operator_files
 from samsesh.engines.compose import files, image, render
 from samsesh.errors import SamseshError
 from samsesh.facts import gather
@@ -38,6 +39,7 @@ The folder was written by `samsesh render`, from samsesh.toml; run that again af
 def render_to(server: Server, folder: Path) -> list[Path]:
     """Write the folder anew; gives the files that changed. Refuses one that holds something else."""
     _check(folder)
+    operator_files.check(server.files)
     project = render.Project(
         name=project_name(server.settings.server.name),
         folder=folder,
