@@ -152,8 +152,9 @@ def create(server: Server, *, reason: str, say: Say, output: Path | None = None)
         manifest = archive.read_manifest(out)
         check_dump(server, out)
         out.seek(0, os.SEEK_END)
-    home.audit("backup create", path=str(path), reason=reason)
-    return Backup(path, path.stat().st_size, manifest)
+    made = Backup(path, path.stat().st_size, manifest)
+    home.audit("backup create", path=str(path), reason=reason, left_out=str(len(made.left_out)))
+    return made
 
 
 def _place(server: Server, moment: datetime, output: Path | None) -> Path:
