@@ -51,7 +51,7 @@ class NamedFile:
         """What is wrong and what is done about it, in a sentence; "" where all is well."""
         if self.problem is None:
             return ""
-        stays = "nothing uses it" if self.content is None else "its last good copy stays in use"
+        stays = "there is no good copy of it" if self.content is None else "its last good copy stays in use"
         return f"{self.problem.message}; {stays}. To do: {self.problem.hint}"
 
 

@@ -114,7 +114,7 @@ def test_a_file_that_is_gone_stops_nothing(
     home.copy_of(file.setting, file.path).unlink()
     planned(home, values)
     (file,) = read(home, values)
-    assert file.content is None and "nothing uses it" in file.warning
+    assert file.content is None and "there is no good copy of it" in file.warning
     with pytest.raises(SettingsError, match=name):
         operator_files.check((file,))
 
@@ -166,7 +166,11 @@ def test_it_is_named_when_it_is_set(home: Home) -> None:
     """Before anybody has to wait for a start to hear of it."""
     said: list[str] = []
     config.change(home, {"brand.logo": "loog.svg", "brand.name": "Ours"}, said.append)
-    assert len(said) == 1 and "brand.logo" in said[0] and "loog.svg) is not there; nothing uses it" in said[0]
+    assert (
+        len(said) == 1
+        and "brand.logo" in said[0]
+        and "loog.svg) is not there; there is no good copy of it" in said[0]
+    )
     config.change(home, {"brand.logo": "logo.svg"}, said.append)
     assert len(said) == 1
 
