@@ -1,5 +1,6 @@
 """What the basic checks make of what they see: limits, odd machines, wrong answers."""
 
+import asyncio
 import os
 import socket
 import time
@@ -141,7 +142,11 @@ def test_a_backup_that_lacks_something(tmp_path: Path) -> None:
         here.audit("backup create", path=path, left_out=left_out)
     here.audit("backup create", "failed", path="/mnt/c.tar")
     assert [entry[1:] for entry in backup.logged(here)] == [("/mnt/a.tar", 2), ("/mnt/b.tar", 0)]
-    found = backup.judged((NOW, "/mnt/a.tar"), NOW, 2)
+    here.remember(server_name="a.test")
+    patient: Any = SimpleNamespace(server=SimpleNamespace(home=here))
+    assert asyncio.run(backup.check(patient)).status == "ok"
+    here.audit("backup create", path="/mnt/d.tar", left_out="2")
+    found = asyncio.run(backup.check(patient))
     assert found.status == "warning" and "without 2 things" in found.summary and "verify" in found.advice
 
 

@@ -20,9 +20,9 @@ async def check(patient: Patient) -> Result:
     if not home.started:
         return Result("ok", "there is nothing to save yet")
     there = [(path.stat().st_mtime, str(path)) for path in home.backups_dir.glob("*.tar")]
-    logged = logged(home)
-    newest = max([*there, *((moment, path) for moment, path, _ in logged)], default=None)
-    lacking = {path: left_out for _, path, left_out in logged}
+    elsewhere = logged(home)
+    newest = max([*there, *((moment, path) for moment, path, _ in elsewhere)], default=None)
+    lacking = {path: left_out for _, path, left_out in elsewhere}
     return judged(newest, time.time(), lacking.get(newest[1], 0) if newest else 0)
 
 
