@@ -56,6 +56,10 @@ class Entry:
     goes_on: bool = False
 
 
+# Path, size and content of one file; content None: something that is there, and could not be followed or read.
+KeptFile = tuple[str, int, IO[bytes] | None]
+
+
 class Engine(Protocol):
     """An engine of one home."""
 
@@ -87,10 +91,10 @@ class Engine(Protocol):
     ) -> tuple[list[str], dict[str, str]]: ...  # command, environment
     def read_kept(self, unit: str, path: Path) -> bytes | None: ...  # a file below a unit's data folder
     def databases(self) -> dict[str, str] | None: ...  # folder -> PostgreSQL that made it; None: who knows
-    # (path, size, content) of every file of a folder below a unit's data
+    # every file of a folder below a unit's data
     def files_of(
         self, plan: Plan, unit: str, below: str = ""
-    ) -> AbstractContextManager[Iterator[tuple[str, int, IO[bytes]]]]: ...
+    ) -> AbstractContextManager[Iterator[KeptFile]]: ...
     def take_files(
         self, plan: Plan, unit: str, below: str, folder: Path
     ) -> None: ...  # of `folder`, which goes

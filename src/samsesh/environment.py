@@ -87,9 +87,18 @@ def meaning(key: str) -> str:
 
 def runs_code(key: str) -> bool:
     """Whether a setting, or one below it (`extra.synapse.modules`), chooses what is executed or loaded."""
+    return _marked(key, "runs_code")
+
+
+def names_file(key: str) -> bool:
+    """Whether a setting names a file that belongs to the server, such as a logo or a certificate."""
+    return _marked(key, "names_file")
+
+
+def _marked(key: str, mark: str) -> bool:
     field = keys().get(".".join(key.split(".")[:2]))
     extra = field.json_schema_extra if field else None
-    return isinstance(extra, dict) and extra.get("runs_code") is True
+    return isinstance(extra, dict) and extra.get(mark) is True
 
 
 def variable_of(key: str) -> str:

@@ -128,6 +128,8 @@ PositiveRate = Annotated[float, Field(gt=0)]
 # Mark of a setting that chooses what is executed or loaded, or whom the server trusts with everything it knows:
 # somebody else's file never sets it unasked. `environment.runs_code` asks for it.
 RUNS_CODE: Any = Field(json_schema_extra={"runs_code": True})
+# Mark of a setting that names a file, or a list of them, which belongs to the server: see operator_files.py.
+NAMES_FILE: Any = Field(json_schema_extra={"names_file": True})
 
 
 def descriptions(section: type[BaseModel]) -> dict[str, str]:

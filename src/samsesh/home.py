@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from samsesh import owners
-from samsesh.errors import USAGE, SamseshError, SettingsError
+from samsesh.errors import USAGE, SamseshError
 from samsesh.write import append_line, make_dir, write_file
 
 FORMAT = 1  # of the home folder; raised when an older program could not read it
@@ -172,15 +172,22 @@ class Home:
                 "use that version or a newer one; this one has changed nothing",
             )
 
-    def operator_file(self, path: str) -> Path:
+    @property
+    def copies_dir(self) -> Path:
+        """Copies of the files that the settings name, which programs read in their place."""
+        return self.config_dir / "files"
+
+    def named_file(self, path: str) -> Path:
         """A file that the settings name, relative to this home."""
-        found = self.path / Path(path).expanduser()
-        if not found.is_file():
-            raise SettingsError(
-                f"the settings name the file {found}, which is not there",
-                "put it there, correct the path, or remove it",
-            )
-        return found
+        try:
+            return self.path / Path(path).expanduser()
+        except RuntimeError:  # the home of a user who is not there
+            return self.path / path
+
+    def copy_of(self, setting: str, path: str) -> Path:
+        """Its copy. A colon would end its path in a mount of Docker's."""
+        mark = hashlib.sha256(f"{setting}\0{path}".encode()).hexdigest()[:8]
+        return self.copies_dir / f"{mark}-{Path(path).name.replace(':', '_')}"
 
     def state(self) -> dict[str, Any]:
         """What is remembered of this home: format, server_name, versions of what ran last."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from samsesh.access import Access
 from samsesh.facts import Facts
+from samsesh.operator_files import NamedFile
 from samsesh.secrets import Secret, Secrets
 from samsesh.settings import Settings
 
@@ -167,9 +168,7 @@ class Turn:
     inner: Endpoint  # where units of this server reach it over TCP
     secret: Secret
     relays_media: bool  # whether LiveKit's own address may be reached through it
-    certificate: Path | None = (
-        None  # where the agent puts the gateway's for it; None: it has its own, or none
-    )
+    certificate: Path | None = None  # where the agent puts it, with its key; None: there is no agent
     pidfile: Path | None = None
 
     @property
@@ -252,12 +251,15 @@ class Placement(Protocol):
     def data(self, unit: str) -> Path: ...  # folder of what the unit keeps
     def secret(self, name: str) -> Path: ...  # the file of one secret
     def logs(self, unit: str) -> Path: ...  # folder of log files that the unit writes itself
-    def operator_file(self, path: str) -> Path: ...  # a file named in the settings
-    def logo(self, path: str) -> tuple[bytes, str]: ...  # content and media type of the operator's logo
-    def background(self, path: str) -> tuple[bytes, str]: ...  # the same of the picture behind the pages
+    @property
+    def files(self) -> tuple[NamedFile, ...]: ...  # those that the settings name
+    def content(self, setting: str) -> bytes | None: ...  # of the one that it names; None: it is nowhere
+    def picture(self, setting: str) -> tuple[bytes, str] | None: ...  # content and media type
+    def operator_file(self, setting: str, path: str) -> Path: ...  # the copy of a named file, for programs
+    def source(self, path: str) -> Path | None: ...  # the file itself; None: programs see copies alone
     def listen(self, name: str) -> Endpoint: ...  # where a unit listens for others of this server
     def reach(self, name: str) -> Endpoint: ...  # where these others find it
-    def authorities(self, path: str) -> tuple[bytes, bytes]: ...  # certificates in it (PEM), and the system's
+    def authorities(self) -> tuple[bytes, bytes] | None: ...  # of `federation.ca` (PEM), and the system's
     def own(self, address: str) -> bool: ...  # whether this machine has that address
     def open_at(self, addresses: tuple[str, ...]) -> tuple[str, ...]: ...
     def public(self, addresses: tuple[str, ...], port: int) -> tuple[Endpoint, ...]: ...
@@ -298,14 +300,20 @@ class Context:
     @property
     def logo(self) -> tuple[bytes | None, str]:
         """The operator's logo and its media type; None: our own."""
-        path = self.settings.brand.logo
-        return self.place.logo(path) if path else (None, "image/svg+xml")
+        return self.place.picture("brand.logo") or (None, "image/svg+xml")
 
     @property
     def background(self) -> tuple[bytes, str] | None:
         """The operator's picture behind the pages and its media type."""
-        path = self.settings.brand.background
-        return self.place.background(path) if path else None
+        return self.place.picture("brand.background")
+
+    def named_files(self, setting: str, *, live: bool = False) -> tuple[File, ...]:
+        """Copies of what a setting names, for the programs that read them; what is nowhere is left out."""
+        return tuple(
+            File(self.place.operator_file(setting, file.path), file.content, secret=True, live=live)
+            for file in self.place.files
+            if file.setting == setting and file.content is not None
+        )
 
     @property
     def web_client(self) -> bool:

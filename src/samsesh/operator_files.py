@@ -1,68 +1,213 @@
-"""Files that the settings name, read once for a plan; where they are for the programs, an engine says."""
+"""Files that the settings name: pictures, certificates, registrations of bridges.
+
+They are read once for a plan. Programs read copies below `config/files` of the home, never the files themselves: a file
+that has vanished, or is no longer readable, stops nothing, since its last good copy is still there.
+"""
 
 import ssl
+import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from samsesh.access import Access
+from samsesh.environment import keys, names_file
 from samsesh.errors import SettingsError
 from samsesh.facts import system_authorities
-from samsesh.home import Home
+from samsesh.home import Home, user_name
+from samsesh.pairs import Pair
 from samsesh.settings import Settings
+from samsesh.write import write_file
 
 MB = 1024 * 1024
+LARGEST = 5 * MB
+PICTURES = {  # most bytes, media types
+    "brand.logo": (MB, ("image/png", "image/svg+xml")),
+    "brand.background": (LARGEST, ("image/jpeg", "image/png", "image/webp", "image/svg+xml")),
+}
+AUTHORITIES = ("federation.ca", "tls.directory_ca")
+PAIRS = {"tls.certificate": "tls.certificate_key", "turn.certificate": "turn.certificate_key"}
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """One file as it is in force. `path` is as the settings have it.
+
+    `content`: the file's own, else that of its last good copy; None: neither is there. A certificate has its key behind
+    it. `problem`: why the file itself does not count; None where it does.
+    """
+
+    setting: str
+    path: str
+    content: bytes | None
+    problem: SettingsError | None = None
+
+    def place(self, home: Home, path: str = "") -> Path:
+        """Where to read it: the file itself, or the one at `path` that belongs to it, else its last good copy."""
+        return home.copy_of(self.setting, self.path) if self.problem else home.named_file(path or self.path)
+
+    @property
+    def warning(self) -> str:
+        """What is wrong and what is done about it, in a sentence; "" where all is well."""
+        if self.problem is None:
+            return ""
+        stays = "there is no good copy of it" if self.content is None else "its last good copy stays in use"
+        return f"{self.problem.message}; {stays}. To do: {self.problem.hint}"
 
 
 @dataclass(frozen=True)
 class OperatorFiles:
-    """What every placement reads of the operator's files."""
+    """What every placement knows of these files."""
 
     home: Home
+    settings: Settings
 
-    def logo(self, path: str) -> tuple[bytes, str]:
-        return picture("brand.logo", self.home.operator_file(path), MB, ("image/png", "image/svg+xml"))
+    @cached_property
+    def files(self) -> tuple[NamedFile, ...]:
+        return read(self.home, self.settings)
 
-    def background(self, path: str) -> tuple[bytes, str]:
-        kinds = ("image/jpeg", "image/png", "image/webp", "image/svg+xml")
-        return picture("brand.background", self.home.operator_file(path), 5 * MB, kinds)
+    def content(self, setting: str) -> bytes | None:
+        """Of a setting that names one file."""
+        file = of(self.files, setting)
+        return file.content if file else None
 
-    def authorities(self, path: str) -> tuple[bytes, bytes]:
-        """Certificates (PEM) in a file of the operator's, and those that the system trusts."""
-        content = self.home.operator_file(path).read_bytes()
-        try:
-            ssl.create_default_context().load_verify_locations(cadata=content.decode("ascii"))
-        except (ssl.SSLError, ValueError):
-            raise SettingsError(
-                f"federation.ca ({path}) has no certificates", "it is a file with -----BEGIN CERTIFICATE-----"
-            ) from None
-        return content, system_authorities()
+    def picture(self, setting: str) -> tuple[bytes, str] | None:
+        """Content and media type."""
+        content = self.content(setting)
+        return None if content is None else (content, media_type(content))
+
+    def authorities(self) -> tuple[bytes, bytes] | None:
+        """Certificates (PEM) of `federation.ca`, and those that the system trusts."""
+        content = self.content("federation.ca")
+        return None if content is None else (content, system_authorities())
 
 
-def named_files(settings: Settings) -> list[str]:
-    """Paths of files that programs read themselves, as the settings have them."""
-    tls, turn = settings.tls, settings.turn
-    one = (tls.certificate, tls.certificate_key, tls.directory_ca, settings.federation.ca)
+def named(settings: Settings) -> list[tuple[str, str]]:
+    """(setting, path) of every file that the settings name."""
+    values = {key: _value(settings, key) for key in keys() if names_file(key)}
     return [
-        path for path in (*one, turn.certificate, turn.certificate_key, *settings.synapse.appservices) if path
+        (key, path)
+        for key, value in values.items()
+        for path in (value if isinstance(value, list) else [value])
+        if path
     ]
 
 
-def picture(setting: str, path: Path, limit: int, kinds: tuple[str, ...]) -> tuple[bytes, str]:
-    """Content and media type of a picture that the settings name; raises SettingsError where it is no such one."""
+def in_use(settings: Settings) -> list[tuple[str, str]]:
+    """Those that count with these settings; a certificate stands for its key, too."""
+    access = Access(settings)
+    counts = {
+        "tls.certificate": access.certificates == "files",
+        "tls.directory_ca": access.certificates == "acme",
+        "federation.ca": access.mode != "local",
+        "turn.certificate": settings.turn.enabled and bool(settings.turn.certificate_key),
+        **dict.fromkeys(PAIRS.values(), False),
+    }
+    return [(setting, path) for setting, path in named(settings) if counts.get(setting, True)]
+
+
+def of(files: tuple[NamedFile, ...], setting: str) -> NamedFile | None:
+    """The one that a setting names; None: it names none that counts."""
+    return next((file for file in files if file.setting == setting), None)
+
+
+def read(home: Home, settings: Settings) -> tuple[NamedFile, ...]:
+    """Every file that counts, as it is now."""
+    return tuple(_read(home, settings, setting, path) for setting, path in in_use(settings))
+
+
+def _read(home: Home, settings: Settings, setting: str, path: str) -> NamedFile:
     try:
-        content = path.read_bytes()
+        return NamedFile(setting, path, _judged(home, settings, setting, path))
+    except SettingsError as problem:
+        return NamedFile(setting, path, last_copy(home, setting, path), problem)
+
+
+def _judged(home: Home, settings: Settings, setting: str, path: str) -> bytes:
+    content = own_content(home, setting, path)
+    if setting in PICTURES:
+        _check_picture(home, setting, path, content)
+    if setting in AUTHORITIES:
+        _check_authorities(setting, path, content)
+    if key := PAIRS.get(setting):
+        key_path = str(_value(settings, key))
+        own_content(home, key, key_path)
+        pair = Pair(home.named_file(path), home.named_file(key_path))
+        if problem := pair.problem():
+            raise SettingsError(
+                f"{setting} and {key} cannot be used: {problem}", "name a certificate and its own key (PEM)"
+            )
+        return pair.content()
+    return content
+
+
+def own_content(home: Home, setting: str, path: str) -> bytes:
+    """What a named file holds; SettingsError, with the setting, if it cannot be read."""
+    place = home.named_file(path)
+    hint = f"put it there, correct the path, or remove it: samsesh config unset {setting}"
+    try:
+        found = place.stat()
+        if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST:
+            return place.read_bytes()
+        problem = "is larger than 5 MB" if stat.S_ISREG(found.st_mode) else "is not a file"
+    except (FileNotFoundError, NotADirectoryError):
+        problem = "is not there"
     except OSError as error:
-        raise SettingsError(
-            f"{setting} ({path}) cannot be read: {error.strerror}", "check its owner and mode"
-        ) from None
+        problem = f"cannot be read: {error.strerror}"
+        hint = f"let the user {user_name()}, as whom the server runs, read it (chown, chmod)"
+    raise SettingsError(f"{setting} ({place}) {problem}", hint)
+
+
+def last_copy(home: Home, setting: str, path: str) -> bytes | None:
+    """The last content that was good, as programs got it."""
+    try:
+        return home.copy_of(setting, path).read_bytes()
+    except OSError:
+        return None
+
+
+def keep(home: Home, files: tuple[NamedFile, ...]) -> None:
+    """Keep a copy of each that is good; copies of what is no longer named go."""
+    copies = {home.copy_of(file.setting, file.path): file for file in files}
+    for copy, file in copies.items():
+        if file.problem is None and file.content is not None:
+            write_file(copy, file.content)
+    for left in home.copies_dir.glob("*"):
+        if left not in copies:
+            left.unlink(missing_ok=True)
+
+
+def check(files: tuple[NamedFile, ...]) -> None:
+    """Raise what is wrong with a file that is needed, and of which there is no good copy either."""
+    for file in files:
+        if file.problem is not None and file.content is None:
+            raise file.problem
+
+
+def _value(settings: Settings, key: str) -> str | list[str]:
+    section, name = key.split(".")
+    value: str | list[str] = getattr(getattr(settings, section), name)
+    return value
+
+
+def _check_picture(home: Home, setting: str, path: str, content: bytes) -> None:
+    place, (limit, kinds) = home.named_file(path), PICTURES[setting]
     if len(content) > limit:
         raise SettingsError(
-            f"{setting} ({path}) is {len(content)} bytes; it may have {limit}", "make it smaller"
+            f"{setting} ({place}) is {len(content)} bytes; it may have {limit}", "make it smaller"
         )
-    kind = media_type(content)
-    if kind not in kinds:
-        told = ", ".join(kind.removeprefix("image/").removesuffix("+xml") for kind in kinds)
-        raise SettingsError(f"{setting} ({path}) is none of {told}", "convert it to one of these")
-    return content, kind
+    if media_type(content) not in kinds:
+        known = ", ".join(kind.removeprefix("image/").removesuffix("+xml") for kind in kinds)
+        raise SettingsError(f"{setting} ({place}) is none of {known}", "convert it to one of these")
+
+
+def _check_authorities(setting: str, path: str, content: bytes) -> None:
+    try:
+        ssl.create_default_context().load_verify_locations(cadata=content.decode("ascii"))
+    except (ssl.SSLError, ValueError):
+        raise SettingsError(
+            f"{setting} ({path}) has no certificates", "it is a file with -----BEGIN CERTIFICATE-----"
+        ) from None
 
 
 def media_type(content: bytes) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from samsesh import names
 from samsesh.fields import (
+    NAMES_FILE,
     RUNS_CODE,
     Colour,
     DatabaseUrl,
@@ -58,9 +59,9 @@ class Brand(Section):
     """Theme that a page opens with; people can switch."""
     themes: list[Literal["dark", "light"]] = ["light", "dark"]
     """Themes that people can choose from; Element Web always has both. `brand.theme` counts where it is one of them."""
-    logo: str = ""
+    logo: Annotated[str, NAMES_FILE] = ""
     """Path of a logo (svg or png, at most 1 MB) in place of ours; relative to the home folder."""
-    background: str = ""
+    background: Annotated[str, NAMES_FILE] = ""
     """Path of a picture behind the pages (jpg, png, webp or svg, at most 5 MB); relative to the home folder."""
     accent: Colour = ""
     """Colour of buttons and links, such as `#0a7d5a`; lighter or darker where that makes it readable. Empty: ours."""
@@ -154,9 +155,9 @@ class Turn(Section):
     """How long a TURN credential is good for."""
     allow_guests: bool = False
     """Give TURN credentials to guests."""
-    certificate: str = ""
+    certificate: Annotated[str, NAMES_FILE] = ""
     """Path of a certificate chain (PEM) for TURN over TLS; relative to the home folder. Empty: no TLS."""
-    certificate_key: str = ""
+    certificate_key: Annotated[str, NAMES_FILE] = ""
     """Path of that certificate's private key (PEM)."""
     on_https: bool = False
     """Offer TURN at `ports.https`, too, which may be the only port that a network lets out. With `server.access` `ip` or
@@ -212,7 +213,7 @@ class Database(Section):
 class Synapse(Section):
     """The homeserver."""
 
-    appservices: list[str] = []
+    appservices: Annotated[list[str], NAMES_FILE] = []
     """Paths of registration files of bridges and bots; relative to the home folder."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """How much Synapse writes to its log."""

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from samsesh import names
 from samsesh.fields import (
+    NAMES_FILE,
     BindAddress,
     Email,
     HostAddress,
@@ -110,13 +111,13 @@ class Tls(Section):
     """Your address for the certificate authority."""
     directory: Url | Literal[""] = ""
     """Address of the ACME directory. Empty: Let's Encrypt."""
-    directory_ca: str = ""
+    directory_ca: Annotated[str, NAMES_FILE] = ""
     """Path of a certificate (PEM) with which a directory of your own is checked."""
     staging: bool = False
     """Try with Let's Encrypt's staging server, whose certificates nobody trusts, and whose limits are generous."""
-    certificate: str = ""
+    certificate: Annotated[str, NAMES_FILE] = ""
     """With `files`: path of the certificate chain (PEM); relative to the home folder. Read again when it changes."""
-    certificate_key: str = ""
+    certificate_key: Annotated[str, NAMES_FILE] = ""
     """With `files`: path of its private key (PEM)."""
     hsts: bool = True
     """With `domain` and certificates by ACME or a proxy's: tell browsers to come by https only, for a year."""
@@ -248,7 +249,7 @@ class Federation(Section):
     nobody can publish rooms."""
     port: Literal["https", "federation"] = "https"
     """The port that other servers are told: `ports.https` or `ports.federation`."""
-    ca: str = ""
+    ca: Annotated[str, NAMES_FILE] = ""
     """Path of certificates (PEM) of private authorities, beside those of the system, that other servers may have;
     relative to the home folder. The homeserver takes them wherever it connects to."""
     networks: list[OuterNetwork] = []

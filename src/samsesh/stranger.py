@@ -13,7 +13,6 @@ import httpx2
 from samsesh import facts, names, networks
 from samsesh.clients import dns, own
 from samsesh.diagnosis import NeedError, Patient, Result, aside
-from samsesh.errors import SamseshError
 from samsesh.ops.addresses import Doubt, Found, behind_cdn, find, kept
 from samsesh.ops.server import Server
 
@@ -177,14 +176,9 @@ def cdn_by_headers(headers: Mapping[str, str]) -> str:
 def trust(server: Server) -> ssl.SSLContext:
     """Whose certificates those take who are to come: of the system's authorities, of `federation.ca`, and our own."""
     made = ssl.create_default_context()
-    if path := server.settings.federation.ca:
-        try:
-            made.load_verify_locations(cafile=server.home.path / Path(path).expanduser())
-        except OSError as error:  # ssl.SSLError is one, too
-            raise SamseshError(
-                f"federation.ca, {path}, cannot be used: {error.strerror or error}",
-                "name a file with certificates in PEM form: samsesh config set federation.ca PATH",
-            ) from None
+    authorities = server.file("federation.ca")
+    if authorities and authorities.content:
+        made.load_verify_locations(cadata=authorities.content.decode())
     if server.access.certificates == "internal":
         root = root_certificate(server)
         if root is None:

@@ -16,7 +16,7 @@ import trustme
 import yaml
 
 from docker.engine import CACHE, place_compose
-from golden.test_golden import HERE, REGISTRATION, TOLD, settings_of
+from golden.test_golden import HERE, REGISTRATION, TOLD, settings_of, write_pair
 from programs import need
 from samsesh.engines.compose import render
 from samsesh.engines.compose.files import of_containers
@@ -48,7 +48,7 @@ def home(tmp_path: Path, name: str) -> Home:
     made.path.mkdir()
     shutil.copy(HERE / f"{name}.toml", made.settings_file)
     (made.path / "bridge.yaml").write_text(REGISTRATION)
-    (made.path / "turn.pem").write_text("a certificate, or a key")
+    write_pair(made.path / "turn.pem")
     trustme.CA().cert_pem.write_to_path(str(made.path / "root.pem"))
     for picture in ("logo.svg", "background.svg"):
         (made.path / picture).write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
@@ -61,7 +61,7 @@ def rendered(home: Home, folder: Path) -> tuple[dict[str, Any], dict[str, bytes]
     facts = facts_in_containers(TOLD, settings)
     plan = make_plan(Context(settings, SECRETS, facts, ComposePlacement(home, settings)))
     project = render.Project("samsesh-test", folder, folder / "run", (1000, 1001), TOLD.memory)
-    given = render.given(plan, home, settings, SECRETS)
+    given = render.given(plan, SECRETS)
     found = {str(file.path.relative_to(folder)): file.content for file in of_containers(project, given)}
     return render.compose(project, plan, given, settings), found, plan
 

@@ -102,7 +102,7 @@ def home(homes: Path, name: str) -> Iterator[Home]:
     shutil.copy(HERE / f"{name}.toml", made.settings_file)
     (made.path / "bridge.yaml").write_text(REGISTRATION)
     (made.path / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-    (made.path / "turn.pem").write_text("a certificate, or a key")
+    write_pair(made.path / "turn.pem")
     trustme.CA().cert_pem.write_to_path(str(made.path / "root.pem"))
     (made.path / "background.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     write(made.path / "element-web")
@@ -110,6 +110,11 @@ def home(homes: Path, name: str) -> Iterator[Home]:
     (made.path / "bundle/index.html").write_text(PAGE)
     yield made
     shutil.rmtree(made.path)
+
+
+def write_pair(path: Path) -> None:
+    """A certificate and its key in one file."""
+    trustme.CA().issue_cert("example.org").private_key_and_cert_chain_pem.write_to_path(str(path))
 
 
 def settings_of(home: Home) -> Settings:
@@ -125,8 +130,9 @@ def planned(home: Home, facts: Facts, secrets: Secrets) -> Plan:
 
 
 def configuration(home: Home, plan: Plan, python: str) -> list[File]:
-    """The rendered files, without the pages' own scripts, styles and pictures."""
-    return [file for file in files.plan_files(home, plan, python) if "assets" not in file.path.parts]
+    """The rendered files, without the pages' own scripts, styles and pictures, and copies of the operator's files."""
+    rendered = files.plan_files(home, plan, python)
+    return [file for file in rendered if not {"assets", "files"} & set(file.path.parts)]
 
 
 def test_rendered_files(home: Home, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

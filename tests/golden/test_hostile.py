@@ -224,7 +224,10 @@ def test_programs_read_them_as_text(home: Home, mode: str) -> None:
     synapse = yaml.safe_load((config / "synapse/homeserver.yaml").read_text())
     assert synapse["hostile"][0] == HOSTILE and HOSTILE in synapse["turn_uris"][0]
     coturn = (config / "coturn/turnserver.conf").read_text().splitlines()
-    assert mode == "local" or f"cert={home.path / HOSTILE}.pem" in coturn
+    copy = home.data_dir / "coturn/turns.pem"
+    if mode == "local":
+        copy = home.copy_of("turn.certificate", f"{HOSTILE}.pem")
+    assert f"cert={copy}" in coturn
 
 
 READ_SUPERVISORD = """

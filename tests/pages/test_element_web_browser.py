@@ -174,7 +174,7 @@ def test_a_bad_colour_is_refused(branded: Stack, key: str, value: str, words: st
         ("logo", b"", "is none of png, svg"),
         ("logo", b"<svg" + b" " * 2_000_000 + b"/>", "make it smaller"),
         ("background", b"%PDF-1.7", "is none of jpeg, png, webp, svg"),
-        ("background", None, "which is not there"),
+        ("background", None, "is not there"),
     ],
     ids=["gif", "cut-off", "empty", "large", "pdf", "gone"],
 )

@@ -21,6 +21,7 @@ from samsesh.home import Home
 from samsesh.ops import archive as archives
 
 PASSWORD = "long enough for all"
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0h9v9z"/></svg>'
 pytestmark = pytest.mark.slow
 
 
@@ -49,9 +50,10 @@ def log_in(url: str) -> str:
 
 @dataclass
 class Saved:
-    """A server with a person, a message and a file in it, and its backup."""
+    """A server with a person, a message and a file in it, and its backup. `logo`: a file outside its home."""
 
     stack: Stack
+    logo: Path
     archive: Path
     room: str
     media: str
@@ -73,8 +75,12 @@ def backups(stack: Stack) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def saved(session_home: Callable[[str], Stack]) -> Iterator[Saved]:
-    made = session_home("saved")
+def saved(session_home: Callable[[str], Stack], homes: Path) -> Iterator[Saved]:
+    made, logo = session_home("saved"), homes / "elsewhere.svg"
+    logo.write_bytes(SVG)
+    logo.chmod(0o644)
+    made.up()
+    assert made.cli("config", "set", "brand.logo", str(logo)).returncode == 0
     made.up()
     assert made.cli("user", "add", "anna", "--password-stdin", stdin=PASSWORD + "\n").returncode == 0
     url = made.url("homeserver")
@@ -87,7 +93,7 @@ def saved(session_home: Callable[[str], Stack]) -> Iterator[Saved]:
     )
     done = made.cli("backup", "create", "--json")
     assert done.returncode == 0, done.stderr
-    yield Saved(made, Path(json.loads(done.stdout)["path"]), room, media, secrets_of(made.home))
+    yield Saved(made, logo, Path(json.loads(done.stdout)["path"]), room, media, secrets_of(made.home))
     made.cli("down")
 
 
@@ -105,6 +111,69 @@ def test_a_running_servers_backup_is_whole_and_private(saved: Saved) -> None:
     assert "secrets/service_token" not in names
     assert saved.stack.cli("backup", "verify", str(saved.archive)).returncode == 0
     assert saved.stack.status()["ok"]
+
+
+def test_a_file_that_is_gone(saved: Saved) -> None:
+    """It stops no command: each names the setting, the last good copy stays in use, and goes into the backup. Of a file
+    that never was good there is none: `up` alone is refused, and the backup says what it lacks.
+    """
+    stack, away = saved.stack, saved.logo.with_name("away.svg")
+    saved.logo.rename(away)
+    try:
+        named = f"brand.logo ({saved.logo}) is not there; its last good copy stays in use"
+        status = stack.cli("status")
+        assert status.returncode == 0 and named in " ".join(status.stdout.split()), status.stdout
+        assert stack.cli("user", "list").returncode == 0
+        assert "brand.logo" in stack.cli("doctor", "--only", "settings").stdout
+        again = stack.cli("up", "--yes")
+        assert again.returncode == 0 and named in " ".join(again.stderr.split()), again.stderr
+        assert "Nothing to do" in again.stdout
+        done = stack.cli("backup", "create", "--json")
+        assert done.returncode == 0 and "last good copy goes into the backup" in done.stderr, done.stderr
+        with tarfile.open(json.loads(done.stdout)["path"]) as tar:
+            content = tar.extractfile("files/elsewhere.svg")
+            assert content and content.read() == SVG
+        assert stack.cli("config", "set", "brand.logo", "never.svg").returncode == 0
+        assert stack.cli("status").returncode == 0
+        refused = stack.cli("up", "--yes")
+        assert refused.returncode == 2 and "never.svg) is not there" in refused.stderr, refused.stderr
+        done = stack.cli("backup", "create", "--json")
+        assert done.returncode == 1 and "not in this backup: brand.logo" in done.stderr, done.stderr
+        assert "never.svg" in json.loads(done.stdout)["left_out"][0]
+        verified = stack.cli("backup", "verify", json.loads(done.stdout)["path"])
+        assert verified.returncode == 0 and "not in it: brand.logo" in verified.stdout
+        assert "without 1 named by" in " ".join(stack.cli("backup", "list").stdout.split())
+    finally:
+        away.rename(saved.logo)
+        assert stack.cli("config", "set", "brand.logo", str(saved.logo)).returncode == 0
+
+
+@pytest.mark.native
+def test_media_on_another_disk(saved: Saved, homes: Path) -> None:
+    """Files behind a link are in the backup; where the link leads nowhere, it is named, with what the database knows."""
+    stack, disk = saved.stack, homes / "disk"
+    local = stack.home.data_dir / "synapse/media/local_content"
+    local.rename(disk)
+    local.symlink_to(disk)
+    try:
+        done = stack.cli("backup", "create", "--json")
+        assert done.returncode == 0, done.stderr
+        with tarfile.open(json.loads(done.stdout)["path"]) as tar, tarfile.open(saved.archive) as first:
+            assert {name for name in tar.getnames() if "local_content" in name} == {
+                name for name in first.getnames() if "local_content" in name
+            }
+        disk.rename(homes / "unmounted")
+        try:
+            done = stack.cli("backup", "create")
+        finally:
+            (homes / "unmounted").rename(disk)
+        assert done.returncode == 1, done.stderr
+        assert "not in this backup: media/local_content" in done.stderr
+        assert "1 of 1 files that the database knows are not in the media store" in done.stderr
+        assert "without what is named above" in " ".join(done.stdout.split())
+    finally:
+        local.unlink()
+        disk.rename(local)
 
 
 @pytest.fixture
@@ -192,37 +261,6 @@ def test_where_a_backup_may_go(saved: Saved) -> None:
     give_to_service_user(folder)
     made = json.loads(saved.stack.cli("backup", "create", "-o", str(folder), "--json").stdout)
     assert Path(made["path"]).parent == folder
-
-
-def test_files_that_the_settings_name(saved: Saved, homes: Path) -> None:
-    """A file in the home that a setting names is kept; one outside is not, and is told."""
-    stack = saved.stack
-    for path in (stack.path / "logo.svg", homes / "outside.svg"):
-        path.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-        path.chmod(0o644)
-        assert stack.cli("config", "set", "brand.logo", str(path)).returncode == 0
-        done = stack.cli("backup", "create", "--json")
-        assert done.returncode == 0, done.stderr
-        with tarfile.open(json.loads(done.stdout)["path"]) as tar:
-            kept = "files/logo.svg" in tar.getnames()
-        told = f"not in this backup, since it is outside the home: {path}" in done.stderr
-        assert (kept, told) == (path.parent == stack.path, path.parent != stack.path)
-    assert stack.cli("config", "unset", "brand.logo").returncode == 0
-
-
-def test_certificates_of_the_operators(saved: Saved) -> None:
-    """Without them a restored server could not even be planned; two settings that name one file have it once."""
-    stack = saved.stack
-    (stack.path / "both.pem").write_text("certificate and key")
-    give_to_service_user(stack.path)
-    for name in ("tls.certificate", "tls.certificate_key"):
-        assert stack.cli("config", "set", name, "both.pem").returncode == 0
-    done = stack.cli("backup", "create", "--json")
-    assert done.returncode == 0, done.stderr
-    with tarfile.open(json.loads(done.stdout)["path"]) as tar:
-        assert tar.getnames().count("files/both.pem") == 1
-    for name in ("tls.certificate", "tls.certificate_key"):
-        assert stack.cli("config", "unset", name).returncode == 0
 
 
 def test_a_backup_waits_for_its_turn(saved: Saved) -> None:
@@ -363,6 +401,7 @@ def test_a_restored_server_is_the_same(saved: Saved, new_home: Callable[[str], S
     done = own.cli(*restore)
     assert done.returncode == 0, done.stderr
     assert own.url("homeserver") in done.stdout
+    assert 'brand.logo is "files/elsewhere.svg" from now on' in " ".join(done.stderr.split())
     assert saved.hash() == before
     check_restored(saved, own)
     check_name_is_permanent(own)
@@ -374,6 +413,8 @@ def check_restored(saved: Saved, own: Stack) -> None:
     assert saved.stack.status()["ok"] and own.status()["ok"]
     assert own.status()["server_name"] == "localhost"
     assert secrets_of(own.home) == saved.secrets
+    assert own.cli("config", "get", "brand.logo").stdout == "files/elsewhere.svg\n"
+    assert (own.path / "files/elsewhere.svg").read_bytes() == SVG
     assert {path.stat().st_mode & 0o777 for path in own.home.secrets_dir.iterdir()} == {0o600}
     users = {user["name"] for user in json.loads(own.cli("user", "list", "--json").stdout)}
     assert users == {"@admin:localhost", "@anna:localhost"}

@@ -4,7 +4,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pexpect
 import pytest
 
 from conftest import Stack, give_to_service_user
@@ -200,3 +202,26 @@ def test_a_home_of_somebody_else(homes: Path) -> None:
     path.mkdir()
     (path / "something").touch()
     refused(Stack(path, 0).cli("up", "--yes"), 1, "belongs to root", f"chown -R samsesh: {path}")
+
+
+def test_beside_an_older_installation(homes: Path, tmp_path: Path) -> None:
+    """In its folder, which may be root's alone, no new server is made by `--yes`, by setup, or by Enter at the question;
+    what to do is said, and nothing of the home is there.
+    """
+    (tmp_path / "synapse").mkdir()
+    (tmp_path / "synapse/homeserver.db").write_text("SQLite format 3")
+    (tmp_path / "synapse/old.test.signing.key").write_text("ed25519 a_x y")
+    tmp_path.chmod(0o700)
+    stack = Stack(homes / "newer", 0, prefix=("sh", "-c", 'cd "$0" && exec "$@"', str(tmp_path)))
+    for command in (("up", "--yes"), ("setup", "--yes"), ("up",)):
+        words = (str(tmp_path), "older installation of the server old.test", "homeserver.db", "--new-server")
+        refused(stack.cli(*command), 2, *words)
+    at: Any = pexpect.spawn(stack.argv("up")[0], stack.argv("up")[1:], env=stack.env(), timeout=60, cwd="/")
+    at.expect_exact("Make a new server all the same?")
+    at.sendline("")
+    at.expect_exact("nothing was made")
+    at.expect(pexpect.EOF)
+    at.close()
+    assert at.exitstatus == 2
+    assert not stack.path.exists()
+    assert "none of its accounts" in " ".join(fine(stack.cli("up", "--dry-run")).stderr.split())

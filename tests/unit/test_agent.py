@@ -16,10 +16,12 @@ import pytest
 import trustme
 from cryptography import x509
 
-from samsesh.agent import jobs, pairs, serve, stand_in
+from samsesh import pairs
+from samsesh.agent import jobs, serve, stand_in
 from samsesh.agent.jobs import Job
-from samsesh.agent.pairs import Pair
 from samsesh.errors import SettingsError
+from samsesh.pairs import Pair
+from samsesh.write import write_file
 
 CA = trustme.CA()
 HOST = "chat.example.org"
@@ -123,6 +125,45 @@ def test_a_certificate_is_handed_on(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert job.state()["problem"] == ""
     assert job.state()["until"] == pair.until()
     assert capsys.readouterr().err.count("is not the key of") == 1
+
+
+def test_the_gateway_loads_what_changed_while_the_agent_was_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate renewed meanwhile is in the copy at the first look, and in the gateway; the same one is not loaded
+    again. Where the files are gone, the copy stays as it is.
+    """
+    pair, copy = Pair(tmp_path / "chain.pem", tmp_path / "key.pem"), tmp_path / "copy.pem"
+    place(pair)
+    write_file(copy, pair.content())
+    loaded: list[Path] = []
+
+    def load_anew(admin: Path) -> str:
+        loaded.append(admin)
+        return ""
+
+    monkeypatch.setattr(jobs, "_load_anew", load_anew)
+
+    def started() -> Job:
+        return Job(
+            "gateway",
+            HOST,
+            certificate=pair.certificate,
+            key=pair.key,
+            copy=copy,
+            admin=tmp_path / "caddy.sock",
+        )
+
+    for renewed in (False, True):
+        if renewed:
+            place(pair)
+        started().look()
+        assert copy.read_bytes() == pair.content() and len(loaded) == renewed
+    pair.key.unlink()
+    before = copy.read_bytes()
+    job = started()
+    job.look()
+    assert copy.read_bytes() == before and "key.pem" in job.problem and len(loaded) == 1
 
 
 @contextmanager

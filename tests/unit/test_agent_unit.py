@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from samsesh.engines.native.placement import NativePlacement
 from samsesh.facts import gather
@@ -21,8 +22,9 @@ TURN = {"certificate": "chain.pem", "certificate_key": "key.pem"}
 
 
 def jobs(tmp_path: Path, settings: dict[str, Any], *, relay: bool = True) -> list[dict[str, Any]]:
-    for name in ("chain.pem", "key.pem"):
-        (tmp_path / name).write_text("one")
+    issued = trustme.CA().issue_cert("chat.test")
+    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "chain.pem"))
+    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     home = Home(tmp_path)
     facts = replace(
         gather(),
@@ -64,15 +66,15 @@ def test_own_files_are_watched_for_both(tmp_path: Path) -> None:
     assert gateway["admin"].endswith("caddy.sock")
     for job in (gateway, relay):
         assert (job["certificate"], job["key"]) == (str(tmp_path / "chain.pem"), str(tmp_path / "key.pem"))
-    assert relay["copy"]
-    assert "copy" not in gateway
+    assert relay["copy"] == str(tmp_path / "data/coturn/turns.pem")
+    assert gateway["copy"] == str(Home(tmp_path).copy_of("tls.certificate", "chain.pem"))
 
 
 @pytest.mark.parametrize("settings", [LAN, BEHIND])
-def test_a_relays_own_is_left_alone_and_watched(tmp_path: Path, settings: dict[str, Any]) -> None:
-    """`turn.certificate` counts over the gateway's; coturn reads it itself, and is told of a new one."""
+def test_a_relays_own_is_watched(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """`turn.certificate` counts over the gateway's; coturn gets a copy, and is told of a new one."""
     (job,) = jobs(tmp_path, {**settings, "turn": TURN})
     assert job["certificate"] == str(tmp_path / "chain.pem")
     assert job["pidfile"] == str(tmp_path / "data/coturn/turnserver.pid")
-    assert "copy" not in job
+    assert job["copy"] == str(tmp_path / "data/coturn/turns.pem")
     assert "storage" not in job

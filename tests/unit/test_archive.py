@@ -10,18 +10,21 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from samsesh.engines.compose import kept as volumes
 from samsesh.engines.native import kept
 from samsesh.errors import SamseshError
 from samsesh.home import Home
-from samsesh.ops import archive, backup
+from samsesh.ops import archive, backup, switch
 
 FACTS = {"samsesh": "0.1", "server_name": "a.test", "created": "2026-01-01T00:00:00+00:00"}
 LONG = "media/" + "ä" * 70 + "/" + "b" * 120  # needs tar's extended headers
@@ -81,17 +84,29 @@ def test_a_tree_with_odd_names(tmp_path: Path) -> None:
     odd = tree / os.fsdecode(b"caf\xe9") / "a b"
     odd.parent.mkdir(parents=True)
     odd.write_bytes(b"odd")
-    (tree / "link").symlink_to("/etc/passwd")
+    (disk := tmp_path / "disk").mkdir()
+    (disk / "photo").write_bytes(b"photo")
+    (tree / "other disk").symlink_to(disk)
+    (disk / "and back").symlink_to(tree)
+    (tree / "nowhere").symlink_to(tmp_path / "unmounted")
     os.mkfifo(tree / "pipe")
+    lost = []
     out = io.BytesIO()
     writer = archive.writer(out)
     with writer.tar:
         for name, size, content in kept.files(tree):
-            writer.add(f"media/{name}", content, size)
+            if content is None:
+                lost.append(name)
+            else:
+                writer.add(f"media/{name}", content, size)
         writer.finish(FACTS)
     found = extracted(out.getvalue())
     del found[archive.MANIFEST]
-    assert found == {str(Path("media") / odd.relative_to(tree)): b"odd"}
+    assert found == {
+        str(Path("media") / odd.relative_to(tree)): b"odd",
+        "media/other disk/photo": b"photo",
+    }
+    assert lost == ["nowhere", "pipe"]
 
 
 def test_a_file_that_changes_while_it_is_packed(tmp_path: Path) -> None:
@@ -340,3 +355,26 @@ def test_the_list_goes_on_past_what_it_cannot_read(tmp_path: Path) -> None:
     assert found["1.tar"].data()["size"] == len(WHOLE)
     assert "members" not in found["1.tar"].data()
     assert all(found[name].problem for name in ("2.tar", "3.tar", "4.tar"))
+
+
+def test_a_volume_with_links(tmp_path: Path) -> None:
+    """Docker gives a link in a volume as it is: what is behind it is named, never silently left out; and where the data
+    is to move to another engine, nothing moves.
+    """
+    volume = tmp_path / "media"
+    (volume / "local_content").mkdir(parents=True)
+    (volume / "local_content/file").write_bytes(b"x")
+    (volume / "remote_content").symlink_to("/mnt/disk")
+    with tarfile.open(tmp_path / "volume.tar", "w") as tar:
+        tar.add(volume, "media")
+    with (tmp_path / "volume.tar").open("rb") as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        found = [(name, content and content.read()) for name, _, content in volumes._members(tar)]
+    assert sorted(found) == [("local_content/file", b"x"), ("remote_content", None)]
+
+    @contextmanager
+    def files_of(plan: Any, unit: str) -> Iterator[Any]:
+        yield iter([("a link", 0, None)])
+
+    server: Any = SimpleNamespace(engine=SimpleNamespace(files_of=files_of), plan=None)
+    with pytest.raises(SamseshError, match="a link of gateway is a link or cannot be read"):
+        switch._copy(server, "gateway", tmp_path / "new")

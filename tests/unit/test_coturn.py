@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trustme
 
 from relay import configured, context
 from samsesh.services import coturn, livekit
@@ -24,8 +25,9 @@ CERTIFICATE = {"certificate": "chain.pem", "certificate_key": "key.pem"}
 )
 def test_each_version_is_told_what_it_knows(tmp_path: Path, version: str, known: set[str]) -> None:
     """One switch that a version lacks fails the whole start: 4.5.2 (Ubuntu 22.04) and 4.18 once did."""
-    for name in CERTIFICATE.values():
-        (tmp_path / name).touch()
+    issued = trustme.CA().issue_cert("example.org")
+    issued.cert_chain_pems[0].write_to_path(str(tmp_path / CERTIFICATE["certificate"]))
+    issued.private_key_pem.write_to_path(str(tmp_path / CERTIFICATE["certificate_key"]))
     _, plain = configured(context(tmp_path, version, []))
     _, with_tls = configured(context(tmp_path, version, [], turn=CERTIFICATE))
     changing = {

@@ -12,7 +12,7 @@ from samsesh.cli.notes import another_user
 from samsesh.engines.compose import ComposeEngine
 from samsesh.engines.compose.containers import CONTAINERS
 from samsesh.engines.compose.docker import Docker, size
-from samsesh.engines.compose.placement import file_in_container, version_of
+from samsesh.engines.compose.placement import version_of
 from samsesh.engines.compose.see import health_of, seen
 from samsesh.errors import SamseshError
 from samsesh.facts import gather
@@ -107,12 +107,13 @@ def test_words_of_docker() -> None:
         assert version_of(silent, "coturn/coturn:4.18.0-r0") == "4.18.0-r0"
     assert project_name("chat.example.org:8448") == "samsesh-chat-example-org-8448"
     assert project_name("[2001:db8::7]") == "samsesh-2001-db8-7"
-    assert file_in_container("a/key.pem") != file_in_container("b/key.pem")
+    home = Home(Path("/srv/chat"))
+    assert home.copy_of("tls.certificate", "a/key.pem") != home.copy_of("tls.certificate", "b/key.pem")
 
 
 def test_a_colon_in_the_name_of_a_file_is_none_in_a_mount() -> None:
     """`chat:2026.pem`: Compose would read what follows as another path, and refuse the whole server."""
-    assert ":" not in str(file_in_container("tls/chat:2026.pem"))
+    assert ":" not in str(Home(Path("/srv/chat")).copy_of("tls.certificate", "tls/chat:2026.pem"))
 
 
 @pytest.mark.parametrize(("answer", "well"), [(b"200 OK", True), (b"503 Not yet", False)])

@@ -1,5 +1,6 @@
 """What the basic checks make of what they see: limits, odd machines, wrong answers."""
 
+import asyncio
 import os
 import socket
 import time
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samsesh import pins
+from samsesh import home, pins
 from samsesh.artifacts import livekit
 from samsesh.cache import Artifact, Origin
 from samsesh.checks import (
@@ -132,6 +133,21 @@ def test_the_age_of_a_backup() -> None:
     for newest in (None, (NOW - 8 * day, "/b.tar")):
         found = backup.judged(newest, NOW)
         assert found.status == "warning" and "samsesh backup create" in found.advice
+
+
+def test_a_backup_that_lacks_something(tmp_path: Path) -> None:
+    """The newest one counts, wherever it was written: what was left out of it is a warning until there is a whole one."""
+    here = home.Home(tmp_path)
+    for path, left_out in (("/mnt/a.tar", "2"), ("/mnt/b.tar", "0")):
+        here.audit("backup create", path=path, left_out=left_out)
+    here.audit("backup create", "failed", path="/mnt/c.tar")
+    assert [entry[1:] for entry in backup.logged(here)] == [("/mnt/a.tar", 2), ("/mnt/b.tar", 0)]
+    here.remember(server_name="a.test")
+    patient: Any = SimpleNamespace(server=SimpleNamespace(home=here))
+    assert asyncio.run(backup.check(patient)).status == "ok"
+    here.audit("backup create", path="/mnt/d.tar", left_out="2")
+    found = asyncio.run(backup.check(patient))
+    assert found.status == "warning" and "without 2 things" in found.summary and "verify" in found.advice
 
 
 def test_errors_in_logs() -> None:

@@ -12,6 +12,7 @@ import trustme
 import yaml
 from pydantic import ValidationError
 
+from samsesh import operator_files
 from samsesh.access import Access
 from samsesh.engines.native.placement import NativePlacement
 from samsesh.errors import SettingsError
@@ -153,10 +154,12 @@ def test_a_private_authority_is_beside_the_system_s(tmp_path: Path) -> None:
 
 
 def test_a_file_that_has_no_certificates(tmp_path: Path) -> None:
-    """It is refused by the name of the setting, before anything starts."""
+    """It is refused by the name of the setting before anything starts; what only looks goes on without it."""
     (tmp_path / "ours.pem").write_text("a key, perhaps")
+    assert "SSL_CERT_FILE" not in planned(tmp_path, federation={"ca": "ours.pem"}).unit("synapse").env
+    settings = Settings.model_validate({"server": DOMAIN, "federation": {"ca": "ours.pem"}})
     with pytest.raises(SettingsError, match=r"federation\.ca"):
-        planned(tmp_path, federation={"ca": "ours.pem"})
+        operator_files.check(operator_files.read(Home(tmp_path), settings))
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,10 @@
 """What of a backup chooses what runs here."""
 
-import io
 import tomllib
 from pathlib import Path
 
-import pytest
-
-from samsesh.errors import SamseshError
 from samsesh.home import Home
-from samsesh.ops import archive, foreign, restore
-from samsesh.ops.foreign import Choice
+from samsesh.ops import foreign
 
 SETTINGS = """\
 # kept
@@ -84,37 +79,3 @@ def test_what_is_left_out_is_gone_from_both_files(tmp_path: Path) -> None:
         "TZ=UTC",
     ]
     assert home.env_file.stat().st_mode & 0o777 == 0o600
-
-
-@pytest.mark.parametrize("name", foreign.NEVER)
-def test_settings_are_nowhere_else(tmp_path: Path, name: str) -> None:
-    """An archive cannot bring settings in among the operator's files, where nobody would have looked at them."""
-    home = Home(tmp_path / "home")
-    home.path.mkdir()
-    out = io.BytesIO()
-    writer = archive.writer(out)
-    with writer.tar:
-        writer.add(f"files/{name}", io.BytesIO(b"x"), 1)
-        writer.finish({"server_name": "a.test"})
-    with pytest.raises(SamseshError, match=f"files/{name}"):
-        restore.restore(
-            home, out, port_offset=None, start=False, trusted=lambda choices: True, say=lambda text: None
-        )
-    assert not (home.path / name).exists() or name in ("audit.log", "lock")
-
-
-def test_files_where_programs_look_for_theirs(tmp_path: Path) -> None:
-    """Hidden files and those in folders of ours are a choice; certificates and pictures are not."""
-    planted = [
-        ".docker/cli-plugins/docker-compose",
-        ".local/lib/python3.11/site-packages/usercustomize.py",
-        "cache/livekit/livekit-server",
-        "certificates/.hidden",
-        "data/postgres/18/postgresql.auto.conf",
-    ]
-    for name in (*planted, "logo.svg", "certificates/chain.pem", "my.data/x"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    assert foreign.files(tmp_path) == [Choice(name) for name in planted]
-    assert foreign.files(tmp_path)[0].shown == "the file .docker/cli-plugins/docker-compose"
-    assert foreign.files(tmp_path / "none") == []

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from samsesh.agent.pairs import Pair, newest
 from samsesh.errors import SamseshError
+from samsesh.pairs import Pair, newest
 from samsesh.run import run
 from samsesh.text import one_line
 from samsesh.write import write_file
@@ -81,15 +81,15 @@ class Job:
             self._done = seen
             self.complain(f"{problem}; the old certificate stays")
             return
-        now = time.time()
+        now, copied = time.time(), False
         if self.copy:
-            content = pair.certificate.read_bytes().rstrip() + b"\n" + pair.key.read_bytes()
-            self.changed = now if write_file(self.copy, content) else self.copy.stat().st_mtime
+            copied = write_file(self.copy, pair.content())
+            self.changed = now if copied else self.copy.stat().st_mtime
         elif self._looked:
             self.changed = now
         else:  # the program has read them by itself, unless they are newer than it
             self.changed = max(path.stat().st_mtime for path in (pair.certificate, pair.key))
-        if self.admin and self._looked:
+        if self.admin and (self._looked or copied):
             try:
                 refused = _load_anew(self.admin)
             except (OSError, http.client.HTTPException) as error:

@@ -2,7 +2,6 @@
 
 import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -35,10 +34,12 @@ async def check(patient: Patient) -> Result:
 
 
 def files(server: Server) -> Result:
-    own, home = server.settings.tls, server.home
-    chain, key = (home.path / Path(path).expanduser() for path in (own.certificate, own.certificate_key))
-    ca = server.settings.federation.ca
-    roots = (home.path / Path(ca).expanduser(),) if ca else ()
+    own, home, ca = server.file("tls.certificate"), server.home, server.file("federation.ca")
+    assert own is not None  # which counts in this mode
+    if own.problem and own.content is None:
+        raise own.problem
+    chain, key = own.place(home), own.place(home, server.settings.tls.certificate_key)
+    roots = (ca.place(home),) if ca and ca.content else ()
     problems = certificate_files.judge(chain, key, server.access.expected(), more_roots=roots)
     if not problems:
         return Result("ok", f"{chain} is for every host")
@@ -59,8 +60,9 @@ async def acme(server: Server) -> Result:
         "shortlived" if server.settings.server.access == "ip" else "",
     )
     trust = ssl.create_default_context()
-    if given := server.settings.tls.directory_ca:
-        trust.load_verify_locations(server.home.path / Path(given).expanduser())
+    authorities = server.file("tls.directory_ca")
+    if authorities and authorities.content:
+        trust.load_verify_locations(cadata=authorities.content.decode())
     try:
         async with httpx2.AsyncClient(verify=trust, timeout=stranger.SECONDS, trust_env=False) as http:
             status, found = await stranger.ask(http, url)

@@ -3,11 +3,12 @@
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from samsesh.cli.app import App
+from samsesh.errors import FAILED
 
 app = App(help="Backups: create, list, verify. `samsesh restore` brings one back.")
 
@@ -34,7 +35,10 @@ def create(
     if json:
         print_json(made.data())
     else:
-        console.print(f"Backup, checked: {made.path} ({megabytes(made.size)})")
+        whole = "Backup, checked" if not made.left_out else "Backup, checked, but without what is named above"
+        console.print(f"{whole}: {made.path} ({megabytes(made.size)})")
+    if made.left_out:
+        raise typer.Exit(FAILED)
 
 
 @app.command("list")
@@ -53,15 +57,15 @@ def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
         return
     console.print(f"In {ctx.obj.backups_dir}:")
     rows = [
-        (
-            Path(entry["path"]).name,
-            megabytes(entry["size"]),
-            str(entry.get("reason", "")),
-            "good" if entry["ok"] else entry["problem"],
-        )
+        (Path(entry["path"]).name, megabytes(entry["size"]), str(entry.get("reason", "")), _state(entry))
         for entry in found
     ]
     print_table(("file", "size", "why", "state"), rows)
+
+
+def _state(entry: dict[str, Any]) -> str:
+    lacking = len(entry.get("left_out", []))
+    return entry["problem"] or (f"good, without {lacking} named by `backup verify`" if lacking else "good")
 
 
 @app.command()
@@ -79,6 +83,8 @@ def verify(
         raise SamseshError(found.problem)
     created = moment(datetime.fromisoformat(found.manifest["created"]), "UTC")
     console.print(f"good: {found.manifest['server_name']} of {created}")
+    for what in found.left_out:
+        console.print(f"  not in it: {what}")
 
 
 def megabytes(size: int) -> str:

@@ -112,9 +112,12 @@ def validate(ctx: typer.Context) -> None:
     """Say whether the settings are right; exit code 2 where they are not. Example: `samsesh config validate`."""
     from samsesh.cli.output import console, warn
     from samsesh.load import load
+    from samsesh.operator_files import read
 
-    for warning in load(ctx.obj, os.environ).warnings:
-        warn(warning)
+    loaded = load(ctx.obj, os.environ)
+    for warning in (*loaded.warnings, *(file.warning for file in read(ctx.obj, loaded.settings))):
+        if warning:
+            warn(warning)
     console.print("ok")
 
 

@@ -95,6 +95,9 @@ def _take_variables_and_give_root_up(home: Home, command: str) -> None:
     from samsesh.cli.output import say, warn
 
     if command in STARTING:
+        from samsesh.cli import older
+
+        older.settle(home, sys.argv)
         link.offer_later(home)
     local, given = None, dict(os.environ)
     if command in ADOPTING:

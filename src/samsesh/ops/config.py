@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from textwrap import wrap
 from typing import Any
 
+from samsesh import operator_files
 from samsesh.environment import free_value, from_text, keys, meaning, nearest
 from samsesh.errors import SettingsError
 from samsesh.home import Home
@@ -66,6 +67,9 @@ def change(home: Home, texts: Mapping[str, str | None], say: Callable[[str], Non
     with home.lock("config", say):
         save(home, changes, [key for key, text in texts.items() if text is None])
         home.audit("config set", target=" ".join(texts))
+    for file in operator_files.read(home, load(home, {}).settings):
+        if file.problem and file.setting in texts:
+            say(file.warning)
 
 
 def schema() -> str:

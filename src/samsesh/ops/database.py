@@ -48,10 +48,13 @@ def check(server: "Server") -> None:
 
 
 @contextmanager
-def connected(database: Database) -> Iterator[Any]:
-    """A connection (psycopg2) as Synapse makes it, for a short look; psycopg2.Error is raised as it is."""
+def connected(database: Database, *, limit: str = "5s") -> Iterator[Any]:
+    """A connection (psycopg2) as Synapse makes it, to look; psycopg2.Error is raised as it is.
+
+    `limit`: how long one statement may take (PostgreSQL's `statement_timeout`).
+    """
     import psycopg2
 
     where = {**database.parameters, "passfile": str(database.passfile.path), "connect_timeout": LOOK_SECONDS}
-    with closing(psycopg2.connect(**where, options="-c statement_timeout=5000")) as link:
+    with closing(psycopg2.connect(**where, options=f"-c statement_timeout={limit}")) as link:
         yield link

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from samsesh import operator_files
 from samsesh.download import Progress
 from samsesh.engine import Change
 from samsesh.errors import SamseshError, SettingsError
@@ -56,6 +57,7 @@ def up(
         server = open_server(home, environ, flags=flags, adopt=True)
         check_name(server)
         check_engine(server)
+        operator_files.check(server.files)
         keep = {**server.loaded.adopted, **(flags or {})}
         if keep or not home.settings_file.exists():
             save(home, keep)
@@ -91,7 +93,9 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
     anew = any(change.unit == "gateway" and change.action != "keep" for change in report.changes)
     since = datetime.now(UTC) if anew else None
     home.remember(engine=server.engine.name)  # before anything runs, so that it can be stopped
+    operator_files.check(server.files)
     applied = server.engine.apply(server.plan, say, foreground=foreground)
+    operator_files.keep(home, server.files)
     report.manager, report.failed = applied.manager, applied.failed
     versions = dict(server.facts.versions)
     home.remember(server_name=server.settings.server.name, versions=versions, backup_for="")

@@ -1,13 +1,12 @@
-"""What of a backup chooses what runs here: settings of that kind, and files where programs look for their own.
+"""What of a backup chooses what runs here.
 
 Whoever made an archive could put them into it; they are taken only where somebody said that they may be.
 """
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,30 +15,24 @@ from samsesh.home import Home
 from samsesh.load import SECRET_KEYS
 from samsesh.write import write_file
 
-# Files of ours: among the operator's they would be settings that nobody looked at.
-NEVER = (".env", "audit.log", "lock", "samsesh.toml", "state.json")
 UNSET: tuple[Any, ...] = ("", {}, [])
-# Folders of a home that are ours; nobody's certificate or picture has to be there.
-OURS = frozenset({"backups", "cache", "config", "data", "logs", "run", "secrets"})
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A setting by its dotted name and its value, or a file by its path below the home and no value."""
+    """A setting by its dotted name, and its value."""
 
     name: str
-    value: Any = None
+    value: Any
 
     @property
     def shown(self) -> str:
-        """The setting as samsesh.toml has it, or the file's path; passwords hidden."""
-        return f"{self.name} = {_json(self._open)}" if self.value is not None else f"the file {self.name}"
+        """The setting as samsesh.toml has it; passwords hidden."""
+        return f"{self.name} = {_json(self._open)}"
 
     @property
     def again(self) -> str:
         """How to have it after all."""
-        if self.value is None:
-            return f"put {self.name} into the home"
         text = self._open if isinstance(self._open, str) else _json(self._open)
         return shlex.join(["samsesh", "config", "set", self.name, text])
 
@@ -78,6 +71,11 @@ def leave_out(home: Home, choices: Iterable[Choice]) -> None:
     there = load.file_values(home)
     if named := [key for key in there if key in keys]:
         load.save(home, {}, remove=named)
+    drop_variables(home, keys)
+
+
+def drop_variables(home: Home, keys: Container[str]) -> None:
+    """Take what sets these settings out of `.env`."""
     if variables := {variable for key, variable in _variables(home).sources.items() if key in keys}:
         text = home.env_file.read_text(encoding="utf-8-sig")
         write_file(home.env_file, environment.without(text, variables))
@@ -87,13 +85,3 @@ def _variables(home: Home) -> environment.Variables:
     return environment.read_variables(
         environment.read_env_file(home.env_file), str(home.env_file), strict=True
     )
-
-
-def files(folder: Path) -> list[Choice]:
-    """Those of an archive's files for the home that programs would heed: hidden ones, and what is in our folders."""
-    paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
-    return [Choice(str(path)) for path in paths if _heeded(path)]
-
-
-def _heeded(path: PurePath) -> bool:
-    return path.parts[0] in OURS or any(part.startswith(".") for part in path.parts)

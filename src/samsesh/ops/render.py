@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from samsesh import operator_files
 from samsesh.engines.compose import files, image, render
 from samsesh.errors import SamseshError
 from samsesh.facts import gather
@@ -38,6 +39,7 @@ The folder was written by `samsesh render`, from samsesh.toml; run that again af
 def render_to(server: Server, folder: Path) -> list[Path]:
     """Write the folder anew; gives the files that changed. Refuses one that holds something else."""
     _check(folder)
+    operator_files.check(server.files)
     project = render.Project(
         name=project_name(server.settings.server.name),
         folder=folder,
@@ -50,7 +52,7 @@ def render_to(server: Server, folder: Path) -> list[Path]:
     known = kept(server.home, settings)
     facts = replace(server.facts, addresses=find(settings, gather(), known).addresses, outward=())
     plan = make_plan(Context(settings, server.secrets, facts, placement(server.home, settings, facts)))
-    given = render.given(plan, server.home, settings, server.secrets)
+    given = render.given(plan, server.secrets)
     found = files.of_containers(project, given)
     compose = to_compose_yaml(render.compose(project, plan, given, settings))
     readme = README.format(uid=project.user[0], gid=project.user[1], name=project.name)

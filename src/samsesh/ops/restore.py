@@ -3,16 +3,16 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from samsesh import secrets
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home
 from samsesh.load import load, save
-from samsesh.ops import archive, backup, deploy, foreign
+from samsesh.ops import archive, backup, carried, deploy, foreign
 from samsesh.ops.server import Server, engine_of, planned
 from samsesh.run import run, undisturbed
 from samsesh.write import explained, make_dir
@@ -20,6 +20,7 @@ from samsesh.write import explained, make_dir
 Say = Callable[[str], None]
 Trusted = Callable[[Sequence[foreign.Choice]], bool]  # whether to take what chooses what runs here
 MEDIA, GATEWAY = "restored-media", "restored-gateway"  # until the engine takes them
+NAMED = "restored-files"  # until they are below `files/`
 KEPT = frozenset({"backups", "lock", "audit.log", "run"})
 
 
@@ -49,9 +50,11 @@ def restore(
             )
         say("checking the backup")
         manifest = archive.read_manifest(opened)
+        for what in manifest.get("left_out", []):
+            say(f"this backup was made without: {what}")
         try:
             home.remember(unfinished="restore")
-            server = _restore(home, opened, port_offset, trusted, say)
+            server = _restore(home, opened, manifest, port_offset, trusted, say)
             known = {name: manifest[name] for name in ("server_name", "first_admin") if manifest.get(name)}
             home.remember(**known, versions=dict(server.facts.versions))
         except BaseException:
@@ -64,8 +67,17 @@ def restore(
     return deploy.up(home, {}, say=say)
 
 
-def _restore(home: Home, opened: BinaryIO, port_offset: int | None, trusted: Trusted, say: Say) -> Server:
+def _restore(
+    home: Home,
+    opened: BinaryIO,
+    manifest: Mapping[str, Any],
+    port_offset: int | None,
+    trusted: Trusted,
+    say: Say,
+) -> Server:
     _unpack(home, opened, trusted, say)
+    settings = load(home, {}, adopt=True).settings
+    carried.bring_back(home, settings, manifest.get("files"), home.data_dir / NAMED, say)
     if port_offset is not None:
         save(home, {"ports.offset": port_offset})
     loaded = load(home, {}, adopt=True)
@@ -87,20 +99,10 @@ def _unpack(home: Home, opened: BinaryIO, trusted: Trusted, say: Say) -> None:
     with explained(home.path), tempfile.TemporaryDirectory(prefix=".restore-", dir=home.path) as name:
         new = Path(name)
         archive.extract(opened, new)
-        if own := [name for name in foreign.NEVER if (new / "files" / name).exists()]:
-            raise archive.damaged(f"it has a part that no backup of ours has: files/{own[0]}")
         _place(home, new)
-        choices = [*foreign.settings(home), *foreign.files(new / "files")]
-        refused = choices if choices and not trusted(choices) else []
-        foreign.leave_out(home, refused)
-        left_out = {choice.name for choice in refused}
-        for source in sorted((new / "files").rglob("*")):
-            path = source.relative_to(new / "files")
-            if source.is_file() and str(path) not in left_out:
-                target = home.path / path
-                make_dir(target.parent)
-                if not target.exists():  # nothing of the home is overwritten
-                    source.rename(target)
+        choices = foreign.settings(home)
+        if choices and not trusted(choices):
+            foreign.leave_out(home, choices)
 
 
 def _place(home: Home, new: Path) -> None:
@@ -111,6 +113,7 @@ def _place(home: Home, new: Path) -> None:
         (new / "samsesh.toml", home.settings_file),
         (new / "env", home.env_file),
         (new / "media", home.data_dir / MEDIA),
+        (new / carried.FOLDER, home.data_dir / NAMED),
         *((new / path, home.data_dir / GATEWAY / path.name) for path in kept),
         (new / backup.DUMP, home.data_dir / backup.DUMP),
     ):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from samsesh import facts as machine
+from samsesh import operator_files
 from samsesh import secrets as kept
 from samsesh.access import Access
 from samsesh.engine import Engine
@@ -17,6 +18,7 @@ from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.load import Loaded, load
 from samsesh.model import Context, Placement, Plan
+from samsesh.operator_files import NamedFile
 from samsesh.ops import addresses, programs
 from samsesh.plan import make_plan
 from samsesh.run import keeps_root
@@ -35,6 +37,7 @@ class Server:
     plan: Plan
     engine: Engine
     loaded: Loaded
+    files: tuple[NamedFile, ...] = ()  # those that the settings name
     say: Callable[[str], None] | None = None  # tells people that a change waits for another
 
     @property
@@ -43,7 +46,11 @@ class Server:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return self.loaded.warnings
+        return (*self.loaded.warnings, *(file.warning for file in self.files if file.warning))
+
+    def file(self, setting: str) -> NamedFile | None:
+        """The file that a setting names; None: it names none that counts."""
+        return operator_files.of(self.files, setting)
 
 
 def open_server(
@@ -83,8 +90,9 @@ def planned(
     else:
         facts = with_artifacts(facts, home, found or {})
         engine = NativeEngine(home, facts)
-    plan = make_plan(Context(settings, secrets, facts, placement(home, settings, facts)))
-    return Server(home, settings, secrets, facts, for_us(plan, engine), engine, loaded, say)
+    place = placement(home, settings, facts)
+    plan = for_us(make_plan(Context(settings, secrets, facts, place)), engine)
+    return Server(home, settings, secrets, facts, plan, engine, loaded, place.files, say)
 
 
 def placement(home: Home, settings: Settings, facts: Facts, *, judged: bool = False) -> Placement:

@@ -30,7 +30,11 @@ def status(server: Server) -> dict[str, Any]:
 
 def notes(server: Server) -> list[str]:
     """What else people should know, in sentences. It asks the DNS, and waits for two seconds at most."""
-    return list(filter(None, [addresses.changed(server.home, server.settings, gather())]))
+    found = [
+        addresses.changed(server.home, server.settings, gather()),
+        *(file.warning for file in server.files),
+    ]
+    return list(filter(None, found))
 
 
 def _verdict(services: list[dict[str, Any]], bad: list[dict[str, Any]]) -> str:

@@ -54,6 +54,8 @@ def switch(home: Home, environ: Mapping[str, str], to: str, say: Say) -> backup.
         old.engine.stop(say)
         try:
             made = backup.create(old, reason=f"before moving to the engine {to}", say=say)
+            if lost := [what for what in made.left_out if what.startswith((backup.MEDIA, "gateway/"))]:
+                raise _not_moved(lost[0].partition(":")[0])
             new.engine.discard(say)  # what a move left that was cut off
             _move(old, new, made.path, say)
         except BaseException:
@@ -108,8 +110,18 @@ def _copy(server: Server, unit: str, folder: Path) -> None:
     make_dir(folder)
     with server.engine.files_of(server.plan, unit) as found:
         for name, _, content in found:
+            if content is None:
+                raise _not_moved(f"{name} of {unit}")
             with replacing(folder / name) as out:
                 shutil.copyfileobj(content, out)
+
+
+def _not_moved(what: str) -> SamseshError:
+    """The old engine's data is deleted at the end: nothing of it may stay behind."""
+    return SamseshError(
+        f"{what} is a link or cannot be read, so that it would be lost",
+        "put the files themselves there, for the server's user to read; nothing was moved",
+    )
 
 
 def _back(old: Server, new: Server, *, ran: bool, say: Say) -> None:

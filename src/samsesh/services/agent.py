@@ -29,7 +29,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             title="agent",
             command=(place.program("python"), "-I", "-m", "samsesh", "agent", "--config", str(config.path)),
             probe=Probe("http", listen, "/ready", seconds=30),
-            files=(config,),
+            files=(config, *_copies(context)),
             folders=(place.data("agent"),),
             shared=(place.data("coturn"),) if any("pidfile" in job for job in found) else (),
             # Beside certificates there is the authority's key, and who has Caddy's socket has the gateway.
@@ -52,26 +52,37 @@ def jobs(context: Context, offer: Offer) -> list[dict[str, Any]]:
     if access.mode == "local":
         return []
     found: list[dict[str, Any]] = []
-    own = _files(context, tls.certificate, tls.certificate_key) if access.certificates == "files" else {}
+    own = _pair(context, "tls.certificate", tls.certificate, tls.certificate_key)
     if own:
-        found.append({"name": "gateway", **own, "admin": str(context.place.reach("caddy").socket)})
+        copy = str(context.place.operator_file("tls.certificate", tls.certificate))
+        more = {"copy": copy} if copy != own["certificate"] else {}
+        admin = str(context.place.reach("caddy").socket)
+        found.append({"name": "gateway", **own, **more, "admin": admin})
     if turn is not None and turn.tls_port is not None:
-        found.append({"name": "coturn", "pidfile": str(turn.pidfile), **_for_turn(context, own)})
-        if turn.certificate is not None:
-            found[-1]["copy"] = str(turn.certificate)
+        where = {**_for_turn(context, own), "copy": str(turn.certificate)}
+        found.append({"name": "coturn", "pidfile": str(turn.pidfile), **where})
     return [{"host": access.host("api"), **job} for job in found]
 
 
 def _for_turn(context: Context, own: dict[str, str]) -> dict[str, Any]:
     """Where the relay's certificate is."""
     turn, access = context.settings.turn, context.access
-    if turn.certificate and turn.certificate_key:
-        return _files(context, turn.certificate, turn.certificate_key)
-    if own:
-        return own
+    pair = _pair(context, "turn.certificate", turn.certificate, turn.certificate_key)
+    if pair or own:
+        return pair or own
     return {"storage": str(context.place.data("gateway")), "own": access.certificates == "internal"}
 
 
-def _files(context: Context, certificate: str, key: str) -> dict[str, str]:
-    operator_file = context.place.operator_file
-    return {"certificate": str(operator_file(certificate)), "key": str(operator_file(key))}
+def _pair(context: Context, setting: str, certificate: str, key: str) -> dict[str, str]:
+    """Where the operator's files are to be watched: themselves, or in containers their copy, which has both."""
+    if context.place.content(setting) is None:
+        return {}
+    copy, source = context.place.operator_file(setting, certificate), context.place.source
+    return {"certificate": str(source(certificate) or copy), "key": str(source(key) or copy)}
+
+
+def _copies(context: Context) -> tuple[File, ...]:
+    """What it watches in containers."""
+    if not context.place.apart:
+        return ()
+    return (*context.named_files("tls.certificate"), *context.named_files("turn.certificate"))

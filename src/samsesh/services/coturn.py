@@ -42,7 +42,7 @@ def _turn(context: Context) -> Turn | None:
     host = media[0] if access.mode == "local" else access.host("api")  # which its certificate names
     if access.mode == "local" and loopback:
         host = LOCAL
-    own = bool(settings.turn.certificate and settings.turn.certificate_key)
+    own = place.content("turn.certificate") is not None
     return Turn(
         host=names.in_url(settings.turn.host or host),
         port=settings.ports.of("turn"),
@@ -51,7 +51,7 @@ def _turn(context: Context) -> Turn | None:
         inner=Endpoint(_inner(context), settings.ports.of("turn")),
         secret=context.secrets.turn_shared_secret,
         relays_media=not loopback,  # LiveKit on loopback: relaying to it would open all of loopback
-        certificate=None if own or not access.certificates else place.data("coturn") / "turns.pem",
+        certificate=None if access.mode == "local" else place.data("coturn") / "turns.pem",
         pidfile=place.data("coturn") / "turnserver.pid",
     )
 
@@ -93,7 +93,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             title="relay (coturn)",
             command=(place.program("turnserver"), "-c", str(config.path)),
             probe=Probe("stun", Endpoint(_probed(listening), turn.port, protocol="udp"), seconds=30),
-            files=(config,),
+            files=(config, *(context.named_files("turn.certificate") if turn.certificate is None else ())),
             folders=(place.data("coturn"),),
             # Without a certificate it would start without TLS; and the agent has it read a new one.
             needs=("agent",) if turn.tls_port and context.access.mode != "local" else (),
@@ -239,12 +239,14 @@ def _tls_conf(
 ) -> dict[str, str | int | bool | list[str]]:
     if turn.tls_port is None:
         return {"no-tls": True, "no-dtls": version < CLOSED_SINCE}
-    old, own = version < DEFAULTS_SINCE, context.place.operator_file
+    old = version < DEFAULTS_SINCE
+    own = context.place.operator_file("turn.certificate", context.settings.turn.certificate)
+    both = str(turn.certificate or own)
     return {
         "tls-listening-port": turn.tls_port,
         "alt-tls-listening-port": turn.tls_port if version < HARDENED_SINCE else False,
-        "cert": str(turn.certificate or own(context.settings.turn.certificate)),
-        "pkey": str(turn.certificate or own(context.settings.turn.certificate_key)),
+        "cert": both,
+        "pkey": both,
         "cipher-list": CIPHERS,
         "no-tlsv1": old,
         "no-tlsv1_1": old,

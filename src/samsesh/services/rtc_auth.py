@@ -106,9 +106,10 @@ def _others(context: Context) -> dict[str, str]:
 
 
 def _authorities(context: Context) -> File | None:
-    if not (context.access.federates and context.settings.federation.ca):
+    both = context.place.authorities() if context.access.federates else None
+    if both is None:
         return None
-    own, _ = context.place.authorities(context.settings.federation.ca)
+    own, _ = both
     return File(context.place.config("rtc-auth") / "authorities.pem", own)
 
 

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO
 
 from samsesh import ports
-from samsesh.engine import Applied, Change, Entry, Say, Seen
+from samsesh.engine import Applied, Change, Entry, KeptFile, Say, Seen
 from samsesh.engines.compose import files, image, images, kept, render, starting
 from samsesh.engines.compose.docker import QUICK_SINCE, START_SECONDS, Docker
 from samsesh.engines.compose.fetch import get_images, names_of
@@ -66,7 +65,7 @@ class ComposeEngine:
 
     def _given(self, plan: Plan) -> render.Given:
         assert self._secrets is not None  # whoever has a plan has them
-        return render.given(plan, self.home, self.settings, self._secrets)
+        return render.given(plan, self._secrets)
 
     def _files(self, plan: Plan) -> list[File]:
         project, given = self.project(), self._given(plan)
@@ -246,9 +245,7 @@ class ComposeEngine:
         return None if self.docker.has_volume("postgres") else {}
 
     @contextmanager
-    def files_of(
-        self, plan: Plan, unit: str, below: str = ""
-    ) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
+    def files_of(self, plan: Plan, unit: str, below: str = "") -> Iterator[Iterator[KeptFile]]:
         with kept.files(self.docker, self._container_of(plan, unit), data_of(unit) / below) as found:
             yield found
 

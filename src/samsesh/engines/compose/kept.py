@@ -7,9 +7,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from samsesh import names
+from samsesh.engine import KeptFile
 from samsesh.engines.compose import images
 from samsesh.engines.compose.docker import Docker
 from samsesh.errors import SamseshError
@@ -48,8 +49,8 @@ def postgres_tool(
 
 
 @contextmanager
-def files(docker: Docker, container: str, folder: Path) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
-    """(path, size, content) of every file, out of a tar stream of Docker's."""
+def files(docker: Docker, container: str, folder: Path) -> Iterator[Iterator[KeptFile]]:
+    """Every file, out of a tar stream of Docker's."""
     command = ["docker", "cp", f"{container}:{folder}", "-"]
     with (
         piped(command, env=docker.env, what=f"reading {folder}") as stream,
@@ -58,9 +59,10 @@ def files(docker: Docker, container: str, folder: Path) -> Iterator[Iterator[tup
         yield _members(tar)
 
 
-def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, int, IO[bytes]]]:
+def _members(tar: tarfile.TarFile) -> Iterator[KeptFile]:
     for info in tar:
-        if info.isreg() and (content := tar.extractfile(info)):
+        if not info.isdir():  # a link leads out of the volume, where Docker does not go
+            content = tar.extractfile(info) if info.isreg() else None
             yield info.name.partition("/")[2], info.size, content
 
 

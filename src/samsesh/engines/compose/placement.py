@@ -1,6 +1,5 @@
 """Where things are in the containers: files below /etc/samsesh, sockets below /run/samsesh, services by their names."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from samsesh.operator_files import OperatorFiles
 from samsesh.settings import Images, Settings
 
 CONFIG = Path("/etc/samsesh")
-FILES = CONFIG / "files"  # what the settings name
+FILES = CONFIG / "files"  # copies of what the settings name
 SECRETS = Path("/run/secrets")
 RUN = Path("/run/samsesh")
 # Where upstream's images keep what is theirs.
@@ -72,11 +71,6 @@ def check_path(home: Home) -> None:
         )
 
 
-def file_in_container(path: str) -> Path:
-    """Where a file that the settings name is in containers. A colon would end its path in a mount."""
-    return FILES / f"{hashlib.sha256(path.encode()).hexdigest()[:8]}-{Path(path).name.replace(':', '_')}"
-
-
 def facts_in_containers(facts: Facts, settings: Settings) -> Facts:
     """What is true inside: the programs of the images, in their versions; any port may be had."""
     versions = {
@@ -108,7 +102,6 @@ def version_of(reference: str, default: str = "") -> str:
 
 @dataclass(frozen=True)
 class ComposePlacement(OperatorFiles):
-    settings: Settings
     apart: bool = True
 
     def config(self, unit: str) -> Path:
@@ -123,9 +116,11 @@ class ComposePlacement(OperatorFiles):
     def logs(self, unit: str) -> Path:
         return self.data(unit) / "logs"
 
-    def operator_file(self, path: str) -> Path:
-        self.home.operator_file(path)  # it has to be there
-        return file_in_container(path)
+    def operator_file(self, setting: str, path: str) -> Path:
+        return FILES / self.home.copy_of(setting, path).name
+
+    def source(self, path: str) -> Path | None:
+        return None
 
     def listen(self, name: str) -> Endpoint:
         if name in SOCKETS:

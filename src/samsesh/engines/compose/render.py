@@ -11,10 +11,8 @@ from typing import Any
 
 from samsesh.engines.compose import images
 from samsesh.engines.compose.containers import CONTAINERS, MB, Container
-from samsesh.engines.compose.placement import CONFIG, FILES, RUN, SECRETS, data_of, file_in_container, service
-from samsesh.home import Home
+from samsesh.engines.compose.placement import CONFIG, FILES, RUN, SECRETS, data_of, service
 from samsesh.model import Endpoint, File, Plan, Unit
-from samsesh.operator_files import named_files
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
 
@@ -95,18 +93,13 @@ def compose(project: Project, plan: Plan, given: Given, settings: Settings) -> d
     }
 
 
-def given(plan: Plan, home: Home, settings: Settings, secrets: Secrets) -> Given:
-    """What each unit is given: its own files, what the settings name, secrets, and what only containers lack."""
-    return {unit.name: [*unit.files, *_more(unit, home, settings, secrets)] for unit in plan.units}
+def given(plan: Plan, secrets: Secrets) -> Given:
+    """What each unit is given: its own files, secrets, and what only containers lack."""
+    return {unit.name: [*unit.files, *_more(unit, secrets)] for unit in plan.units}
 
 
-def _more(unit: Unit, home: Home, settings: Settings, secrets: Secrets) -> list[File]:
+def _more(unit: Unit, secrets: Secrets) -> list[File]:
     found = [
-        File(file_in_container(path), home.operator_file(path).read_bytes(), secret=True)
-        for path in named_files(settings)
-        if _names(unit, file_in_container(path))
-    ]
-    found += [
         File(SECRETS / name, getattr(secrets, name).reveal().encode(), secret=True)
         for name in secrets_of(unit)
     ]
@@ -134,12 +127,6 @@ def synapse_module_files() -> list[File]:
     sources = [code / "__init__.py", code / "text.py", *sorted((code / "synapse_module").glob("*.py"))]
     to = CONFIG / "synapse" / "modules" / "samsesh"
     return [File(to / path.relative_to(code), path.read_bytes()) for path in sources]
-
-
-def _names(unit: Unit, path: Path) -> bool:
-    """Whether a unit's configuration names a file."""
-    text = str(path).encode()
-    return any(text in file.content for file in unit.files)
 
 
 def _service(

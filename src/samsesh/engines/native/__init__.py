@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import IO
 
 from samsesh import ports
-from samsesh.engine import Applied, Change, Entry, Say, Seen
+from samsesh.engine import Applied, Change, Entry, KeptFile, Say, Seen
 from samsesh.engines.native import files, kept, logs, status
 from samsesh.engines.native.judge import judge_unit
 from samsesh.engines.native.prepare import prepare
@@ -157,9 +156,7 @@ class NativeEngine:
         return kept.databases(self.home)
 
     @contextmanager
-    def files_of(
-        self, plan: Plan, unit: str, below: str = ""
-    ) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
+    def files_of(self, plan: Plan, unit: str, below: str = "") -> Iterator[Iterator[KeptFile]]:
         yield kept.files(self.home.data_dir / unit / below)
 
     def take_files(self, plan: Plan, unit: str, below: str, folder: Path) -> None:

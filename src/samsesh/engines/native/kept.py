@@ -2,24 +2,61 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
+from samsesh.engine import KeptFile
 from samsesh.errors import SamseshError
-from samsesh.facts import Facts, files_below, opened, size_of
+from samsesh.facts import Facts, opened, size_of
 from samsesh.home import Home
 from samsesh.model import Plan
 from samsesh.write import make_dir
 
 
-def files(folder: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """(path, size, content) of every file below; one that vanished meanwhile is left out."""
-    for path in sorted(files_below(folder)):
-        if not (source := opened(path)):
+def files(folder: Path) -> Iterator[KeptFile]:
+    """Every file below, also behind links and on other disks; what vanishes meanwhile is left out."""
+    for path, size in _followed(folder):
+        name = str(path.relative_to(folder))
+        if size is None:
+            yield name, 0, None
             continue
-        with source:
-            yield str(path.relative_to(folder)), os.fstat(source.fileno()).st_size, source
+        try:
+            source = opened(path)
+        except SamseshError:
+            yield name, 0, None
+            continue
+        if source:
+            with source:
+                yield name, os.fstat(source.fileno()).st_size, source
+
+
+def _followed(
+    folder: Path, above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[tuple[Path, int | None]]:
+    """(path, size) of every file below, in order; size None: what leads nowhere, is closed to us, or is no file.
+
+    `above`: the folders that we are in, so that a link back to one of them is no way without an end.
+    """
+    try:
+        mark = (folder.stat().st_dev, folder.stat().st_ino)
+        paths = [] if mark in above else sorted(folder.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError:
+        yield folder, None
+        return
+    for path in paths:
+        try:
+            info = path.stat()
+        except OSError:
+            if os.path.lexists(path):  # else it vanished
+                yield path, None
+            continue
+        if stat.S_ISDIR(info.st_mode):
+            yield from _followed(path, above | {mark})
+        else:
+            yield path, info.st_size if stat.S_ISREG(info.st_mode) else None
 
 
 def take(target: Path, folder: Path) -> None:
@@ -38,7 +75,8 @@ def discard(home: Home) -> None:
 def sizes(home: Home) -> tuple[int, int]:
     """Bytes of media and of the database."""
     bases = (home.data_dir / "postgres").glob("*/base")
-    return size_of(home.data_dir / "synapse" / "media"), sum(map(size_of, bases))
+    media = sum(size or 0 for _, size in _followed(home.data_dir / "synapse" / "media"))
+    return media, sum(map(size_of, bases))
 
 
 def databases(home: Home) -> dict[str, str]:

@@ -7,7 +7,6 @@ from samsesh.errors import SamseshError
 from samsesh.facts import Facts, own_address
 from samsesh.model import Endpoint
 from samsesh.operator_files import OperatorFiles
-from samsesh.settings import Settings
 
 # What is no socket: LiveKit neither listens on one nor sends its webhooks there.
 PORTS = {"livekit": "livekit_inner", "rtc-webhook": "rtc_auth_inner"}
@@ -16,7 +15,6 @@ SOCKETS = dict.fromkeys(("postgres", "postgres-admin"), ".s.PGSQL.5432")  # Post
 
 @dataclass(frozen=True)
 class NativePlacement(OperatorFiles):
-    settings: Settings
     facts: Facts
     apart: bool = False
     judged: bool = False  # files are to be judged: they are apart from those that programs run with
@@ -33,8 +31,11 @@ class NativePlacement(OperatorFiles):
     def logs(self, unit: str) -> Path:
         return self.home.logs_dir / unit
 
-    def operator_file(self, path: str) -> Path:
-        return self.home.operator_file(path)
+    def operator_file(self, setting: str, path: str) -> Path:
+        return self.home.copy_of(setting, path)
+
+    def source(self, path: str) -> Path | None:
+        return self.home.named_file(path)
 
     def listen(self, name: str) -> Endpoint:
         if name in PORTS:

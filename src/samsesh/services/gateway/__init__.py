@@ -30,7 +30,12 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
                 READY,
                 seconds=60,
             ),
-            files=(config, *([seen.key_file(context)] if access.proxied else []), *offer.files),
+            files=(
+                config,
+                *tls.files(context),
+                *([seen.key_file(context)] if access.proxied else []),
+                *offer.files,
+            ),
             folders=(place.data("gateway"),),
             env={"XDG_DATA_HOME": str(place.data("gateway")), "XDG_CONFIG_HOME": str(place.data("gateway"))},
             binds=binds(context, offer),

@@ -4,7 +4,7 @@ from typing import Any
 
 from samsesh.access import Access
 from samsesh.formats import Verbatim
-from samsesh.model import Context, Route
+from samsesh.model import Context, File, Route
 from samsesh.settings_server import Tls
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
@@ -22,16 +22,19 @@ def apps(context: Context) -> dict[str, Any]:
         return {}
     authority = {"pki": {"certificate_authorities": {AUTHORITY: _authority(context)}}}
     if access.certificates == "files":
-        own = context.settings.tls
-        files = {
-            "certificate": str(place.operator_file(own.certificate)),
-            "key": str(place.operator_file(own.certificate_key)),
-        }
-        return {"tls": {"certificates": {"load_files": [files]}}, **authority}
+        both = str(place.operator_file("tls.certificate", context.settings.tls.certificate))
+        pair = {"certificate": both, "key": both}
+        return {"tls": {"certificates": {"load_files": [pair]}}, **authority}
     subjects = list(access.names())
     issuer = _acme(context) if access.certificates == "acme" else _internal()
     automation = {"policies": [{"subjects": subjects, "issuers": [issuer]}]}
     return {"tls": {"certificates": {"automate": subjects}, "automation": automation}, **authority}
+
+
+def files(context: Context) -> tuple[File, ...]:
+    """The operator's that Caddy reads. Where the agent sees a new certificate itself, it has Caddy load it."""
+    watched = not context.place.apart
+    return (*context.named_files("tls.certificate", live=watched), *context.named_files("tls.directory_ca"))
 
 
 def routes(context: Context) -> tuple[Route, ...]:
@@ -70,7 +73,8 @@ def _acme(context: Context) -> dict[str, Any]:
     if wanted.email:
         issuer["email"] = wanted.email
     if wanted.directory_ca:
-        issuer["trusted_roots_pem_files"] = [Verbatim(context.place.operator_file(wanted.directory_ca))]
+        roots = context.place.operator_file("tls.directory_ca", wanted.directory_ca)
+        issuer["trusted_roots_pem_files"] = [Verbatim(roots)]
     if context.access.mode == "ip":
         issuer["profile"] = "shortlived"  # the only one in which Let's Encrypt certifies addresses
     return issuer

@@ -60,6 +60,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
     files = (
         config,
         log,
+        *context.named_files("synapse.appservices"),
         offer.database.passfile,
         *([turn_secret(context, offer.turn)] if offer.turn else []),
         *([trusted] if trusted else []),

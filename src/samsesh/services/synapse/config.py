@@ -38,7 +38,8 @@ def homeserver_yaml(context: Context, offer: Offer) -> dict[str, Any]:
         "modules": _modules(context, offer),
         **_memory(context),
         "app_service_config_files": [
-            str(context.place.operator_file(path)) for path in settings.synapse.appservices
+            str(context.place.operator_file("synapse.appservices", path))
+            for path in settings.synapse.appservices
         ],
         "push": {"include_content": False},
     }
@@ -151,9 +152,10 @@ def authorities(context: Context) -> File | None:
 
     Synapse's own `federation_custom_ca_list` would take the place of the system's.
     """
-    if not (context.access.federates and context.settings.federation.ca):
+    both = context.place.authorities() if context.access.federates else None
+    if both is None:
         return None
-    own, system = context.place.authorities(context.settings.federation.ca)
+    own, system = both
     return File(context.place.config("synapse") / "authorities.pem", system.rstrip() + b"\n" + own)
 
 

@@ -37,6 +37,11 @@ class Pair:
             return f"{self.certificate} or {self.key}: {error.strerror or error}"
         return ""
 
+    def content(self) -> bytes:
+        """Both in one file, in which programs look for both: so they never differ."""
+        files = dict.fromkeys((self.certificate, self.key))  # once, where one has both already
+        return b"".join(path.read_bytes().rstrip() + b"\n" for path in files)
+
     def until(self) -> float:
         """Unix time at which the certificate ends; 0 where it is none."""
         try:
