@@ -39,15 +39,18 @@ INDEX = f"""<!doctype html>
 </body>
 </html>
 """
-# What of Element Web's pages is in the accent colour, or on it, by the tokens that it takes: start, log-in, room, settings.
+# What is in the accent colour, or on it, in Element Web: by the tokens that it takes on start, log-in, room, settings.
 PARTS = """
-<p class="mx_HomePage_default"><span class="mx_HomePage_default_buttons"><button class="mx_AccessibleButton">Explore</button></span></p>
+<p class="mx_HomePage_default"><span class="mx_HomePage_default_buttons">
+<button class="mx_AccessibleButton">Explore</button></span></p>
 <form><button class="primary">Sign in</button><button class="primary hovered">Hovered</button>
 <button class="primary pressed">Pressed</button><a class="link">Forgot it?</a></form>
 <p class="mx_EventTile"><span class="mx_EventTile_searchHighlight">what was looked for</span>, <a class="link">a link</a>,
-<span class="raised"><a class="link">one in code</a></span>, <span class="pill">@anna</span>, <span class="badge">Trusted</span></p>
+<span class="raised"><a class="link">one in code</a></span>,
+<span class="pill">@anna</span>, <span class="badge">Trusted</span></p>
 <nav><a class="tab active">Account</a><a class="tab">Sessions</a></nav>
-<p class="switch">On</p><p class="switch hovered">Over</p><p class="switch pressed">Down</p><p class="selected">A room</p>
+<p class="switch">On</p><p class="switch hovered">Over</p><p class="switch pressed">Down</p>
+<p class="selected">A room</p>
 """
 STYLE = """
 @layer compound-tokens, app-web;

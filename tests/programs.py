@@ -99,7 +99,9 @@ def compound_styles() -> bytes:
         if done.returncode:
             missing(f"{COMPOUND} could not be got: {done.stderr[-300:]}")
         with tarfile.open(Path(folder) / done.stdout.strip()) as package:
-            names = sorted(name for name in package.getnames() if re.search(r"/css/cpd-.*(?<!-mq)\.css$", name))
+            names = sorted(
+                name for name in package.getnames() if re.search(r"/css/cpd-.*(?<!-mq)\.css$", name)
+            )
             parts = [package.extractfile(name) for name in names if "fallbacks" not in name]
             return b"\n".join(part.read() for part in parts if part)
 

@@ -250,7 +250,9 @@ def test_the_policy() -> None:
     assert "*" not in str(found) and "unsafe-eval" not in found["style-src"]
     asked = set(found["connect-src"].split())
     assert {"https://matrix.example.org", "https://rtc.example.org", "wss://rtc.example.org"} <= asked
-    assert "https://example.org" in asked  # its discovery document, which Element Web asks for without federation, too
+    assert (
+        "https://example.org" in asked
+    )  # its discovery document, which Element Web asks for without federation, too
     jitsi = policy(element_web_headers.headers(ALL[2]))
     assert "https://meet.example.org" in jitsi["connect-src"].split()  # and a Jitsi's, at the same place
     assert "https:" not in asked and "https:" not in found["img-src"].split()

@@ -66,20 +66,22 @@ def test_it_is_shown_with_our_name(chromium: Browser, branded: Stack) -> None:
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     wrong: list[str] = []
-    unanswered = "https://localhost/.well-known/matrix/client"  # it is let ask, and nobody is there in a trial
+    unanswered = (
+        "https://localhost/.well-known/matrix/client"  # it is let ask, and nobody is there in a trial
+    )
     page.on("pageerror", lambda error: wrong.append(str(error)))
     refused_ = "the server responded with a status of 400"  # by our service, whose answer was read: no token came along
     page.on(
         "console",
         lambda said: (
             wrong.append(said.text)
-            if said.type in ("error", "warning") and refused_ not in said.text and "ERR_CONNECTION" not in said.text
+            if said.type in ("error", "warning")
+            and refused_ not in said.text
+            and "ERR_CONNECTION" not in said.text
             else None
         ),
     )
-    page.on(
-        "requestfailed", lambda request: wrong.append(request.url) if request.url != unanswered else None
-    )
+    page.on("requestfailed", lambda request: wrong.append(request.url) if request.url != unanswered else None)
     asked: set[str] = set()
     page.on("request", lambda request: asked.add(request.url.split("/")[2]))
     page.goto(branded.url("web"))
@@ -107,7 +109,7 @@ def test_it_is_shown_with_our_name(chromium: Browser, branded: Stack) -> None:
 
 @pytest.mark.parametrize(
     ("language", "texts"),
-    [("en-GB", ("A private place", "invitation")), ("fa-IR", ("جایی خصوصی", "دعوت‌نامه"))],
+    [("en-GB", ("A private place", "invitation")), ("fa-IR", ("گفتگوی خصوصی", "دعوت‌نامه"))],
 )
 def test_the_welcome_speaks_the_browsers_language(
     chromium: Browser, branded: Stack, language: str, texts: tuple[str, str]
@@ -153,7 +155,9 @@ def test_who_signs_up_is_in(chromium: Browser, branded: Stack, phone: bool) -> N
     page.locator("#name").fill(name)
     page.locator("#password").fill("a long enough one")
     page.locator("#submit").click()
-    with page.expect_response(lambda answer: "m.login.token" in (answer.request.post_data or "")) as logged_in:
+    with page.expect_response(
+        lambda answer: "m.login.token" in (answer.request.post_data or "")
+    ) as logged_in:
         page.locator("#done-web").click()
     expect(page.locator("#me")).to_have_text(f"@{name}:localhost")
     assert page.url == f"{web}/#/home"
@@ -179,7 +183,12 @@ def test_what_is_kept_and_what_is_asked_for(branded: Stack) -> None:
         "/sw.js",
         "/manifest.json",
     }
-    asked |= {"/samsesh/translations.json", "/i18n/languages.json", "/samsesh/welcome.html", "/widgets/element-call/index.html"}
+    asked |= {
+        "/samsesh/translations.json",
+        "/i18n/languages.json",
+        "/samsesh/welcome.html",
+        "/widgets/element-call/index.html",
+    }
     for path in year | asked:
         status, headers, _ = get(web + path)
         assert status == 200, path
@@ -285,13 +294,15 @@ def test_a_bad_release_does_not_take_the_good_one_away(branded: Stack, homes: Pa
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's folders are closed to the server's user")
 def test_a_folder_of_ones_own(branded: Stack, homes: Path) -> None:
-    """What the server's user cannot read is refused when it is named; what is closed later is served on from the cache."""
+    """What the server's user cannot read is refused when it is named; what is closed later goes on from the cache."""
     tarball = str(homes / "element-web" / FILE)
     folder = homes / "own-element-web"
     write(folder)
     (folder / "version").write_text("1.12.21")
     folder.chmod(0o700)
-    refused(branded.cli("config", "set", "artifacts.element_web", str(folder)), 2, str(folder), "cannot read it")
+    refused(
+        branded.cli("config", "set", "artifacts.element_web", str(folder)), 2, str(folder), "cannot read it"
+    )
     assert fine(branded.cli("config", "get", "artifacts.element_web")).stdout.strip() == tarball
     folder.chmod(0o755)
     try:

@@ -54,7 +54,7 @@ def serving(facts: WebFacts, styles: bytes) -> Iterator[str]:
 @pytest.mark.browser
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_every_text_can_be_read(chromium: Browser, theme: str) -> None:
-    """With pale, dark, loud and no accents; ours counts before Compound's own tokens, also where those are in no layer."""
+    """With pale, dark, loud and no accents; ours counts before Compound's tokens, also where those are in no layer."""
     other = "light" if theme == "dark" else "dark"
     context = chromium.new_context(viewport={"width": 800, "height": 1000}, color_scheme=other)  # type: ignore[arg-type]
     styles = compound_styles() + STYLE.encode()
@@ -89,6 +89,8 @@ def test_tokens_hold_for_every_colour(theme: str, step: int) -> None:
             tint = tokens["--cpd-color-bg-accent-selected"]
             assert all(colours.contrast(words, under) >= colours.LEAST for under in (ground, raised, tint))
             for kind in ("accent", "action-primary"):
-                states = [tokens[f"--cpd-color-bg-{kind}-{state}"] for state in ("rest", "hovered", "pressed")]
+                states = [
+                    tokens[f"--cpd-color-bg-{kind}-{state}"] for state in ("rest", "hovered", "pressed")
+                ]
                 assert all(colours.contrast(ground, solid) >= colours.LEAST for solid in states)
                 assert len(set(states)) == 3

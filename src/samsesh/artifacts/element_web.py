@@ -163,7 +163,9 @@ def _sha256(path: Path) -> str:
     try:
         return sha256_of(path)
     except OSError:
-        raise _unusable(SamseshError(f"{path} is neither a folder nor a file that this user can read")) from None
+        raise _unusable(
+            SamseshError(f"{path} is neither a folder nor a file that this user can read")
+        ) from None
 
 
 def _sha256_of_folder(folder: Path) -> str:
@@ -179,7 +181,7 @@ def _sha256_of_folder(folder: Path) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """What of a folder counts: as of a release, everything but maps of its source. Raises OSError for what is closed."""
+    """What of a folder counts: as of a release, all but maps of its source. Raises OSError for what is closed."""
 
     def closed(error: OSError) -> None:
         raise error
@@ -214,7 +216,7 @@ def _released(search: Search) -> Artifact:
 
 
 def _keep(source: Path, folder: Path, origin: Origin, wanted: str = "") -> str:
-    """Unpack a release, or copy its folder, and keep it, once it was seen to be whole and of the right version, which is returned."""
+    """Unpack a release, or copy its folder, and keep it, once it is seen to be whole; its version."""
     with keeping(folder, origin) as new:
         if source.is_dir():
             _copy(source, new)

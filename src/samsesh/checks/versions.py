@@ -44,7 +44,9 @@ async def check(patient: Patient) -> Result:
     if "element-web" in server.facts.bundles and (
         remark := element_web.older(server.facts.versions["element-web"])
     ):
-        advice = "name a newer one in artifacts.element_web, or unset it to have one fetched; then: samsesh up"
+        advice = (
+            "name a newer one in artifacts.element_web, or unset it to have one fetched; then: samsesh up"
+        )
         return Result("warning", remark, runs, advice=advice)
     if postgres < OLDEST_POSTGRES:
         return Result(

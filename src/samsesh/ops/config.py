@@ -63,7 +63,9 @@ def change(home: Home, texts: Mapping[str, str | None], say: Callable[[str], Non
             f"this server is called {made} for good: its name is part of every account and room",
             "to begin again under another name: samsesh destroy",
         )
-    texts = {key: _full_path(key, text, say) if key in PROGRAMS and text else text for key, text in texts.items()}
+    texts = {
+        key: _full_path(key, text, say) if key in PROGRAMS and text else text for key, text in texts.items()
+    }
     changes = {
         key: (from_text if key in keys() else free_value)(key, text)
         for key, text in texts.items()

@@ -2,7 +2,10 @@
 
 LEAST = 4.5  # contrast of words of usual size
 GROUNDS = {"dark": "#101317", "light": "#ffffff"}  # of Element's own themes
-RAISED = {"dark": "#26282d", "light": "#e1e6ec"}  # Compound's gray-400: the ground of what is hovered or chosen
+RAISED = {
+    "dark": "#26282d",
+    "light": "#e1e6ec",
+}  # Compound's gray-400: the ground of what is hovered or chosen
 TINT = 0.08  # share of a colour in a ground that is no further from the theme's than RAISED
 SEEN = 3.0  # of a button and what it is on (1.4.11)
 STEP = 0.04

@@ -17,11 +17,11 @@ from samsesh.pages.colours import GROUNDS, compound_style
 
 KEY = "samsesh"  # of our texts among Element Web's
 WELCOME = {
-    "lead": ("A private place to talk, on {server}.", "جایی خصوصی برای گفتگو، روی {server}."),
+    "lead": ("A private place to talk, on {server}.", "گفتگوی خصوصی روی {server}"),
     "invited": ("I have an invitation", "دعوت‌نامه دارم"),
     "closed": (
         "Whoever runs this server makes the accounts.",
-        "حساب‌ها را گردانندهٔ این سرور می‌سازد.",
+        "حساب‌ها را گردانندهٔ این سرور می‌سازد.",  # noqa: RUF001 - Persian
     ),
     "apps": ("Use another app, or a phone", "استفاده با برنامه‌ای دیگر یا با گوشی"),
 }

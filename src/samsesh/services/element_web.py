@@ -57,7 +57,7 @@ def offer(context: Context) -> Offer:
 
 
 PAGES = ("/", "/index.html")
-# Where it leads phones: to a page about its makers' apps, without this server. Ours says which apps there are, once a month.
+# It leads phones to a page about its makers' apps, which does not know this server; ours does, once a month.
 GUIDE = ("/mobile_guide", "/mobile_guide/*")
 MONTH = 30 * 24 * 3600
 TO_CONNECT = {
@@ -65,7 +65,13 @@ TO_CONNECT = {
     "Set-Cookie": f"element_mobile_redirect_to_guide=false; Path=/; Max-Age={MONTH}; SameSite=Lax",
     "Cache-Control": "no-store",
 }
-OURS = ("/config.json", "/manifest.json", "/samsesh/welcome.html", "/samsesh/translations.json", "/samsesh/global.js")
+OURS = (
+    "/config.json",
+    "/manifest.json",
+    "/samsesh/welcome.html",
+    "/samsesh/translations.json",
+    "/samsesh/global.js",
+)
 
 
 def _pages(folder: Path, headers: dict[str, str], container: Endpoint | None) -> tuple[Route, ...]:
