@@ -39,8 +39,43 @@ INDEX = f"""<!doctype html>
 </body>
 </html>
 """
+# What is in the accent colour, or on it, in Element Web: by the tokens that it takes on start, log-in, room, settings.
+PARTS = """
+<p class="mx_HomePage_default"><span class="mx_HomePage_default_buttons">
+<button class="mx_AccessibleButton">Explore</button></span></p>
+<form><button class="primary">Sign in</button><button class="primary hovered">Hovered</button>
+<button class="primary pressed">Pressed</button><a class="link">Forgot it?</a></form>
+<p class="mx_EventTile"><span class="mx_EventTile_searchHighlight">what was looked for</span>, <a class="link">a link</a>,
+<span class="raised"><a class="link">one in code</a></span>,
+<span class="pill">@anna</span>, <span class="badge">Trusted</span></p>
+<nav><a class="tab active">Account</a><a class="tab">Sessions</a></nav>
+<p class="switch">On</p><p class="switch hovered">Over</p><p class="switch pressed">Down</p>
+<p class="selected">A room</p>
+"""
+STYLE = """
+@layer compound-tokens, app-web;
+@layer app-web {
+  body { font: 15px sans-serif; background: var(--cpd-color-bg-canvas-default); color: var(--cpd-color-text-primary); }
+  button { border: 0; font: inherit; }
+  .link, #parts .link { color: var(--cpd-color-text-action-accent); }
+  .primary, .pill { background: var(--cpd-color-bg-action-primary-rest); color: var(--cpd-color-text-on-solid-primary); }
+  .primary.hovered { background: var(--cpd-color-bg-action-primary-hovered); }
+  .primary.pressed { background: var(--cpd-color-bg-action-primary-pressed); }
+  .switch { background: var(--cpd-color-bg-accent-rest); color: var(--cpd-color-text-on-solid-primary); }
+  .switch.hovered { background: var(--cpd-color-bg-accent-hovered); }
+  .switch.pressed { background: var(--cpd-color-bg-accent-pressed); }
+  .selected { background: var(--cpd-color-bg-accent-selected); color: var(--cpd-color-text-primary); }
+  .badge { background: var(--cpd-color-bg-badge-accent); color: var(--cpd-color-text-badge-accent); }
+  .raised { background: var(--cpd-color-bg-subtle-primary); }
+  .tab.active { background: var(--cpd-color-bg-subtle-secondary); color: var(--cpd-color-text-action-accent); }
+  .mx_HomePage_default_buttons .mx_AccessibleButton, .mx_EventTile_searchHighlight {
+    background: var(--cpd-color-text-action-accent); color: #fff;
+  }
+}
+"""
 SCRIPT = r"""
 "use strict";
+const PARTS = `%s`;
 const make = (tag, told, ...inner) => {
   const made = Object.assign(document.createElement(tag), told);
   made.append(...inner);
@@ -51,19 +86,42 @@ async function json(url) {
   return answer.ok ? answer.json() : null;
 }
 function theme(config) {
-  const name = config.default_theme ?? "light";
-  const custom = (config.setting_defaults.custom_themes ?? []).find((one) => `custom-${one.name}` === name);
-  document.body.dataset.theme = custom ? (custom.is_dark ? "dark-custom" : "light-custom") : name;
-  for (const [key, value] of Object.entries(custom?.colors ?? {})) document.body.style.setProperty(`--${key}`, value);
+  const kept = JSON.parse(localStorage.getItem("mx_local_settings") ?? "{}");
+  const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  const name = (kept.use_system_theme ?? true) ? system : (config.default_theme ?? "light");
+  document.body.classList.add(`cpd-theme-${name}`);
+  document.body.dataset.theme = name;
+}
+async function translated(page, config) {
+  const texts = { "action|sign_in": { en: "Sign in" }, "action|create_account": { en: "Create account" } };
+  if (config.custom_translations_url) Object.assign(texts, await (await fetch(config.custom_translations_url)).json());
+  const language = navigator.language.slice(0, 2);
+  return page.replace(/_t\('([^']+)'\)/g, (_, key) => texts[key][language] ?? texts[key].en);
+}
+// As after single sign-on: a token at its address, and the homeserver that gave it in the browser's storage.
+async function arrive(root) {
+  const token = new URLSearchParams(location.search).get("loginToken");
+  if (!token) return;
+  const answer = await fetch(`${localStorage.getItem("mx_sso_hs_url")}/_matrix/client/v3/login`, {
+    method: "POST",
+    body: JSON.stringify({ type: "m.login.token", token }),
+  });
+  history.replaceState(null, "", location.pathname + location.hash);
+  root.append(make("p", { id: "me" }, (await answer.json()).user_id));
 }
 async function start() {
+  const phone = /iPad|iPhone|iPod|Android/.test(navigator.userAgent);
+  if (phone && !location.hash && !document.cookie.includes("element_mobile_redirect_to_guide=false")) {
+    location.href = "mobile_guide/";
+    return;
+  }
   const config = (await json(`config.${location.hostname}.json`)) ?? (await json("config.json"));
   document.title = config.brand;
   theme(config);
   const { branding, embedded_pages, default_server_config, setting_defaults } = config;
   const server = default_server_config["m.homeserver"];
   const welcome = make("div", { id: "welcome" });
-  welcome.innerHTML = await (await fetch(embedded_pages.welcome_url)).text();
+  welcome.innerHTML = await translated(await (await fetch(embedded_pages.welcome_url)).text(), config);
   const root = document.getElementById("matrixchat");
   root.style.background = `center/cover fixed url(${branding.welcome_background_url})`;
   root.append(
@@ -74,6 +132,10 @@ async function start() {
   );
   const open = setting_defaults["UIFeature.registration"];
   if (open) root.append(make("a", { id: "register", href: "#/register" }, "Create"));
+  root.append(make("div", { id: "parts", innerHTML: PARTS }));
+  await arrive(root);
+  await fetch(`https://${server.server_name}/.well-known/matrix/client`).catch(() => {}); // of whoever is logged in
+  const jitsi = config.jitsi?.preferred_domain;
   const versions = await (await fetch(`${server.base_url}/_matrix/client/versions`)).json();
   await WebAssembly.instantiate(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
   await new Promise((done, failed) => {
@@ -87,11 +149,10 @@ async function start() {
     const frame = make("iframe", { src: "widgets/element-call/index.html#?roomId=x", allow: "camera; microphone" });
     root.append(frame);
   }
-  const jitsi = config.jitsi?.preferred_domain;
   root.append(make("p", { id: "ready" }, `${versions.versions.length > 0} ${jitsi}`));
 }
 start();
-"""
+""".replace("%s", PARTS)
 CALL_INDEX = (
     '<!doctype html><html lang="en"><head><title>Element Call</title><script>window.global = window;</script>'
     '<script type="module" crossorigin src="./assets/index-Bz16m3ir.js"></script></head><body>'
@@ -113,7 +174,8 @@ FILES: dict[str, str | bytes] = {
     "manifest.json": '{"name": "Element"}',
     f"bundles/{HASH}/bundle.js": SCRIPT,
     f"bundles/{HASH}/bundle.js.map": "{}",
-    f"bundles/{HASH}/bundle.css": "body { font-family: sans-serif; }",
+    f"bundles/{HASH}/bundle.css": STYLE,
+    "mobile_guide/index.html": "<p>Download Element</p>",
     "sw.js": 'addEventListener("fetch", () => {});',
     "i18n/languages.json": "{}",
     "vector-icons/24.0f2fb3a.png": PIXEL,

@@ -3,10 +3,13 @@
 import functools
 import itertools
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import tarfile
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -81,6 +84,26 @@ def pebble() -> Path:
         if done.returncode:
             missing(f"pebble could not be built: {done.stderr[-300:]}")
     return folder / "pebble"
+
+
+COMPOUND = "@vector-im/compound-design-tokens@11.0.0"
+
+
+@functools.cache
+def compound_styles() -> bytes:
+    """Compound's tokens, the design system of Element's pages, as npm has them: all themes in one, in no layer."""
+    with tempfile.TemporaryDirectory() as folder:
+        npm = Path(sys.executable).with_name("npm")
+        command = [str(npm), "pack", "--silent", COMPOUND]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            missing(f"{COMPOUND} could not be got: {done.stderr[-300:]}")
+        with tarfile.open(Path(folder) / done.stdout.strip()) as package:
+            names = sorted(
+                name for name in package.getnames() if re.search(r"/css/cpd-.*(?<!-mq)\.css$", name)
+            )
+            parts = [package.extractfile(name) for name in names if "fallbacks" not in name]
+            return b"\n".join(part.read() for part in parts if part)
 
 
 OBTAIN = """

@@ -1,6 +1,9 @@
 """Element Web's release through the whole artifact path: fetched, verified, kept, refused, put back, named."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,13 +157,66 @@ def test_a_named_tarball(search: MakeSearch, releases: Releases, tmp_path: Path)
 
 
 def test_a_named_folder(search: MakeSearch, tmp_path: Path) -> None:
-    """Used where it is, or refused with what is wrong with it."""
+    """Copied to the cache, so that what is served stays when the folder is changed, closed or gone; taken again then."""
     mine = write(tmp_path / "mine")
-    found = element_web.at_hand(search(element_web=str(mine)))
-    assert found is not None and found.path == mine and found.version == VERSION
+    want = {"element_web": str(mine), "offline": True}
+    assert element_web.at_hand(search(**want)) is None
+    first = element_web.obtain(search(**want))
+    assert first.path.parent == search().cache and first.version == VERSION and str(mine) in first.how
+    assert (first.path / "index.html").read_text() == INDEX
+    assert {path.suffix for path in first.path.rglob("*")} & {".map"} == set()
+    again = element_web.at_hand(search(**want))
+    assert again is not None and again.path == first.path
+    (mine / "sw.js").write_text("// changed")
+    assert element_web.at_hand(search(**want)) is None
+    second = element_web.obtain(search(**want))
+    assert (second.path / "sw.js").read_text() == "// changed" and second.path != first.path
     (mine / "index.html").unlink()
     with pytest.raises(SamseshError, match=r"artifacts\.element_web cannot be used: it holds no index"):
-        element_web.at_hand(search(element_web=str(mine)))
+        element_web.at_hand(search(**want))
+    assert (second.path / "index.html").exists()
+
+
+def test_an_older_one_is_used_and_said_to_be_older(search: MakeSearch, tmp_path: Path) -> None:
+    """As soon as it is named, and wherever it is told what is used."""
+    mine = write(tmp_path / "mine")
+    assert element_web.check_named(mine) == ""
+    (mine / "version").write_text("1.12.21")
+    remark = f"1.12.21 is older than {VERSION}"
+    assert remark in element_web.check_named(mine)
+    found = element_web.obtain(search(element_web=str(mine)))
+    assert found.version == "1.12.21" and remark in found.how
+    (mine / "version").write_text("v1.13.0")
+    assert element_web.check_named(mine) == ""
+
+
+CHECK = """
+import sys
+from pathlib import Path
+from samsesh.artifacts import element_web
+from samsesh.errors import SamseshError
+try:
+    element_web.check_named(Path(sys.argv[1]))
+except SamseshError as error:
+    print(error.message)
+"""
+
+
+@pytest.mark.parametrize("closed", ["", "bundles", "i18n", "sw.js"])
+def test_a_folder_that_is_closed_to_us(open_folder: Path, closed: str) -> None:
+    """The whole or a part of it: told as what it is, and never a traceback or half of it."""
+    mine = write(open_folder / "mine")
+    (mine / closed).chmod(0o000)
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK, str(mine)],
+        user=65534 if os.geteuid() == 0 else None,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    (mine / closed).chmod(0o755)
+    assert done.stderr == "" and "artifacts.element_web cannot be used" in done.stdout, done
 
 
 def test_offline_means_offline(search: MakeSearch, releases: Releases) -> None:

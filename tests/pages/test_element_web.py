@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 
-from element_web import CALL_INDEX, INDEX
+from element_web import CALL_INDEX, HASH, INDEX
 from pages.test_render import NASTY, Names
 from samsesh import pages
 from samsesh.errors import SettingsError
-from samsesh.pages import colours, element_web
+from samsesh.pages import colours, element_web, element_web_headers
 from samsesh.pages.element_web import WebFacts
 
 FACTS = WebFacts(
     brand="SamSesh Chat",
     theme="dark",
-    themes=("light", "dark"),
     server_name="example.org",
     homeserver_url="https://matrix.example.org",
     web_url="https://chat.example.org",
@@ -51,6 +50,7 @@ DOCUMENTED = {
             "branding",
             "embedded_pages",
             "permalink_prefix",
+            "custom_translations_url",
             "default_theme",
             "show_labs_settings",
             "help_url",
@@ -80,7 +80,7 @@ DOCUMENTED = {
             "UIFeature.thirdPartyId",
         ),
         *("UIFeature.feedback", "UIFeature.shareSocial", "UIFeature.locationSharing", "UIFeature.widgets"),
-        *("MessageComposerInput.showStickersButton", "custom_themes"),
+        *("MessageComposerInput.showStickersButton", "UIFeature.urlPreviews"),
     },
 }
 
@@ -100,10 +100,6 @@ def test_keys_are_documented_ones(facts: WebFacts) -> None:
     config = element_web.config(facts)
     for place, known in DOCUMENTED.items():
         assert (config[place] if place else config).keys() <= known, place
-    for theme in config["setting_defaults"].get("custom_themes", []):
-        assert theme.keys() == {"name", "is_dark", "colors", "compound"}
-        assert theme["colors"].keys() <= {"accent-color", "primary-color"}
-        assert all(re.fullmatch(r"--cpd-color-[a-z0-9-]+", token) for token in theme["compound"])
 
 
 @pytest.mark.parametrize("facts", ALL)
@@ -122,8 +118,8 @@ def test_nobody_else_is_asked(facts: WebFacts) -> None:
     )  # else meet.element.io
     assert config.keys().isdisjoint({"posthog", "sentry", "bug_report_endpoint_url", "map_style_url"})
     for name in ("connect-src", "frame-src", "img-src", "script-src"):
-        found = addresses(policy(element_web.headers(facts))[name])
-        assert found <= ours | {"rtc.example.org", facts.jitsi_domain}
+        found = addresses(policy(element_web_headers.headers(facts))[name])
+        assert found <= ours | {"rtc.example.org", facts.server_name, facts.jitsi_domain}
 
 
 def test_calls_are_ours_or_jitsi_or_none() -> None:
@@ -133,7 +129,7 @@ def test_calls_are_ours_or_jitsi_or_none() -> None:
     assert opened["element_call"]["guest_spa_url"] == FACTS.call_url  # guests can make an account there
     assert all(with_calls["features"].values()) and not any(jitsi["features"].values())
     assert jitsi["element_call"]["disable"] and none["element_call"]["disable"]
-    assert "https://meet.example.org" in policy(element_web.headers(ALL[2]))["frame-src"]
+    assert "https://meet.example.org" in policy(element_web_headers.headers(ALL[2]))["frame-src"]
 
 
 def test_homeserver_registration_and_links() -> None:
@@ -151,7 +147,7 @@ def test_homeserver_registration_and_links() -> None:
     assert token["permalink_prefix"] == FACTS.web_url
     pages_ = [element_web.render(facts, INDEX)["samsesh/welcome.html"].decode() for facts in ALL[:3]]
     assert ["/register" in page for page in pages_] == [True, True, False]
-    assert "invitation" in pages_[0] and "#/register" in pages_[1] and "makes the accounts" in pages_[2]
+    assert "samsesh|invited" in pages_[0] and "#/register" in pages_[1] and "samsesh|closed" in pages_[2]
 
 
 def test_the_operators_keys_count() -> None:
@@ -165,25 +161,12 @@ def test_the_operators_keys_count() -> None:
     config = element_web.config(facts)
     assert config["element_call"] == {"use_exclusively": True, "disable": False, "brand": "Talk"}
     assert config["posthog"] == extra["posthog"] and config["setting_defaults"]["UIFeature.locationSharing"]
-    asked = policy(element_web.headers(facts))["connect-src"].split()
+    asked = policy(element_web_headers.headers(facts))["connect-src"].split()
     assert {"https://posthog.example.net", "https://maps.example.net", "https://widgets.example.net"} <= set(
         asked
     )
-    assert "https://widgets.example.net" in policy(element_web.headers(facts))["frame-src"]
-    assert "geolocation=(self)" in element_web.headers(facts)["Permissions-Policy"]
-
-
-def test_themes_and_colours() -> None:
-    """The theme as set; a colour makes a theme of each, readable on its ground."""
-    assert element_web.config(FACTS)["default_theme"] == "dark"
-    config = element_web.config(replace(FACTS, accent="#ffcc00"))
-    assert config["default_theme"] == "custom-SamSesh Chat dark"
-    themes = {theme["name"]: theme for theme in config["setting_defaults"]["custom_themes"]}
-    assert themes.keys() == {"SamSesh Chat light", "SamSesh Chat dark"}
-    for theme in themes.values():
-        ground = theme["compound"]["--cpd-color-text-on-solid-primary"]
-        assert colours.contrast(theme["colors"]["accent-color"], ground) >= colours.LEAST
-    assert themes["SamSesh Chat dark"]["colors"]["accent-color"] == "#ffcc00"  # it was readable as it is
+    assert "https://widgets.example.net" in policy(element_web_headers.headers(facts))["frame-src"]
+    assert "geolocation=(self)" in element_web_headers.headers(facts)["Permissions-Policy"]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +190,11 @@ def test_its_page_is_ours() -> None:
     icons = [found["href"] for tag, found in page.tags if "icon" in (found.get("rel") or "")]
     assert len(icons) == 1 and str(icons[0]).lstrip("/") in files
     assert json.loads(files["manifest.json"])["name"] == NASTY
-    assert [src for src in page.values("src") if src.endswith(".js")] == Names(INDEX.encode()).values("src")
+    scripts = [src for src in page.values("src") if src.endswith(".js")]
+    assert scripts[1:] == Names(INDEX.encode()).values("src")
+    styles = [found["href"] for tag, found in page.tags if found.get("rel") == "stylesheet"]
+    assert {scripts[0].lstrip("/"), str(styles[0]).lstrip("/")} <= files.keys()
+    assert styles[1:] == [f"bundles/{HASH}/bundle.css"]
 
 
 def test_no_word_becomes_a_tag_in_the_welcome() -> None:
@@ -217,20 +204,64 @@ def test_no_word_becomes_a_tag_in_the_welcome() -> None:
     assert [tag for tag, _ in nasty.tags] == [tag for tag, _ in clean.tags]
 
 
+def test_every_text_of_the_welcome_is_translated() -> None:
+    """English and Persian of every key that the page asks for; an operator's own dictionary leaves no key in sight."""
+    for facts in ALL:
+        files = element_web.render(facts, INDEX)
+        asked = set(re.findall(r"_t\('(samsesh[^']+)'\)", files["samsesh/welcome.html"].decode()))
+        texts = json.loads(files[element_web.config(facts)["custom_translations_url"].lstrip("/")])
+        assert asked and all(texts[key].keys() == {"en", "fa"} for key in asked)
+        assert all("{" not in text for key in asked for text in texts[key].values())
+    lead = texts["samsesh|lead"]
+    assert "<b>example.org</b>" in lead["fa"] and "private place" in lead["en"]
+    own = replace(FACTS, extra={"custom_translations_url": "https://example.net/texts.json"})
+    page = element_web.render(own, INDEX)["samsesh/welcome.html"].decode()
+    assert "samsesh|" not in page and "I have an invitation" in page and "<b>example.org</b>" in page
+
+
+def test_what_leads_nowhere_is_off() -> None:
+    """URL previews where the server makes none, the switch of an integration manager, links to desktop programs."""
+    off, on = element_web.config(FACTS), element_web.config(replace(FACTS, url_previews=True))
+    assert [each["setting_defaults"]["UIFeature.urlPreviews"] for each in (off, on)] == [False, True]
+    assert off["desktop_builds"]["available"] is False
+    assert off["desktop_builds"]["url"] == "https://chat.example.org/connect"
+    own = replace(FACTS, extra={"integrations_ui_url": "https://dimension.example.net"})
+    styles = [
+        next(content for path, content in element_web.render(facts, INDEX).items() if path.endswith(".css"))
+        for facts in (FACTS, own)
+    ]
+    assert [b"mx_SetIntegrationManager" in style for style in styles] == [True, False]
+
+
+def test_the_theme_that_it_opens_with() -> None:
+    """The server's, which its script makes count before the browser's; with `auto`, the browser's."""
+    files = element_web.render(FACTS, INDEX)
+    assert json.loads(files["config.json"])["default_theme"] == "dark"
+    assert b"/samsesh/assets/element." in files["index.html"] and b"<script src" in files["index.html"]
+    auto = element_web.render(replace(FACTS, theme="auto"), INDEX)
+    assert "default_theme" not in json.loads(auto["config.json"])
+    assert len(Names(auto["index.html"]).values("src")) == 1 and json.loads(auto["manifest.json"])
+
+
 def test_the_policy() -> None:
     """Scripts are files, in calls the inline ones that are known; this server alone is asked unless it is to be more."""
-    found = policy(element_web.headers(FACTS))
+    found = policy(element_web_headers.headers(FACTS))
     assert found["script-src"] == "'self' 'wasm-unsafe-eval'" and found["default-src"] == "'none'"
     assert "*" not in str(found) and "unsafe-eval" not in found["style-src"]
     asked = set(found["connect-src"].split())
     assert {"https://matrix.example.org", "https://rtc.example.org", "wss://rtc.example.org"} <= asked
+    assert (
+        "https://example.org" in asked
+    )  # its discovery document, which Element Web asks for without federation, too
+    jitsi = policy(element_web_headers.headers(ALL[2]))
+    assert "https://meet.example.org" in jitsi["connect-src"].split()  # and a Jitsi's, at the same place
     assert "https:" not in asked and "https:" not in found["img-src"].split()
     assert found["frame-ancestors"] == "'self'"
-    in_calls = policy(element_web.call_headers(FACTS, CALL_INDEX))
+    in_calls = policy(element_web_headers.call_headers(FACTS, CALL_INDEX))
     assert in_calls["script-src"].count("'sha256-") == 1 and "unsafe-inline" not in in_calls["script-src"]
-    wide = policy(element_web.headers(replace(FACTS, any_homeserver=True)))
+    wide = policy(element_web_headers.headers(replace(FACTS, any_homeserver=True)))
     assert {"https:", "wss:"} <= set(wide["connect-src"].split()) and "https:" in wide["img-src"].split()
-    federated = policy(element_web.headers(replace(FACTS, federates=True)))
+    federated = policy(element_web_headers.headers(replace(FACTS, federates=True)))
     assert {"https:", "wss:"} <= set(federated["connect-src"].split())  # LiveKit of another server's people
     assert "https:" not in federated["img-src"].split()
 

@@ -3,15 +3,19 @@
 The release is a tarball of static pages: `element-v1.12.25/` with index.html, `version`, bundles/, i18n/, widgets/.
 """
 
+import hashlib
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 
 from samsesh import names
-from samsesh.cache import Artifact, Origin, Search, at_once, check_kept, first, keeping, unpack
+from samsesh.cache import READABLE, Artifact, Origin, Search, at_once, check_kept, first, keeping, unpack
 from samsesh.download import sha256_of
 from samsesh.errors import SamseshError
 from samsesh.releases import Release, fetched, kept
+from samsesh.write import replacing
 
 NAME = "element-web"
 TITLE = "Element Web"
@@ -46,7 +50,7 @@ def at_hand(search: Search) -> Artifact | None:
 def obtain(search: Search) -> Artifact:
     if found := at_hand(search):
         return found
-    steps = (_unpacked,) if search.want.element_web else (_kept, _released)
+    steps = (_take,) if search.want.element_web else (_kept, _released)
     return first(
         search,
         steps,
@@ -75,29 +79,38 @@ def earlier(search: Search) -> Artifact | None:
 
 
 def _given(search: Search) -> Artifact | None:
-    """The folder that the settings name, or what was unpacked of the tarball; None: that is still to do."""
+    """What the cache has of the folder or tarball that the settings name; None: that is still to do.
+
+    What is served is a copy: the user's own may be changed, or closed to us, while the chat runs.
+    """
     path = _named(search)
-    if path.is_dir():
-        try:
-            return Artifact(NAME, path, _checked(path), f"named in the settings: {path}")
-        except SamseshError as error:
-            raise _unusable(error) from None
-    if not path.is_file():
-        raise _unusable(SamseshError(f"{path} is neither a folder nor a file that this user can read"))
-    sha256, wanted = sha256_of(path), search.want.element_web_sha256
-    if wanted and wanted != sha256:
-        raise _unusable(
-            SamseshError(
-                f"{path} has the SHA-256 {sha256}, not that of artifacts.element_web_sha256",
-                "fetch it anew, or correct that setting",
-            )
-        )
-    folder = _folder_of(search, sha256)
+    folder = _folder_of(search, path)
     try:
         check_kept(folder, TITLE)
     except SamseshError:
         return None
-    return Artifact(NAME, folder, _version(folder), f"unpacked from {path}")
+    return _taken(path, folder, _version(folder))
+
+
+def _taken(path: Path, folder: Path, version: str) -> Artifact:
+    remark = older(version)
+    return Artifact(NAME, folder, version, f"taken from {path}" + (f"; {remark}" if remark else ""))
+
+
+def older(version: str) -> str:
+    """What is to be said of one that is older than the pinned release; empty if it is not."""
+    if names.version(version) >= names.version(VERSION):
+        return ""
+    return f"{TITLE} {version} is older than {VERSION}, which this version of Samsesh is made for"
+
+
+def check_named(path: Path) -> str:
+    """As soon as a folder or tarball is named: what is to be said of it; raises SamseshError if it is of no use."""
+    if not _is_folder(path):
+        _sha256(path)
+        return ""
+    _sha256_of_folder(path)
+    return older(_version(path))
 
 
 def _named(search: Search) -> Path:
@@ -114,20 +127,77 @@ def _unusable(error: SamseshError) -> SamseshError:
     )
 
 
-def _unpacked(search: Search) -> Artifact:
-    """Unpack the tarball that the settings name."""
+def _take(search: Search) -> Artifact:
+    """Unpack the tarball that the settings name, or copy the folder."""
     path = _named(search)
-    folder = _folder_of(search, sha256_of(path))
-    search.say(f"unpacking {path}")
+    folder = _folder_of(search, path)
+    search.say(f"{'copying' if path.is_dir() else 'unpacking'} {path}")
     try:
-        version = _keep(path, folder, Origin(f"unpacked from {path}"))
+        version = _keep(path, folder, Origin(f"taken from {path}"))
     except SamseshError as error:
         raise _unusable(error) from None
-    return Artifact(NAME, folder, version, f"unpacked from {path}")
+    return _taken(path, folder, version)
 
 
-def _folder_of(search: Search, sha256: str) -> Path:
+def _folder_of(search: Search, path: Path) -> Path:
+    """Where the cache has what is named: by the tarball's SHA-256, or by that of all that the folder holds."""
+    if not _is_folder(path):
+        sha256, wanted = _sha256(path), search.want.element_web_sha256
+        if wanted and wanted != sha256:
+            raise _unusable(
+                SamseshError(
+                    f"{path} has the SHA-256 {sha256}, not that of artifacts.element_web_sha256",
+                    "fetch it again, or correct that setting",
+                )
+            )
+    else:
+        sha256 = _sha256_of_folder(path)
     return search.cache / f"{NAME}-of-{sha256[:16]}"
+
+
+def _is_folder(path: Path) -> bool:
+    return os.access(path, os.R_OK | os.X_OK) and path.is_dir()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError:
+        raise _unusable(
+            SamseshError(f"{path} is neither a folder nor a file that this user can read")
+        ) from None
+
+
+def _sha256_of_folder(folder: Path) -> str:
+    """Of the list of all that counts in it, once it was seen to be whole."""
+    try:
+        _checked(folder)
+        lines = [f"{sha256_of(file)}  {file.relative_to(folder)}\n" for file in _files(folder)]
+    except SamseshError as error:
+        raise _unusable(error) from None
+    except OSError as error:
+        raise _unusable(SamseshError(f"{error.filename or folder} cannot be read by this user")) from None
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    """What of a folder counts: as of a release, all but maps of its source. Raises OSError for what is closed."""
+
+    def closed(error: OSError) -> None:
+        raise error
+
+    found = (Path(at, name) for at, _, names_ in os.walk(folder, onerror=closed) for name in names_)
+    return sorted(path for path in found if path.suffix != ".map")
+
+
+def _copy(source: Path, target: Path) -> None:
+    room = LARGEST_BUNDLE
+    for path in _files(source):
+        room -= path.stat().st_size
+        if room < 0:
+            raise SamseshError(f"{source} holds more than a release of {TITLE}")
+        with path.open("rb") as content, replacing(target / path.relative_to(source), READABLE) as out:
+            shutil.copyfileobj(content, out)
 
 
 def _folder(search: Search) -> Path:
@@ -145,10 +215,13 @@ def _released(search: Search) -> Artifact:
         return Artifact(NAME, _folder(search), VERSION, release.origin.how, origin=release.origin)
 
 
-def _keep(archive: Path, folder: Path, origin: Origin, wanted: str = "") -> str:
-    """Unpack a release and keep it, once it was seen to be whole and of the right version, which is returned."""
+def _keep(source: Path, folder: Path, origin: Origin, wanted: str = "") -> str:
+    """Unpack a release, or copy its folder, and keep it, once it is seen to be whole; its version."""
     with keeping(folder, origin) as new:
-        unpack(archive, new, LARGEST_BUNDLE)
+        if source.is_dir():
+            _copy(source, new)
+        else:
+            unpack(source, new, LARGEST_BUNDLE)
         version = _checked(new)
         if wanted and names.version(version) != names.version(wanted):
             raise SamseshError(f"what was got says that it is {TITLE} {version}, not {wanted}")

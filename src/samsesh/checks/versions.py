@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 
 from samsesh import __version__, stranger
+from samsesh.artifacts import element_web
 from samsesh.clients.synapse import SynapseClient
 from samsesh.diagnosis import Patient, Result, aside
 from samsesh.ops import database, service_account
@@ -40,6 +41,13 @@ async def check(patient: Patient) -> Result:
             seen="\n".join([*older, runs]),
             advice="bring the server up to date: samsesh up",
         )
+    if "element-web" in server.facts.bundles and (
+        remark := element_web.older(server.facts.versions["element-web"])
+    ):
+        advice = (
+            "name a newer one in artifacts.element_web, or unset it to have one fetched; then: samsesh up"
+        )
+        return Result("warning", remark, runs, advice=advice)
     if postgres < OLDEST_POSTGRES:
         return Result(
             "warning", f"PostgreSQL {_dotted(postgres)} is too old for Synapse", runs, "upgrade that server"

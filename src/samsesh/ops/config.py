@@ -1,17 +1,21 @@
 """Reading and changing settings for people and programs: show, get, set, schema, sample."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from samsesh import operator_files
+from samsesh import operator_files, owners
+from samsesh.artifacts import element_web
 from samsesh.environment import free_value, from_text, keys, meaning, nearest
 from samsesh.errors import SettingsError
 from samsesh.home import Home
 from samsesh.load import FREE, SECRET_KEYS, load, plain, save
 from samsesh.settings import Settings
 
+PROGRAMS = tuple(f"artifacts.{name}" for name in ("livekit", "turnserver", "element_call", "element_web"))
 HIDDEN = "***"
 WIDTH = 118  # of the sample file
 
@@ -59,6 +63,9 @@ def change(home: Home, texts: Mapping[str, str | None], say: Callable[[str], Non
             f"this server is called {made} for good: its name is part of every account and room",
             "to begin again under another name: samsesh destroy",
         )
+    texts = {
+        key: _full_path(key, text, say) if key in PROGRAMS and text else text for key, text in texts.items()
+    }
     changes = {
         key: (from_text if key in keys() else free_value)(key, text)
         for key, text in texts.items()
@@ -70,6 +77,19 @@ def change(home: Home, texts: Mapping[str, str | None], say: Callable[[str], Non
     for file in operator_files.read(home, load(home, {}).settings):
         if file.problem and file.setting in texts:
             say(file.warning)
+
+
+def _full_path(key: str, text: str, say: Callable[[str], None]) -> str:
+    """A program or bundle as the person who names it means it, from the folder that they are in; it can be read."""
+    path = Path(text.strip()).expanduser().absolute()
+    if not os.access(path, os.R_OK):
+        raise SettingsError(
+            f"{key}: {path} is not there, or the user {owners.name(os.geteuid())}, who runs the server, cannot read it",
+            "put it where every user can read it, such as /opt or /srv, and name that",
+        )
+    if key == "artifacts.element_web" and (remark := element_web.check_named(path)):
+        say(remark)
+    return str(path)
 
 
 def schema() -> str:

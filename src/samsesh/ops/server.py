@@ -141,7 +141,7 @@ def with_artifacts(facts: Facts, home: Home, found: Mapping[str, Any]) -> Facts:
     """What `up` got for this home and is still there (ops/programs.py), with why the rest is not."""
     known = home.state()
     all_of_them = {**known.get("artifacts", {}), **found}
-    kept = {name: one for name, one in all_of_them.items() if Path(one["path"]).exists()}
+    kept = {name: one for name, one in all_of_them.items() if os.access(one["path"], os.F_OK)}
     programs = {name: one["path"] for name, one in kept.items() if not Path(one["path"]).is_dir()}
     bundles = {name: one["path"] for name, one in kept.items() if Path(one["path"]).is_dir()}
     return replace(

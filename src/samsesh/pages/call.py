@@ -13,7 +13,7 @@ from typing import Any
 from samsesh import pages
 from samsesh.errors import SettingsError
 from samsesh.pages import upstream
-from samsesh.pages.colours import GROUNDS, compound
+from samsesh.pages.colours import compound_style
 
 _TITLE = re.compile(r"<title>.*?</title>", re.DOTALL)
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -102,19 +102,10 @@ def assets(facts: CallFacts) -> dict[str, bytes]:
 
 
 def _assets(facts: CallFacts) -> tuple[dict[str, str], dict[str, bytes]]:
-    colours = {"accent.css": _accent(facts.accent)} if facts.accent else {}
+    colours = {"accent.css": compound_style(facts.accent).encode()} if facts.accent else {}
     return pages.assets(
         ("call.css", "call.js"), facts.logo, facts.logo_type, colours, folder="samsesh/assets"
     )
-
-
-def _accent(colour: str) -> bytes:
-    """Upstream's own rules name the class of a theme twice."""
-    themes = []
-    for theme in GROUNDS:
-        tokens = "; ".join(f"{name}: {value}" for name, value in compound(colour, theme).items())
-        themes.append(f"{3 * f'.cpd-theme-{theme}'} {{ {tokens} }}")
-    return "\n".join(themes).encode()
 
 
 def headers(facts: CallFacts, scripts: tuple[str, ...]) -> dict[str, str]:

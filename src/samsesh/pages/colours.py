@@ -2,13 +2,18 @@
 
 LEAST = 4.5  # contrast of words of usual size
 GROUNDS = {"dark": "#101317", "light": "#ffffff"}  # of Element's own themes
+RAISED = {
+    "dark": "#26282d",
+    "light": "#e1e6ec",
+}  # Compound's gray-400: the ground of what is hovered or chosen
+TINT = 0.08  # share of a colour in a ground that is no further from the theme's than RAISED
 SEEN = 3.0  # of a button and what it is on (1.4.11)
 STEP = 0.04
 
 
 def readable(colour: str, ground: str, least: float = LEAST) -> str:
     """The nearest to `colour` that can be read on `ground`, or `ground` on it. Both are `#rrggbb`."""
-    away = "#ffffff" if _luminance(ground) < 0.18 else "#000000"
+    away = _away(ground)
     share = 0.0
     found = colour
     while contrast(found, ground) < least and share < 1:
@@ -35,23 +40,47 @@ def contrast(one: str, other: str) -> float:
 
 
 def compound(colour: str, theme: str) -> dict[str, str]:
-    """The operator's colour as tokens of Compound, the design system of Element's pages."""
+    """The operator's colour as tokens of Compound, the design system of Element's pages.
+
+    What is hovered or pressed goes further from the ground, so that contrast only grows. Words on a solid colour have
+    the ground's (`--cpd-color-text-on-solid-primary`), so what can be read on the ground can be written on, too.
+    """
     ground = GROUNDS[theme]
-    words = readable(colour, ground)
-    over = mixed(words, "#ffffff" if theme == "dark" else "#000000", 0.15)
+    accent = readable(colour, RAISED[theme])
+    away = _away(ground)
+    further = ground if accent == away else away  # of black and white there is nothing further
+    hovered, pressed = mixed(accent, further, 0.15), mixed(accent, further, 0.3)
+    tint = mixed(ground, accent, TINT)
     return {
-        "--cpd-color-bg-accent-rest": words,
-        "--cpd-color-bg-accent-hovered": over,
-        "--cpd-color-bg-accent-pressed": over,
-        "--cpd-color-text-action-accent": words,
-        "--cpd-color-icon-accent-primary": words,
-        "--cpd-color-icon-accent-tertiary": words,
-        # Words on these have the ground's colour.
-        "--cpd-color-bg-action-primary-rest": words,
-        "--cpd-color-bg-action-primary-hovered": over,
-        "--cpd-color-bg-action-primary-pressed": over,
-        "--cpd-color-text-on-solid-primary": ground,
+        "--cpd-color-bg-accent-rest": accent,
+        "--cpd-color-bg-accent-hovered": hovered,
+        "--cpd-color-bg-accent-pressed": pressed,
+        "--cpd-color-bg-accent-selected": tint,
+        "--cpd-color-bg-action-primary-rest": accent,
+        "--cpd-color-bg-action-primary-hovered": hovered,
+        "--cpd-color-bg-action-primary-pressed": pressed,
+        "--cpd-color-bg-badge-accent": tint,
+        "--cpd-color-border-accent-primary": accent,
+        "--cpd-color-border-accent-subtle": mixed(ground, accent, 0.5),
+        "--cpd-color-icon-accent-primary": accent,
+        "--cpd-color-icon-accent-tertiary": accent,
+        "--cpd-color-text-action-accent": accent,
+        "--cpd-color-text-badge-accent": accent,
     }
+
+
+def compound_style(colour: str) -> str:
+    """The same as a stylesheet for both themes. Compound's own rules name the class of a theme twice."""
+    rules = []
+    for theme in GROUNDS:
+        tokens = "; ".join(f"{name}: {value}" for name, value in compound(colour, theme).items())
+        rules.append(f"{3 * f'.cpd-theme-{theme}'} {{ {tokens} }}")
+    return "\n".join(rules)
+
+
+def _away(ground: str) -> str:
+    """White or black: what is furthest from a ground."""
+    return "#ffffff" if _luminance(ground) < 0.18 else "#000000"
 
 
 def _channels(colour: str) -> tuple[int, ...]:

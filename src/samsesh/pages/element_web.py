@@ -4,8 +4,6 @@ Keys and their meanings: Element Web's docs/config.md, theming.md and labs.md, a
 defaults lead elsewhere (integration manager, Jitsi, maps, bug reports) is said here, since what is left out is theirs.
 """
 
-import base64
-import hashlib
 import html
 import json
 import re
@@ -15,13 +13,22 @@ from typing import Any
 
 from samsesh import names, pages
 from samsesh.pages import upstream
-from samsesh.pages.colours import GROUNDS, compound, readable
+from samsesh.pages.colours import GROUNDS, compound_style
 
-LONG = "public, max-age=31536000, immutable"  # for names that have a hash of the content
+KEY = "samsesh"  # of our texts among Element Web's
+WELCOME = {
+    "lead": ("A private place to talk, on {server}.", "گفتگوی خصوصی روی {server}"),
+    "invited": ("I have an invitation", "دعوت‌نامه دارم"),
+    "closed": (
+        "Whoever runs this server makes the accounts.",
+        "حساب‌ها را گردانندهٔ این سرور می‌سازد.",  # noqa: RUF001 - Persian
+    ),
+    "apps": ("Use another app, or a phone", "استفاده با برنامه‌ای دیگر یا با گوشی"),
+}
 NOWHERE = "jitsi.invalid"  # without one it takes meet.element.io; this name is nobody's (RFC 2606)
+# There is none to manage, and the switch for it goes with widgets alone, which calls need.
+NO_INTEGRATIONS = ".mx_SetIntegrationManager { display: none; }"
 CALL = "widgets/element-call/index.html"  # the Element Call that it brings and shows in rooms
-_ICONS = re.compile(r'<link rel="(?:apple-touch-)?icon"[^>]*>\s*')
-_INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,7 @@ class WebFacts:
     """What Element Web says and does. URLs have a scheme and no slash at the end."""
 
     brand: str
-    theme: str  # "dark" or "light"
-    themes: tuple[str, ...]
+    theme: str  # "dark", "light" or "auto"
     server_name: str
     homeserver_url: str
     web_url: str
@@ -38,6 +44,7 @@ class WebFacts:
     footer_links: tuple[tuple[str, str], ...]
     any_homeserver: bool = False
     federates: bool = False
+    url_previews: bool = False
     # Element Call: the authorization service, LiveKit (ws), and our page where there is one. Empty: no calls of ours.
     rtc_url: str = ""
     livekit_url: str = ""
@@ -60,10 +67,11 @@ def render(facts: WebFacts, index: str) -> dict[str, bytes]:
     """Path below the folder of what is ours -> content. `index`: Element Web's own index.html."""
     urls, files = _assets(facts)
     return {
-        "index.html": page(index, facts, urls["logo"]).encode(),
+        "index.html": page(index, facts).encode(),
         "config.json": _json(config(facts)),
         "manifest.json": _json(manifest(facts, urls["logo"])),
         "samsesh/welcome.html": _welcome(facts),
+        "samsesh/translations.json": _json(translations(facts)),
         **files,
     }
 
@@ -74,7 +82,22 @@ def _welcome(facts: WebFacts) -> bytes:
 
     brand = html.escape(facts.brand).replace("$", "&#36;").replace("_t(", "&#95;t(")
     template = pages.named_template("element_welcome.html.j2")
-    return template.render(facts=facts, brand=Markup(brand)).encode()  # noqa: S704 - escaped above
+    words = {name: Markup(f"_t('{KEY}|{name}')") for name in WELCOME}  # noqa: S704 - names of ours
+    if "custom_translations_url" in facts.extra:  # the operator's own, and there is one such file only
+        words = {name: Markup(_filled(english, facts)) for name, (english, _) in WELCOME.items()}  # noqa: S704 - escaped
+    return template.render(facts=facts, words=words, brand=Markup(brand)).encode()  # noqa: S704 - escaped above
+
+
+def translations(facts: WebFacts) -> dict[str, dict[str, str]]:
+    """Our texts for Element Web's dictionaries: key -> language -> HTML. It falls back to English."""
+    return {
+        f"{KEY}|{name}": {"en": _filled(english, facts), "fa": _filled(persian, facts)}
+        for name, (english, persian) in WELCOME.items()
+    }
+
+
+def _filled(text: str, facts: WebFacts) -> str:
+    return text.format(server=f"<b>{html.escape(facts.server_name)}</b>")
 
 
 def config(facts: WebFacts) -> dict[str, Any]:
@@ -95,13 +118,15 @@ def config(facts: WebFacts) -> dict[str, Any]:
             "auth_footer_links": [{"text": text, "url": url} for text, url in _foot(facts)],
             "logo_link_url": facts.web_url,
         },
+        "custom_translations_url": "/samsesh/translations.json",
         "embedded_pages": {"welcome_url": "/samsesh/welcome.html", "login_for_welcome": False},
         "permalink_prefix": facts.web_url,
-        "default_theme": _theme_id(facts, facts.theme),
+        **({} if facts.theme == "auto" else {"default_theme": facts.theme}),
         "show_labs_settings": False,
         "mobile_guide_toast": True,
         "mobile_guide_app_variant": "element",  # Element X, whose calls are ours
-        "desktop_builds": {"available": False, "logo": urls["logo"], "url": facts.web_url},
+        # Not offered; one text in its settings has a link to it all the same.
+        "desktop_builds": {"available": False, "logo": urls["logo"], "url": f"{facts.web_url}/connect"},
         **({"help_url": facts.help_url} if facts.help_url else {}),
         **_calls(facts),
         "integrations_ui_url": None,
@@ -135,7 +160,6 @@ def _calls(facts: WebFacts) -> dict[str, Any]:
 
 
 def _setting_defaults(facts: WebFacts) -> dict[str, Any]:
-    themes = [_theme(facts, theme) for theme in facts.themes] if facts.accent else []
     return {
         "UIFeature.registration": facts.registration == "open",  # else by our own page, with an invitation
         "UIFeature.passwordReset": False,  # it takes e-mail
@@ -146,59 +170,42 @@ def _setting_defaults(facts: WebFacts) -> dict[str, Any]:
         "UIFeature.locationSharing": "map_style_url" in facts.extra,
         "UIFeature.widgets": bool(facts.jitsi_domain or facts.calls or facts.reach),
         "MessageComposerInput.showStickersButton": bool(facts.extra.get("integrations_ui_url")),
-        **({"custom_themes": themes} if themes else {}),
+        "UIFeature.urlPreviews": facts.url_previews,
     }
 
 
-def _theme_id(facts: WebFacts, theme: str) -> str:
-    return f"custom-{_theme_name(facts, theme)}" if facts.accent else theme
+def page(index: str, facts: WebFacts) -> str:
+    """Element Web's index.html with our name, icon and style, and without the picture of its makers' server."""
+    for pattern, new in _changes(facts):
+        index = re.sub(pattern, lambda _, new=new: new, index, flags=re.DOTALL)  # type: ignore[misc]
+    return index
 
 
-def _theme_name(facts: WebFacts, theme: str) -> str:
-    return f"{facts.brand} {theme}"
-
-
-def _theme(facts: WebFacts, theme: str) -> dict[str, Any]:
-    """One of Element's themes with the operator's colour (theming.md)."""
-    words = readable(facts.accent, GROUNDS[theme])
-    return {
-        "name": _theme_name(facts, theme),
-        "is_dark": theme == "dark",
-        "colors": {"accent-color": words, "primary-color": words},
-        "compound": compound(facts.accent, theme),
-    }
-
-
-def page(index: str, facts: WebFacts, logo: str) -> str:
-    """Element Web's index.html with our name and icon, and without the picture of its makers' server."""
+def _changes(facts: WebFacts) -> list[tuple[str, str]]:
+    """(regular expression that is the same to Go, what is in its place), in this order."""
+    urls, _ = _assets(facts)
     name = html.escape(facts.brand)
-    found = re.sub(
-        r"<title>.*?</title>", lambda _: f'<title>{name}</title><link rel="icon" href="{logo}">', index
-    )
-    found = re.sub(r'<meta property="og:image"[^>]*>\s*', "", found)
-    for told in ("apple-mobile-web-app-title", "application-name"):
-        found = re.sub(rf'(<meta name="{told}" content=)"[^"]*"', lambda match: f'{match[1]}"{name}"', found)
-    head, icon, rest = found.partition(f'<link rel="icon" href="{logo}">')
-    return head + icon + _ICONS.sub("", rest)
+    head = f'<title>{name}</title><link rel="icon" href="{urls["logo"]}">'
+    head += f'<link rel="stylesheet" href="{urls["element.css"]}">'
+    if facts.theme != "auto":
+        head += f'<script src="{urls["element.js"]}"></script>'
+    return [
+        (r'<link rel="(?:apple-touch-)?icon"[^>]*>\s*', ""),
+        (r'<meta property="og:image"[^>]*>\s*', ""),
+        *(
+            (f'<meta name="{of}"[^>]*>', f'<meta name="{of}" content="{name}">')
+            for of in ("apple-mobile-web-app-title", "application-name")
+        ),
+        (r"<title>.*?</title>", head),
+    ]
 
 
 def templates(facts: WebFacts) -> dict[str, bytes]:
     """As `render`, where only a container has Element Web: index.html and call.html are the gateway's templates."""
-    urls, _ = _assets(facts)
-    name = html.escape(facts.brand)
-    changes = [
-        (_ICONS.pattern, ""),
-        (r'<meta property="og:image"[^>]*>', ""),
-        (r"<title>.*?</title>", f'<title>{name}</title><link rel="icon" href="{urls["logo"]}">'),
-    ]
-    changes += [
-        (f'<meta name="{told}"[^>]*>', f'<meta name="{told}" content="{name}">')
-        for told in ("apple-mobile-web-app-title", "application-name")
-    ]
     script = '<script src="/samsesh/global.js"></script>'
     return {
         **render(facts, ""),
-        "index.html": upstream.template("/", changes),
+        "index.html": upstream.template("/", _changes(facts)),
         "call.html": upstream.template(f"/{CALL}", [(upstream.INLINE, script)]),
         "samsesh/global.js": upstream.GLOBAL_JS,
     }
@@ -206,7 +213,7 @@ def templates(facts: WebFacts) -> dict[str, bytes]:
 
 def manifest(facts: WebFacts, logo: str) -> dict[str, Any]:
     """What a browser calls it that installs it (W3C: Web Application Manifest)."""
-    ground = GROUNDS[facts.theme]
+    ground = GROUNDS.get(facts.theme, GROUNDS["light"])  # there is one for both themes
     return {
         "name": facts.brand,
         "short_name": facts.brand[:12],
@@ -218,86 +225,21 @@ def manifest(facts: WebFacts, logo: str) -> dict[str, Any]:
     }
 
 
-def headers(facts: WebFacts) -> dict[str, str]:
-    """Headers of every answer of Element Web. Its index.html has a wider policy of its own; a browser keeps both."""
-    return _headers(facts, ())
-
-
-def call_headers(facts: WebFacts, index: str) -> dict[str, str]:
-    """The same for the Element Call in it, whose inline scripts are known by their hashes. `index`: its index.html."""
-    found = (
-        base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in _INLINE.findall(index)
-    )
-    return _headers(facts, tuple(f"'sha256-{value}'" for value in found))
-
-
-def _headers(facts: WebFacts, scripts: tuple[str, ...]) -> dict[str, str]:
-    known = sorted({*map(pages.origin, facts.reach), *_named(facts.extra)})
-    homeserver = pages.origin(facts.homeserver_url)
-    pictures, asked = [homeserver, *known], [homeserver, *known, *_call_origins(facts)]
-    if facts.any_homeserver:
-        pictures.append("https:")
-    if facts.any_homeserver or (facts.calls and facts.federates):
-        asked += ["https:", "wss:"]  # calls of other servers' people are on those servers
-    shown = [*known, *([pages.origin(facts.call_url)] if facts.call_url else [])]
-    if facts.jitsi_domain:
-        shown.append(f"https://{facts.jitsi_domain}")
-    policy = {
-        "default-src": "'none'",
-        "script-src": " ".join(["'self'", "'wasm-unsafe-eval'", *scripts]),
-        "style-src": "'self' 'unsafe-inline'",  # its components set styles of their own
-        "img-src": " ".join(["'self'", "data:", "blob:", *pictures]),
-        "media-src": " ".join(["'self'", "data:", "blob:", *pictures]),
-        "font-src": "'self' data:",
-        "connect-src": " ".join(dict.fromkeys(["'self'", "data:", "blob:", *asked])),
-        "frame-src": " ".join(["'self'", "data:", "blob:", *shown]),
-        "child-src": "'self' data: blob:",
-        "worker-src": "'self' blob:",
-        "manifest-src": "'self'",
-        "form-action": "'self'",
-        "object-src": "'none'",
-        "base-uri": "'none'",
-        "frame-ancestors": "'self'",  # it shows parts of itself in frames
-    }
-    return {
-        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "SAMEORIGIN",
-        "Permissions-Policy": f"geolocation=({'self' if 'map_style_url' in facts.extra else ''}), payment=(), usb=()",
-        "Cross-Origin-Opener-Policy": "same-origin-allow-popups",
-        "Cache-Control": "no-cache",  # asked for each time: after an update everybody sees the new one
-    }
-
-
-def _call_origins(facts: WebFacts) -> list[str]:
-    if not facts.calls:
-        return []
-    livekit = pages.origin("http" + facts.livekit_url.removeprefix("ws"))
-    return [pages.origin(facts.rtc_url), livekit, "ws" + livekit.removeprefix("http")]
-
-
-def _named(value: Any) -> Iterator[str]:
-    """Origins of all addresses in the operator's own keys."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list):
-        for part in value:
-            yield from _named(part)
-    elif isinstance(value, str) and value.startswith(("https://", "http://")):
-        yield pages.origin(value)
-
-
 def _assets(facts: WebFacts) -> tuple[dict[str, str], dict[str, bytes]]:
-    sources = ("background.svg",) if facts.background is None else ()
-    name = "background.svg"
-    made: dict[str, bytes] = {}
+    style = [(pages.HERE / "assets" / "element.css").read_text()]
+    if not facts.extra.get("integrations_ui_url"):
+        style.append(NO_INTEGRATIONS)
+    if facts.accent:
+        style.append(compound_style(facts.accent))
+    made = {"element.css": "\n".join(style).encode()}
+    picture = "background.svg"
     if facts.background is not None:
         content, kind = facts.background
-        name = f"background.{pages.PICTURE_ENDINGS[kind]}"
-        made[name] = content
+        picture = f"background.{pages.PICTURE_ENDINGS[kind]}"
+        made[picture] = content
+    sources = ("element.js", *(("background.svg",) if facts.background is None else ()))
     urls, files = pages.assets(sources, facts.logo, facts.logo_type, made, folder="samsesh/assets")
-    return {"logo": urls["logo"], "background": urls[name]}, files
+    return {**urls, "background": urls[picture]}, files
 
 
 def _json(data: Mapping[str, Any]) -> bytes:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from samsesh.formats import to_json
 from samsesh.model import Context, Endpoint, File, Off, Offer, Probe, Route, Unit
-from samsesh.pages import call, element_web, upstream
+from samsesh.pages import call, element_web, element_web_headers, upstream
 
-LONG = {"Cache-Control": element_web.LONG}
+LONG = {"Cache-Control": element_web_headers.LONG}
 DAY = {"Cache-Control": "public, max-age=86400"}  # names that keep for longer than content, now and then
 
 
@@ -21,9 +21,9 @@ def offer(context: Context) -> Offer:
     files = element_web.templates(facts) if container else element_web.render(facts, page)
     if facts.calls:
         files["call.json"] = to_json(_call_config(facts))
-    headers = element_web.headers(facts)
+    headers = element_web_headers.headers(facts)
     its_call = "" if container else place.bundle_page("element-web", element_web.CALL)
-    in_rooms = element_web.call_headers(facts, its_call)
+    in_rooms = element_web_headers.call_headers(facts, its_call)
     return Offer(
         routes=(
             Route("web", ("/samsesh/assets/*",), root=folder, headers={**headers, **LONG}, order=20),
@@ -48,6 +48,7 @@ def offer(context: Context) -> Offer:
                 headers=headers,
                 order=20,
             ),
+            Route("web", GUIDE, answer=(302, ""), headers=TO_CONNECT, order=20),
             *_pages(folder, headers, container),
             Route("web", root=bundle, upstream=container, headers=headers, order=90),
         ),
@@ -56,13 +57,27 @@ def offer(context: Context) -> Offer:
 
 
 PAGES = ("/", "/index.html")
-OURS = ("/config.json", "/manifest.json", "/samsesh/welcome.html", "/samsesh/global.js")
+# It leads phones to a page about its makers' apps, which does not know this server; ours does, once a month.
+GUIDE = ("/mobile_guide", "/mobile_guide/*")
+MONTH = 30 * 24 * 3600
+TO_CONNECT = {
+    "Location": "/connect",
+    "Set-Cookie": f"element_mobile_redirect_to_guide=false; Path=/; Max-Age={MONTH}; SameSite=Lax",
+    "Cache-Control": "no-store",
+}
+OURS = (
+    "/config.json",
+    "/manifest.json",
+    "/samsesh/welcome.html",
+    "/samsesh/translations.json",
+    "/samsesh/global.js",
+)
 
 
 def _pages(folder: Path, headers: dict[str, str], container: Endpoint | None) -> tuple[Route, ...]:
     """What is ours instead of upstream's; of a container's page the gateway makes ours."""
     if container is None:
-        return (Route("web", (*PAGES, *OURS[:3]), root=folder, headers=headers, order=20),)
+        return (Route("web", (*PAGES, *OURS[:4]), root=folder, headers=headers, order=20),)
     return (
         Route("web", OURS, root=folder, headers=headers, order=20),
         Route("web", PAGES, root=folder, template=True, headers=headers, order=20),
@@ -144,7 +159,6 @@ def _facts(context: Context) -> element_web.WebFacts:
     return element_web.WebFacts(
         brand=brand.name,
         theme=brand.opening_theme,
-        themes=tuple(brand.themes) or (brand.theme,),
         server_name=settings.server.name,
         homeserver_url=url("api"),
         web_url=url("web"),
@@ -152,6 +166,7 @@ def _facts(context: Context) -> element_web.WebFacts:
         footer_links=tuple((link.text, link.url) for link in brand.footer_links),
         any_homeserver=settings.web.any_homeserver,
         federates=context.access.federates,
+        url_previews=settings.media.url_previews,
         rtc_url=url("rtc_auth") if context.calls else "",
         livekit_url=url("livekit", "ws") if context.calls else "",
         call_url=url("call") if context.calls and context.has("element-call") else "",

@@ -1,6 +1,7 @@
 """Element Call's pages: the user's own, those in our wheel, the kept ones, from npm, or the official release."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def obtain(search: Search) -> Artifact:
 
 def _given(search: Search) -> Artifact:
     path = Path(search.want.element_call).expanduser().absolute()
-    if not (path / "index.html").is_file():
+    if not os.access(path / "index.html", os.R_OK):
         raise SamseshError(
             f"artifacts.element_call names {path}, which holds no index.html that this user can read",
             "name the folder of a built Element Call (its `dist`), or: samsesh config unset artifacts.element_call",

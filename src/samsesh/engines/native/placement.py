@@ -72,5 +72,7 @@ class NativePlacement(OperatorFiles):
         return Path(found) if found else None
 
     def bundle_page(self, name: str, page: str = "index.html") -> str:
-        path = Path(self.facts.bundles[name]) / page
-        return path.read_text(errors="replace") if path.is_file() else ""
+        try:
+            return (Path(self.facts.bundles[name]) / page).read_text(errors="replace")
+        except OSError:  # gone, or closed to us since
+            return ""

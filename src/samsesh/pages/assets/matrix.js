@@ -23,13 +23,16 @@ export class TermsNeeded extends Error {
 
 export class UnknownStage extends Error {}
 
-export async function request(base, method, path, body) {
+export async function request(base, method, path, body, accessToken) {
   let answer;
   try {
     answer = await fetch(base + path, {
       method,
       body: body && JSON.stringify(body),
-      headers: body ? { "Content-Type": "application/json" } : {},
+      headers: {
+        ...(body && { "Content-Type": "application/json" }),
+        ...(accessToken && { Authorization: `Bearer ${accessToken}` }),
+      },
       credentials: "omit",
       cache: "no-store",
       signal: AbortSignal.timeout(WAIT),
@@ -80,6 +83,21 @@ export async function signUp(base, { name, password, token, agreed }, attempt) {
     attempt.last = open.length === 1;
   }
   throw new UnknownStage("the server asks for the same step again and again");
+}
+
+// A token that logs in once, within a minute or so (Client-Server API, "Login", m.login.token). The server makes it for a
+// session that proves its password again; that session is gone afterwards.
+export async function loginToken(base, userId, password) {
+  const proof = { type: "m.login.password", identifier: { type: "m.id.user", user: userId }, password };
+  const login = await request(base, "POST", "/_matrix/client/v3/login", proof);
+  const { access_token: access } = login.data;
+  const ask = (auth) => request(base, "POST", "/_matrix/client/v1/login/get_token", auth ? { auth } : {}, access);
+  try {
+    const { session } = (await ask()).data;
+    return (await ask({ ...proof, session })).data.login_token;
+  } finally {
+    await request(base, "POST", "/_matrix/client/v3/logout", {}, access);
+  }
 }
 
 // What is left of the first flow that this page can finish.

@@ -1,5 +1,5 @@
 // The sign-up form: an invitation, a name, a password, done.
-import { available, MatrixError, signUp, TermsNeeded, tokenValid, UnknownStage } from "./matrix.js";
+import { available, loginToken, MatrixError, signUp, TermsNeeded, tokenValid, UnknownStage } from "./matrix.js";
 import { explain, nameProblem, passwordProblem, tokenProblem } from "./names.js";
 
 const PAUSE = 450; // ms without typing until the server is asked
@@ -142,7 +142,25 @@ function busy(working) {
   submit.textContent = working ? "Making your account…" : submit.dataset.text;
 }
 
-function done(userId) {
+// Element Web takes a token that logs in once at its address, from the homeserver that it finds under this name in the
+// browser's storage (as after single sign-on). Behind "#" stands where to go then: without it, phones are led elsewhere.
+async function enter(event, userId, password) {
+  event.preventDefault();
+  const link = event.currentTarget;
+  if (link.ariaBusy === "true") return;
+  link.ariaBusy = "true";
+  let target = link.href; // it asks for the password
+  try {
+    const token = await loginToken(homeserver, userId, password);
+    localStorage.setItem("mx_sso_hs_url", homeserver);
+    target = `/?loginToken=${encodeURIComponent(token)}#/home`;
+  } catch {
+    // no token, no storage
+  }
+  location.assign(target);
+}
+
+function done(userId, password) {
   history.replaceState(null, "", location.pathname);
   form.reset();
   byId("sign-up").hidden = true;
@@ -152,6 +170,7 @@ function done(userId) {
   const link = new URL("https://mobile.element.io/element/");
   link.search = `account_provider=${encodeURIComponent(provider)}&login_hint=mxid:${encodeURIComponent(userId)}`;
   byId("done-app").href = link.href;
+  byId("done-web")?.addEventListener("click", (event) => enter(event, userId, password));
   byId("done-title").focus();
 }
 
@@ -165,7 +184,7 @@ async function send(event) {
   try {
     const name = nameNow();
     const [password, token] = [byId("password").value, byId("token").value.trim()];
-    done(await signUp(homeserver, { name, password, token, agreed: byId("terms").checked }, attempt));
+    done(await signUp(homeserver, { name, password, token, agreed: byId("terms").checked }, attempt), password);
   } catch (error) {
     showProblem(error);
   } finally {

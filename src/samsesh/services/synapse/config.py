@@ -92,7 +92,11 @@ def _accounts(settings: Settings) -> dict[str, Any]:
     registration = settings.registration
     search_all = settings.directory.search_all_users
     opened = registration.mode == "open"
+    # Who made an account on our page is let into Element Web by a token, which costs the password again.
+    to_web = registration.mode != "closed" and settings.web.client == "element-web"
+    by_token = {"enabled": True, "require_ui_auth": True, "token_timeout": "1m"}
     return {
+        **({"login_via_existing_session": by_token} if to_web else {}),
         "enable_registration": registration.mode != "closed",
         "registration_requires_token": registration.mode == "token",
         "enable_registration_without_verification": opened,
