@@ -125,8 +125,9 @@ def planned(home: Home, facts: Facts, secrets: Secrets) -> Plan:
 
 
 def configuration(home: Home, plan: Plan, python: str) -> list[File]:
-    """The rendered files, without the pages' own scripts, styles and pictures."""
-    return [file for file in files.plan_files(home, plan, python) if "assets" not in file.path.parts]
+    """The rendered files, without the pages' own scripts, styles and pictures, and without pages in other languages."""
+    left_out = {"assets", "errors", "fa"}
+    return [file for file in files.plan_files(home, plan, python) if left_out.isdisjoint(file.path.parts)]
 
 
 def test_rendered_files(home: Home, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,9 @@ LONG = (
 
 
 @pytest.mark.parametrize("width", [80, 60, 40])
-@pytest.mark.parametrize("begin", ["", "  ", "! ", "- ", "samsesh: ", "        -> ", "failed  gateway-ports   "])
+@pytest.mark.parametrize(
+    "begin", ["", "  ", "! ", "- ", "samsesh: ", "        -> ", "failed  gateway-ports   "]
+)
 def test_words_commands_and_addresses_are_never_broken(begin: str, width: int) -> None:
     """Lines fit the terminal, nothing but spaces is left out, and what is to be copied is in one line."""
     lines = str(output.wrapped(begin + LONG, width)).split("\n")

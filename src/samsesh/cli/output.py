@@ -28,7 +28,9 @@ _MENTIONED = re.compile(rf"(?<![\w./-])samsesh (?=({COMMANDS}))")
 
 
 # A command that people copy, up to a mark or to prose; or what stands in backquotes. It is never wrapped.
-_PROSE = "after|again|and|as|before|for|from|in|into|is|it|on|once|or|says|so|that|then|there|to|where|which|with"
+_PROSE = (
+    "after|again|and|as|before|for|from|in|into|is|it|on|once|or|says|so|that|then|there|to|where|which|with"
+)
 _COMMAND = re.compile(
     rf"`[^`]*`|(?<![\w./-])(?:\S*samsesh (?=--|(?:{COMMANDS.removeprefix('--|')})\b)|ssh -|sudo |docker compose |git clone )"
     rf"(?:[^\s,;()`]|(?<![.:]) (?!\(|(?:{_PROSE})\b))*"

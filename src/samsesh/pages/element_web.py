@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from samsesh import names, pages
-from samsesh.pages import upstream
+from samsesh.pages import looks, upstream
 from samsesh.pages.colours import GROUNDS, compound, readable
 
 LONG = "public, max-age=31536000, immutable"  # for names that have a hash of the content
@@ -289,14 +289,13 @@ def _named(value: Any) -> Iterator[str]:
 
 
 def _assets(facts: WebFacts) -> tuple[dict[str, str], dict[str, bytes]]:
-    sources = ("background.svg",) if facts.background is None else ()
     name = "background.svg"
-    made: dict[str, bytes] = {}
+    made = {name: looks.backdrop(facts.theme, facts.accent)}
     if facts.background is not None:
         content, kind = facts.background
         name = f"background.{pages.PICTURE_ENDINGS[kind]}"
-        made[name] = content
-    urls, files = pages.assets(sources, facts.logo, facts.logo_type, made, folder="samsesh/assets")
+        made = {name: content}
+    urls, files = pages.assets((), facts.logo, facts.logo_type, made, folder="samsesh/assets")
     return {"logo": urls["logo"], "background": urls[name]}, files
 
 
