@@ -107,6 +107,8 @@ def serving(folder: Path, **synapse: Any) -> Iterator[Site]:
         web_url=site.web_url,
         homeserver_url=site.homeserver_url,
         admin_url=site.admin_url,
+        theme="auto",
+        own_ca=True,
         registration="token" if synapse.get("registration_requires_token", True) else "open",
     )
     homeserver = folder / "homeserver.yaml"

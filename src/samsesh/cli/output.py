@@ -32,7 +32,8 @@ _PROSE = (
     "after|again|and|as|before|for|from|in|into|is|it|on|once|or|says|so|that|then|there|to|where|which|with"
 )
 _COMMAND = re.compile(
-    rf"`[^`]*`|(?<![\w./-])(?:\S*samsesh (?=--|(?:{COMMANDS.removeprefix('--|')})\b)|ssh -|sudo |docker compose |git clone )"
+    rf"`[^`]*`|(?<![\w./-])(?:\S*samsesh (?=--|(?:{COMMANDS.removeprefix('--|')})\b)"
+    rf"|ssh -|sudo |docker compose |git clone )"
     rf"(?:[^\s,;()`]|(?<![.:]) (?!\(|(?:{_PROSE})\b))*"
 )
 # Behind an indentation, a mark or the last column of a row, the following lines of a text begin, too.

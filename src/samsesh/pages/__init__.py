@@ -1,7 +1,8 @@
 """The static pages: welcome, sign-up by invitation, errors, and what the admin port shows until the panel is there.
 
-Everything is rendered when the server is configured, once in each language: the gateway knows which one a visitor reads.
-A browser then talks to the homeserver alone. Names of assets have a hash of the content, so that no page meets an old one.
+Everything is rendered when the server is configured, once in each language: the gateway knows which one a visitor
+reads. A browser then talks to the homeserver alone. Names of assets have a hash of the content, so that no page meets an
+old one.
 """
 
 import base64

@@ -29,7 +29,7 @@ class WebFacts:
     """What Element Web says and does. URLs have a scheme and no slash at the end."""
 
     brand: str
-    theme: str  # "dark" or "light"
+    theme: str  # "dark", "light", or "auto", the browser's
     themes: tuple[str, ...]
     server_name: str
     homeserver_url: str
@@ -97,7 +97,7 @@ def config(facts: WebFacts) -> dict[str, Any]:
         },
         "embedded_pages": {"welcome_url": "/samsesh/welcome.html", "login_for_welcome": False},
         "permalink_prefix": facts.web_url,
-        "default_theme": _theme_id(facts, facts.theme),
+        **({} if facts.theme == "auto" else {"default_theme": _theme_id(facts, facts.theme)}),
         "show_labs_settings": False,
         "mobile_guide_toast": True,
         "mobile_guide_app_variant": "element",  # Element X, whose calls are ours
@@ -206,7 +206,7 @@ def templates(facts: WebFacts) -> dict[str, bytes]:
 
 def manifest(facts: WebFacts, logo: str) -> dict[str, Any]:
     """What a browser calls it that installs it (W3C: Web Application Manifest)."""
-    ground = GROUNDS[facts.theme]
+    ground = GROUNDS.get(facts.theme, GROUNDS["light"])  # there is one for both themes
     return {
         "name": facts.brand,
         "short_name": facts.brand[:12],

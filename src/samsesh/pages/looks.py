@@ -51,6 +51,18 @@ def light_css(css: str, accent: str) -> str:
     return f"{css}:root {{ {variables('light', accent)} }}\n" if accent else css
 
 
+def behind(theme: str, accent: str, picture: str = "") -> str:
+    """The same as a CSS background. `picture`: the operator's own, as a file's name."""
+    if picture:
+        veil = f"{GROUNDS[theme]}d0"
+        return f'linear-gradient({veil} 0 0), url("./{picture}") center / cover'
+    first, second = glows(theme, accent)
+    return (
+        f"radial-gradient(90vw 60vh at 12% -8%, {first}, transparent 70%), "
+        f"radial-gradient(70vw 50vh at 96% 104%, {second}, transparent 70%)"
+    )
+
+
 def backdrop(theme: str, accent: str) -> bytes:
     """The same picture as an SVG file, for pages that are not ours. `theme` may be "auto": then the browser's counts."""
     first = "light" if theme == "light" else "dark"

@@ -144,7 +144,7 @@ def _facts(context: Context) -> element_web.WebFacts:
     return element_web.WebFacts(
         brand=brand.name,
         theme=brand.opening_theme,
-        themes=tuple(brand.themes) or (brand.theme,),
+        themes=tuple(brand.themes) or ("light", "dark"),
         server_name=settings.server.name,
         homeserver_url=url("api"),
         web_url=url("web"),
