@@ -57,7 +57,7 @@ LONG = (
 )
 def test_words_commands_and_addresses_are_never_broken(begin: str, width: int) -> None:
     """Lines fit the terminal, nothing but spaces is left out, and what is to be copied is in one line."""
-    lines = str(output.wrapped(begin + LONG, width)).split("\n")
+    lines = output.wrapped(begin + LONG, width).plain.split("\n")
     assert " ".join(line.strip() for line in lines) == (begin + LONG).strip()
     whole = (
         "samsesh --home /srv/a-rather-long-place/of/a/home destroy",
@@ -83,9 +83,25 @@ def test_only_a_terminal_gets_lines_of_its_width() -> None:
 
 def test_words_of_other_scripts_count_by_their_cells() -> None:
     """A letter that is two cells wide takes two."""
-    assert output.wrapped("日本 日本 日本", 9) == "日本 日本\n日本"
+    assert output.wrapped("日本 日本 日本", 9).plain == "日本 日本\n日本"
 
 
 def test_rows_of_prompts_keep_what_they_end_with() -> None:
     """A question that is wrapped still ends in the space before its answer."""
-    assert output.wrapped("Who should reach it? [1/2]: ", 20) == "Who should reach it?\n[1/2]: "
+    assert output.wrapped("Who should reach it? [1/2]: ", 20).plain == "Who should reach it?\n[1/2]: "
+
+
+def test_words_of_the_last_column_go_on_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal; words of other columns, and addresses, are not broken."""
+    written = StringIO()
+    monkeypatch.setattr(
+        output, "console", output.Speaker(file=written, width=40, force_terminal=True, color_system=None)
+    )
+    output.print_rows(
+        [("Two words", "web 8080, api 8008, admin 8081"), ("a", f"https://{'long.' * 9}example")]
+    )
+    assert written.getvalue().splitlines() == [
+        "Two words  web 8080, api 8008, admin",
+        "           8081",
+        f"a          https://{'long.' * 9}example",
+    ]

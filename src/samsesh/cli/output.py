@@ -37,6 +37,7 @@ _COMMAND = re.compile(
     rf"(?:[^\s,;()`]|(?<![.:]) (?!\(|(?:{_PROSE})\b))*"
 )
 # Behind an indentation, a mark or the last column of a row, the following lines of a text begin, too.
+LEAST_ROOM = 24  # columns of words that are still a pleasure to read
 _SPACE = re.compile(r"(?<=[^ ]) (?=[^ ])")
 _HANG = re.compile(r".{0,40}\S {2,}(?=\S)| *(?:(?:[!-]|->|\d) )?")
 
@@ -60,17 +61,15 @@ class Speaker(Console):
             yield Segment(text if control else printable(text), style, control)
 
 
-def wrapped(text: str | Text, width: int) -> str | Text:
+def wrapped(text: str | Text, width: int) -> Text:
     """The text in lines of at most `width` cells, broken at spaces alone; no command is broken and no address.
 
     What is longer than a line stays whole: a terminal then goes on in the next line, and copies it as a single line.
     """
-    plain = text.plain if isinstance(text, Text) else text
-    lines = [line for start, end in _lines(plain) for line in _fitting(plain, start, end, width)]
-    if isinstance(text, str):
-        return "\n".join(" " * indent + text[start:end] for start, end, indent in lines)
-    parts = [Text(" " * indent) + text[start:end] for start, end, indent in lines]
-    return Text("\n", style=text.style, end=text.end).join(parts)
+    whole = Text(text) if isinstance(text, str) else text
+    lines = [line for start, end in _lines(whole.plain) for line in _fitting(whole.plain, start, end, width)]
+    parts = [Text(" " * indent) + whole[start:end] for start, end, indent in lines]
+    return Text("\n", style=whole.style, end=whole.end).join(parts)
 
 
 def _lines(plain: str) -> Iterable[tuple[int, int]]:
@@ -127,13 +126,19 @@ def add_row(table: Table, *cells: str | Text) -> None:
 
 
 def print_rows(rows: Sequence[Sequence[str | Text]], indent: str = "") -> None:
-    """Columns as wide as they have to be, however narrow the terminal is: addresses are to be copied whole."""
+    """Columns as wide as they have to be, however narrow the terminal is: addresses are to be copied whole.
+
+    On a terminal, words of the last column go on below it.
+    """
     cells = [[Text(one_line(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
     widths = [max(cell.cell_len for cell in column) for column in zip(*cells, strict=True)]
     for row in cells:
         line = Text(indent)
-        for cell, width in zip(row, widths, strict=True):
+        for cell, width in zip(row[:-1], widths, strict=False):
             line.append_text(cell).append(" " * (width - cell.cell_len + 2))
+        room = console.width - line.cell_len if console.is_terminal else row[-1].cell_len
+        below = Text("\n" + " " * line.cell_len)
+        line.append_text(below.join(wrapped(row[-1], max(room, LEAST_ROOM)).split("\n")))
         line.rstrip()
         console.print(line, no_wrap=True)
 
