@@ -36,9 +36,9 @@ _COMMAND = re.compile(
     rf"|ssh -|sudo |docker compose |git clone )"
     rf"(?:[^\s,;()`]|(?<![.:]) (?!\(|(?:{_PROSE})\b))*"
 )
-# Behind an indentation, a mark or the last column of a row, the following lines of a text begin, too.
-LEAST_ROOM = 24  # columns of words that are still a pleasure to read
 _SPACE = re.compile(r"(?<=[^ ]) (?=[^ ])")
+LEAST_ROOM = 24  # columns of words that are still a pleasure to read
+# Where the following lines of a text begin: behind its indentation and mark, or below the last column of a row.
 _HANG = re.compile(r".{0,40}\S {2,}(?=\S)| *(?:(?:[!-]|->|\d) )?")
 
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 LANGUAGES = {"en": "English", "fa": "فارسی"}  # in their own words; the first is for everybody else
 RIGHT_TO_LEFT = frozenset({"fa"})
+DIGITS = {"fa": str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")}  # numbers are written with them
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,10 @@ class Words:
         """A text of a page. What is filled in is escaped unless it is markup itself."""
         section, name = key.split(".")
         text = Markup(catalogue()[section][name][self.language])  # noqa: S704 - ours, without strangers' words
-        return text.format(**values)
+        return text.format(**{name: self._written(value) for name, value in values.items()})
+
+    def _written(self, value: object) -> object:
+        return str(value).translate(DIGITS.get(self.language, {})) if isinstance(value, int) else value
 
     def section(self, name: str) -> dict[str, str]:
         """All texts of a section, to be filled in by scripts."""
