@@ -151,10 +151,21 @@ class Route:
     root: Path | None = None
     template: bool = False  # files below root are templates of Caddy's
     rewrite: Mapping[str, str] = field(default_factory=dict)  # path -> file below root
+    languages: tuple[str, ...] = ()  # that file is in a folder of each; the first is for everybody else
     strip: str = ""  # what to leave out at the beginning of a path
     answer: tuple[int, str] | None = None  # status, body
     headers: Mapping[str, str] = field(default_factory=dict)
     order: int = 50  # lower ones are asked first
+
+
+@dataclass(frozen=True)
+class ErrorPages:
+    """Pages for what went wrong, below `root`: LANGUAGE/STATUS.html, with 4xx and 5xx for every other status."""
+
+    root: Path
+    languages: tuple[str, ...]  # the first is for everybody else
+    kinds: tuple[str, ...]
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -212,6 +223,7 @@ class Offer:
     members: Endpoint | None = (
         None  # where Synapse says who is in a room, to who has the secret `members_key`
     )
+    error_pages: ErrorPages | None = None
     files: tuple[File, ...] = ()  # what the gateway's routes serve
     addresses: Mapping[str, str] = field(default_factory=dict)  # name -> URL, for people
 
@@ -228,6 +240,7 @@ def merge(offers: list[Offer]) -> Offer:
         well_known_server={key: value for offer in offers for key, value in offer.well_known_server.items()},
         admin_api=next((offer.admin_api for offer in offers if offer.admin_api), None),
         members=next((offer.members for offer in offers if offer.members), None),
+        error_pages=next((offer.error_pages for offer in offers if offer.error_pages), None),
         files=tuple(file for offer in offers for file in offer.files),
         addresses={key: value for offer in offers for key, value in offer.addresses.items()},
     )

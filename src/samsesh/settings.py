@@ -4,7 +4,7 @@ Validation, the `config` commands, the wizard, the sample file and the reference
 Where a value is "auto", the plan decides and `describe` in the field's text says how.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -42,7 +42,13 @@ class FooterLink(Section):
     """Where it leads."""
 
 
-def _default_links() -> list[FooterLink]:
+BRAND = "SamSesh Chat"
+
+
+def _default_links(brand: dict[str, Any]) -> list[FooterLink]:
+    """Those of the default name: a brand of the operator's own has only its own."""
+    if brand.get("name") != BRAND:
+        return []
     return [
         FooterLink(text="SamSesh", url="https://samsesh.net"),
         FooterLink(text="Blog", url="https://blog.samsesh.net"),
@@ -53,10 +59,10 @@ def _default_links() -> list[FooterLink]:
 class Brand(Section):
     """What people see."""
 
-    name: Annotated[str, Field(min_length=1, max_length=60)] = "SamSesh Chat"
+    name: Annotated[str, Field(min_length=1, max_length=60)] = BRAND
     """Name of the service on its pages."""
-    theme: Literal["dark", "light"] = "dark"
-    """Theme that a page opens with; people can switch."""
+    theme: Literal["dark", "light", "auto"] = "dark"
+    """Theme that a page opens with; `auto`: the browser's. People can switch."""
     themes: list[Literal["dark", "light"]] = ["light", "dark"]
     """Themes that people can choose from; Element Web always has both. `brand.theme` counts where it is one of them."""
     logo: Annotated[str, NAMES_FILE] = ""
@@ -66,12 +72,13 @@ class Brand(Section):
     accent: Colour = ""
     """Colour of buttons and links, such as `#0a7d5a`; lighter or darker where that makes it readable. Empty: ours."""
     footer_links: list[FooterLink] = Field(default_factory=_default_links)
-    """Links at the foot of the pages."""
+    """Links at the foot of the pages. Under another `brand.name` there are none by default."""
 
     @property
     def opening_theme(self) -> str:
-        """What a page opens with: one of those that people can choose from."""
-        return self.theme if self.theme in self.themes or not self.themes else self.themes[0]
+        """What a page opens with: one of those that people can choose from, or "auto" where they are both."""
+        free = not self.themes or len(set(self.themes)) > 1
+        return self.theme if free or self.theme in self.themes else self.themes[0]
 
 
 class Web(Section):

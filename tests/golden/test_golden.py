@@ -130,9 +130,11 @@ def planned(home: Home, facts: Facts, secrets: Secrets) -> Plan:
 
 
 def configuration(home: Home, plan: Plan, python: str) -> list[File]:
-    """The rendered files, without the pages' own scripts, styles and pictures, and copies of the operator's files."""
-    rendered = files.plan_files(home, plan, python)
-    return [file for file in rendered if not {"assets", "files"} & set(file.path.parts)]
+    """The rendered files, without the pages' own scripts, styles and pictures, without pages in other languages, and
+    without copies of the operator's files.
+    """
+    left_out = {"assets", "errors", "fa", "files"}
+    return [file for file in files.plan_files(home, plan, python) if left_out.isdisjoint(file.path.parts)]
 
 
 def test_rendered_files(home: Home, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

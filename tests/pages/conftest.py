@@ -53,7 +53,9 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
     """A phone's page, on which every error of a script or of the content security policy fails the test."""
-    context = chromium.new_context(viewport={"width": 390, "height": 844}, reduced_motion="reduce")
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 844}, reduced_motion="reduce", color_scheme="dark"
+    )
     page = context.new_page()
     page.set_default_timeout(10_000)
     errors: list[str] = []

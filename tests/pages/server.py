@@ -19,6 +19,11 @@ import yaml
 
 from programs import free_port
 from samsesh import pages
+from samsesh.formats import to_caddy_json
+from samsesh.model import Endpoint, ErrorPages, Route
+from samsesh.pages.words import LANGUAGES
+from samsesh.services.gateway.errors import error_routes, intercept_routes
+from samsesh.services.gateway.handlers import route_json
 
 SHARED_SECRET = "of a server that lives for a minute"
 FACTS = pages.PageFacts(
@@ -33,7 +38,7 @@ FACTS = pages.PageFacts(
     logo=None,
     logo_type="image/svg+xml",
     password_min_length=8,
-    local_only=True,
+    local_only=False,
     version="1.2.3",
     command="./samsesh",
 )
@@ -102,12 +107,14 @@ def serving(folder: Path, **synapse: Any) -> Iterator[Site]:
         web_url=site.web_url,
         homeserver_url=site.homeserver_url,
         admin_url=site.admin_url,
+        theme="auto",
+        own_ca=True,
         registration="token" if synapse.get("registration_requires_token", True) else "open",
     )
     homeserver = folder / "homeserver.yaml"
     homeserver.write_text(yaml.safe_dump(homeserver_yaml(folder, inner, synapse)))
     caddy = folder / "caddy.json"
-    caddy.write_text(json.dumps(caddy_json(folder, facts, (web, api, admin, inner))))
+    caddy.write_bytes(to_caddy_json(caddy_json(folder, facts, (web, api, admin, inner))))
     python = Path(sys.executable)
     synapse_command = [str(python), "-m", "synapse.app.homeserver", "-c", str(homeserver)]
     caddy_command = [str(python.with_name("caddy")), "run", "--config", str(caddy)]
@@ -157,43 +164,55 @@ def homeserver_yaml(folder: Path, port: int, more: dict[str, Any]) -> dict[str, 
 
 
 def caddy_json(folder: Path, facts: pages.PageFacts, ports: tuple[int, int, int, int]) -> dict[str, Any]:
+    """The gateway's own routes, on three ports."""
     web, api, admin, inner = ports
-    for name, rendered in (("web", pages.render_web(facts)), ("admin", pages.render_admin(facts))):
-        for path, content in rendered.items():
+    languages = tuple(LANGUAGES)
+    rendered = {
+        "web": pages.render_web(facts),
+        "admin": pages.render_admin(facts),
+        "errors": pages.render_errors(facts),
+    }
+    for name, files in rendered.items():
+        for path, content in files.items():
             file = folder / name / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
+    error_pages = ErrorPages(folder / "errors", languages, pages.ERRORS, pages.error_headers(facts))
 
-    def files(port: int, name: str, headers: dict[str, str]) -> dict[str, Any]:
-        rewrite = {
-            "match": [{"path": ["/register"]}],
-            "handle": [{"handler": "rewrite", "uri": "/register.html"}],
-        }
-        set_headers = {
-            "handler": "headers",
-            "response": {"set": {key: [value] for key, value in headers.items()}},
-        }
-        serve = {"handler": "file_server", "root": str(folder / name)}
-        return server(port, [rewrite, {"handle": [set_headers, serve]}])
-
-    def server(port: int, routes: list[dict[str, Any]]) -> dict[str, Any]:
+    def server(port: int, route: Route) -> dict[str, Any]:
         listen = (
             [f"127.0.0.1:{port}", f"[::1]:{port}"] if socket.has_dualstack_ipv6() else [f"127.0.0.1:{port}"]
         )
-        return {"listen": listen, "automatic_https": {"disable": True}, "routes": routes}
+        return {
+            "listen": listen,
+            "automatic_https": {"disable": True},
+            "routes": [*intercept_routes(error_pages), route_json(route)],
+            "errors": {"routes": error_routes(error_pages)},
+        }
 
-    proxy = {"handler": "reverse_proxy", "upstreams": [{"dial": f"127.0.0.1:{inner}"}]}
+    rewrite = {name: f"/{name[1:]}.html" for name in ("/register", "/trust")} | {"/": "/index.html"}
+    routes = {
+        web: Route(
+            "web",
+            root=folder / "web",
+            rewrite=rewrite,
+            languages=languages,
+            headers=pages.web_headers(facts),
+        ),
+        admin: Route(
+            "admin",
+            root=folder / "admin",
+            rewrite={"/": "/admin.html"},
+            languages=languages,
+            headers=pages.admin_headers(facts),
+        ),
+        api: Route("api", upstream=Endpoint("127.0.0.1", inner)),
+    }
     return {
         "admin": {"disabled": True},
         "storage": {"module": "file_system", "root": str(folder / "caddy")},
         "apps": {
-            "http": {
-                "servers": {
-                    "web": files(web, "web", pages.web_headers(facts)),
-                    "admin": files(admin, "admin", pages.admin_headers(facts)),
-                    "api": server(api, [{"handle": [proxy]}]),
-                }
-            }
+            "http": {"servers": {route.listener: server(port, route) for port, route in routes.items()}}
         },
     }
 

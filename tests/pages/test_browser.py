@@ -36,23 +36,81 @@ def serious(page: Page) -> list[Any]:
     return [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("size", list(SIZES))
-@pytest.mark.parametrize("path", ["/", "/register", "/register?token=none", "admin"])
-def test_everybody_can_use_it(chromium: Browser, site: Site, size: str, theme: str, path: str) -> None:
-    """axe finds nothing serious at any size in either theme, and nothing has to be scrolled sideways."""
+@pytest.mark.parametrize(
+    ("size", "theme", "locale"),
+    [
+        *(("phone", "dark", "en-GB"), ("phone", "light", "fa-IR"), ("desktop", "light", "en-GB")),
+        *(("desktop", "dark", "fa-IR"), ("narrow", "dark", "en-GB"), ("narrow", "light", "fa-IR")),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/register", "/register?token=none", "/trust", "/nothing", "admin"])
+def test_everybody_can_use_it(
+    chromium: Browser, site: Site, size: str, theme: str, locale: str, path: str
+) -> None:
+    """axe finds nothing serious at any size, in either theme and either language, and nothing is wider than the page.
+
+    Theme and language are the browser's.
+    """
     width, height = SIZES[size]
-    context = chromium.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
+    context = chromium.new_context(
+        viewport={"width": width, "height": height},
+        reduced_motion="reduce",
+        color_scheme="light" if theme == "light" else "dark",
+        locale=locale,
+    )
     page = context.new_page()
     page.goto(site.admin_url if path == "admin" else site.web_url + path)
-    if theme == "light":
-        page.get_by_role("button", name="Use the light theme").click()
-    expect(page.locator("html")).to_have_attribute("data-theme", theme)
+    root = page.locator("html")
+    expect(root).to_have_attribute("data-theme", theme)
+    expect(root).to_have_attribute("dir", "rtl" if locale == "fa-IR" else "ltr")
     if "token" in path:
-        expect(page.locator("#token-note")).to_contain_text("used up")
+        expect(page.locator("#token-note")).to_have_attribute("data-kind", "wrong")
     assert serious(page) == []
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     context.close()
+
+
+def test_a_visitor_switches_the_language(chromium: Browser, site: Site) -> None:
+    """The switch is there without scripts, holds on every page and the next time, and keeps an invitation."""
+    context = chromium.new_context(locale="fa-IR", java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site.web_url)
+    expect(page.get_by_role("heading", level=1)).to_have_text("جای خودتان برای گفت‌وگو.")
+    page.get_by_role("link", name="English").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your own place to talk.")
+    page.goto(f"{site.web_url}/trust")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    context.close()
+    context = chromium.new_context(locale="en-GB")
+    page = context.new_page()
+    open_invitation(page, site, site.new_token())
+    page.get_by_role("link", name="فارسی").click()
+    expect(page.get_by_text("دعوت‌نامهٔ شما معتبر است.")).to_be_attached()
+    expect(page.locator("#token-field")).to_be_hidden()
+    assert "token" not in page.url
+    page.locator("#name").fill("آرش")
+    expect(page.locator("#name-note")).to_contain_text("نمی‌تواند در نام کاربری باشد")
+    page.locator("#name").fill("arash")
+    page.locator("#password").fill(PASSWORD)
+    page.locator("#submit").click()
+    expect(page.locator("#done-id")).to_have_text("@arash:localhost")
+    context.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "heading"), [("/nothing", "There is nothing here."), ("/_matrix/nothing", "There is")]
+)
+def test_a_wrong_path_is_a_page(page: Page, site: Site, path: str, heading: str) -> None:
+    """At every port, Synapse's answers included: a page of ours with a way to the start, while programs get JSON."""
+    for url in {site.homeserver_url, *((site.web_url, site.admin_url) if path == "/nothing" else ())}:
+        answer = page.goto(url + path)
+        assert answer and answer.status == 404
+        expect(page.get_by_role("heading", level=1)).to_contain_text(heading)
+        page.get_by_role("button", name="Use the light theme").click()
+        page.evaluate("localStorage.clear()")
+        expect(page.get_by_role("link", name="Go to the start page")).to_have_attribute("href", site.web_url)
+    if path.startswith("/_matrix"):
+        assert page.request.get(site.homeserver_url + path).json()["errcode"] == "M_UNRECOGNIZED"
 
 
 def test_the_welcome_page_knows_that_the_server_runs(page: Page, site: Site) -> None:
@@ -109,7 +167,7 @@ def test_an_invitation_becomes_an_account(page: Page, site: Site) -> None:
     expect(page.get_by_role("heading", level=1)).to_be_focused()
     expect(page.locator("#done-id")).to_have_text("@grace.hopper:localhost")
     link = page.get_by_role("link", name="Open Element X").get_attribute("href") or ""
-    assert link.startswith("https://mobile.element.io/element/?account_provider=http%3A%2F%2Flocalhost")
+    assert link.startswith("https://mobile.element.io/element/?account_provider=localhost")
     assert link.endswith("&login_hint=mxid:%40grace.hopper%3Alocalhost")
     assert serious(page) == []
     assert site.login("grace.hopper", PASSWORD) == "@grace.hopper:localhost"

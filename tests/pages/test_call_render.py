@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from dataclasses import replace
 
 import pytest
@@ -60,7 +61,7 @@ def test_names_of_assets_follow_their_content() -> None:
     """Another logo gives another name; the operator's own is served as what it is."""
     ours, theirs = call.assets(FACTS), call.assets(replace(FACTS, logo=b"\x89PNG", logo_type="image/png"))
     assert [name for name in theirs if name not in ours] == [name for name in theirs if name.endswith(".png")]
-    assert len(theirs) == len(ours) == 3
+    assert len(theirs) == len(ours) == 4
 
 
 def test_the_policy() -> None:
@@ -75,3 +76,22 @@ def test_the_policy() -> None:
     assert asked == {FACTS.homeserver_url, FACTS.rtc_url, FACTS.livekit_url, "http://localhost:7880"}
     assert policy["frame-ancestors"] == f"'self' {FACTS.web_url}"
     assert policy["object-src"] == policy["base-uri"] == "'none'"
+
+
+def test_one_look() -> None:
+    """Our colours and picture in both themes, or the operator's; each theme's light goes with its own ground."""
+    for facts in (
+        FACTS,
+        replace(FACTS, accent="#0a7d5a"),
+        replace(FACTS, background=(b"\x89PNG", "image/png")),
+    ):
+        files = call.assets(facts)
+        style = next(content.decode() for name, content in files.items() if "/brand." in name)
+        for theme in ("dark", "light"):
+            assert (
+                f".cpd-theme-{theme}[data-element-call-root][data-background]::before {{ background:" in style
+            )
+        assert ("--cpd-color-bg-accent-rest: #0a7d5a" in style) is bool(facts.accent)
+        for url in re.findall(r'url\("/([^"]+)"\)', style):
+            assert url in files
+        assert bool(facts.background) is ("url(" in style)

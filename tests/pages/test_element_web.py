@@ -277,10 +277,13 @@ def test_our_pages_beside_it() -> None:
     from pages.server import FACTS as PAGE
 
     beside = pages.render_web(replace(PAGE, client=True))
-    assert b'href="/#/login"' in beside["register.html"] and b"Connect with any app" in beside["index.html"]
-    missing = pages.render_web(replace(PAGE, no_client="the answer was 404"))["index.html"].decode()
+    assert (
+        b'href="/#/login"' in beside["en/register.html"]
+        and b"Connect with any app" in beside["en/index.html"]
+    )
+    missing = pages.render_web(replace(PAGE, no_client="the answer was 404"))["en/index.html"].decode()
     assert "the answer was 404" in missing and "Any other Matrix app" in missing
-    assert "Element Web" not in pages.render_web(PAGE)["index.html"].decode()
+    assert "Element Web" not in pages.render_web(PAGE)["en/index.html"].decode()
 
 
 def test_our_pages_take_colour_and_picture() -> None:
@@ -292,6 +295,6 @@ def test_our_pages_take_colour_and_picture() -> None:
     style = next(content.decode() for name, content in files.items() if name.startswith("assets/brand"))
     picture = next(name for name in files if name.startswith("assets/background"))
     assert f'url("/{picture}")' in style and "--button: #0a7d5a" in style
-    assert "brand" in str(Names(files["index.html"]).values("href"))
-    one = pages.render_web(replace(PAGE, one_theme=True))["index.html"]
+    assert "brand" in str(Names(files["en/index.html"]).values("href"))
+    one = pages.render_web(replace(PAGE, one_theme=True))["en/index.html"]
     assert b'data-only="yes"' in one

@@ -1,14 +1,18 @@
 """What is rendered, without a browser."""
 
+import base64
+import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from pages.server import FACTS
 from samsesh import pages
 from samsesh.errors import SettingsError
+from samsesh.pages.words import LANGUAGES, catalogue
 
 NASTY = """<script>alert("1")</script> & 'quoted' {{ 7*7 }}"""
 
@@ -29,7 +33,11 @@ class Names(HTMLParser):
 
 
 def all_pages(facts: pages.PageFacts) -> list[bytes]:
-    rendered = [*pages.render_web(facts).items(), *pages.render_admin(facts).items()]
+    rendered = [
+        *pages.render_web(facts).items(),
+        *pages.render_admin(facts).items(),
+        *pages.render_errors(facts).items(),
+    ]
     return [content for name, content in rendered if name.endswith(".html")]
 
 
@@ -117,22 +125,98 @@ def test_names_of_assets_follow_their_content() -> None:
 
 
 def test_the_welcome_page_says_how_to_connect() -> None:
-    """Address, deep link, the apps of the project's documentation, administration, and the trial's ssh line."""
-    page = Names(pages.render_web(FACTS)["index.html"])
-    text = pages.render_web(FACTS)["index.html"].decode()
-    links = set(page.values("href"))
+    """Address, deep link, and the apps of the project's documentation."""
+    links = set(Names(pages.render_web(FACTS)["en/index.html"]).values("href"))
     assert {
         "https://apps.apple.com/us/app/element-messenger/id1083446067",
         "https://play.google.com/store/apps/details?id=im.vector.app&hl=en&gl=US",
         "https://cafebazaar.ir/app/im.vector.app",
         "https://apps.apple.com/app/element-x-secure-chat-call/id1631335820",
         "https://play.google.com/store/apps/details?id=io.element.android.x",
-        "http://localhost:8081",
         "https://samsesh.net",
-        pages.element_x_link("http://localhost:8008"),
+        pages.element_x_link("localhost"),
     } <= links
+
+
+def test_a_trial_offers_nothing_that_cannot_connect() -> None:
+    """No QR code of localhost and no app for phones, before and after sign-up; but administration, and the ssh line."""
+    files = pages.render_web(replace(FACTS, local_only=True))
+    for name, content in files.items():
+        assert not name.startswith("assets/element-x")
+        if name.endswith(".html"):
+            assert not re.search(rb"Element X|mobile\.element\.io|apps\.apple|play\.google", content), name
+    text = without_spans(files["en/index.html"])
+    assert "http://localhost:8081" in Names(files["en/index.html"]).values("href")
     assert "ssh -L 8080:localhost:8080 -L 8008:localhost:8008 -L 8081:localhost:8081 " in text
-    assert "ssh -L" not in pages.render_web(replace(FACTS, local_only=False))["index.html"].decode()
+    assert "ssh -L" not in pages.render_web(FACTS)["en/index.html"].decode()
+
+
+def without_spans(page: bytes) -> str:
+    """Each word of a command is in one."""
+    return re.sub("</?span>", "", page.decode())
+
+
+def test_every_word_is_there_in_every_language() -> None:
+    """One catalogue: each text in each language, with the same things filled in, and the same tags but for `bdi`."""
+    for section, texts in catalogue().items():
+        for key, by_language in texts.items():
+            assert by_language.keys() == LANGUAGES.keys(), f"{section}.{key}"
+            first, *others = by_language.values()
+            for other in others:
+                assert filled(first) == filled(other), f"{section}.{key}"
+                assert tags(first) == tags(other), f"{section}.{key}"
+
+
+def filled(text: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", text))
+
+
+def tags(text: str) -> list[str]:
+    return sorted(tag for tag, _ in Names(text.encode()).tags if tag != "bdi")
+
+
+def test_no_words_stand_in_templates_or_scripts() -> None:
+    """Every text of the catalogue is used, and pages in another language have none of English's whole sentences."""
+    folder = Path(pages.__file__).parent
+    sources = "".join(path.read_text() for path in [*folder.glob("templates/*"), *folder.glob("assets/*.js")])
+    sources += (folder / "links.py").read_text()
+    for key in catalogue()["script"]:
+        assert re.search(rf'[."]{key}\b', sources), key
+    sentence = re.compile(r">[^<>]*\b[A-Za-z]+ [a-z]+ [a-z]+ [a-z]+[^<>]*<")
+    web = pages.render_web(replace(FACTS, own_ca=True, call_url="http://localhost:8082"))
+    for name, content in {**web, **pages.render_admin(FACTS), **pages.render_errors(FACTS)}.items():
+        if name.startswith("fa/"):
+            text = re.sub(
+                r"<(code|em|style|script)[^>]*>.*?</\1>|<meta[^>]*>", "", content.decode(), flags=re.DOTALL
+            )
+            assert sentence.findall(text) == [], name
+            assert '<html lang="fa" dir="rtl"' in text
+
+
+@pytest.mark.parametrize(
+    ("theme", "media"), [("dark", "not all"), ("light", "all"), ("auto", "(prefers-color-scheme: light)")]
+)
+def test_the_theme(theme: str, media: str) -> None:
+    """A page opens with the theme that is set, or the browser's, also without scripts."""
+    for page in all_pages(replace(FACTS, theme=theme)):
+        found = next(attributes for _, attributes in Names(page).tags if attributes.get("id") == "light")
+        assert found["media"] == media
+
+
+def test_error_pages_are_whole() -> None:
+    """They load nothing, so that they can be shown at any address of any host; their policy knows what is in them."""
+    for facts in (FACTS, replace(FACTS, accent="#0a7d5a", logo=b"\x89PNG", logo_type="image/png")):
+        policy = pages.error_headers(facts)["Content-Security-Policy"]
+        for name, content in pages.render_errors(facts).items():
+            found = Names(content)
+            loaded = [*found.values("src"), *(one["href"] or "" for tag, one in found.tags if tag == "link")]
+            assert all(url.startswith("data:image/") for url in loaded), name
+            inline = re.findall(
+                r"<(?:style|script)[^>]*>(.*?)</(?:style|script)>", content.decode(), re.DOTALL
+            )
+            assert len(inline) == 3
+            for text in inline:
+                assert base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() in policy
 
 
 @pytest.mark.parametrize(
@@ -146,17 +230,17 @@ def test_the_welcome_page_says_how_to_connect() -> None:
 def test_pages_say_who_may_register(mode: str, welcome: str, form: bool) -> None:
     """The welcome page and the sign-up page say the same: whether one can register, and what it takes."""
     rendered = pages.render_web(replace(FACTS, registration=mode))
-    assert welcome in rendered["index.html"].decode()
-    assert ("form" in [tag for tag, _ in Names(rendered["register.html"]).tags]) is form
+    assert welcome in rendered["en/index.html"].decode()
+    assert ("form" in [tag for tag, _ in Names(rendered["en/register.html"]).tags]) is form
     assert (
-        "register.js" in str([*Names(rendered["register.html"]).values("src")]).replace(".", " ")
+        "register.js" in str([*Names(rendered["en/register.html"]).values("src")]).replace(".", " ")
     ) is False
-    assert any("register." in src for src in Names(rendered["register.html"]).values("src")) is form
+    assert any("register." in src for src in Names(rendered["en/register.html"]).values("src")) is form
 
 
 def test_the_admin_page_shows_the_commands() -> None:
     """Until the panel is there, the page names the commands, with the name that the operator calls."""
-    text = pages.render_admin(replace(FACTS, command="./samsesh"))["index.html"].decode()
+    text = without_spans(pages.render_admin(replace(FACTS, command="./samsesh"))["en/admin.html"])
     for command in (
         "user add NAME --admin",
         "invite create",
@@ -180,7 +264,7 @@ def test_links() -> None:
     assert pages.element_x_link("example.org", "@a+b:example.org").endswith("mxid:@a%2Bb:example.org")
     assert 'account_provider=example.org"' in str(
         Names(
-            pages.render_web(replace(FACTS, server_name="example.org", local_only=False))["index.html"]
+            pages.render_web(replace(FACTS, server_name="example.org", local_only=False))["en/index.html"]
         ).values("href")
     ).replace("'", '"')
 

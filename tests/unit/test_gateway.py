@@ -3,7 +3,8 @@
 import socket
 import subprocess
 import threading
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -14,10 +15,11 @@ from samsesh.engines.native.placement import NativePlacement
 from samsesh.facts import gather
 from samsesh.formats import to_caddy_json
 from samsesh.home import Home
-from samsesh.model import Context, Endpoint, Offer, Route
+from samsesh.model import Context, Endpoint, ErrorPages, Offer, Route
 from samsesh.secrets import preview
 from samsesh.services.gateway.caddy import caddy_json, log_encoder
-from samsesh.services.gateway.handlers import ending_connections, error_routes, route_json
+from samsesh.services.gateway.errors import error_routes, intercept_routes
+from samsesh.services.gateway.handlers import ending_connections, route_json
 from samsesh.settings import Settings
 
 FORGED = dict.fromkeys(
@@ -138,7 +140,7 @@ def test_what_is_behind_gets_one_true_address(tmp_path: Path) -> None:
             "listen": [f"127.0.0.1:{port}"],
             "automatic_https": {"disable": True},
             "routes": [ending_connections(always=False), route],
-            "errors": {"routes": error_routes()},
+            "errors": {"routes": error_routes(None)},
         }
         config = {"admin": {"disabled": True}, "apps": {"http": {"servers": {"api": server}}}}
         (tmp_path / "caddy.json").write_bytes(to_caddy_json(config))
@@ -167,3 +169,118 @@ def at_once(port: int, body: bytes) -> int:
             while (more := link.recv(65536)) and len(got) < 1_000_000:
                 got += more
     return got.count(b"HTTP/1.1 ")
+
+
+PERSON = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+JSON = '{"errcode":"M_UNRECOGNIZED","error":"Unrecognized request"}'
+
+
+@contextmanager
+def pages_site(folder: Path) -> Iterator[str]:
+    """The address of a Caddy with pages in two languages, a JSON answer, Synapse's own pages, and nobody at /gone."""
+    for language in ("en", "fa"):
+        for kind in ("page", "403", "404", "4xx", "5xx"):
+            file = folder / language / f"{kind}.html"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(f"{language} {kind}")
+    policy = {"Content-Type": "text/html; charset=utf-8", "X-Ours": "yes"}
+    error_pages = ErrorPages(folder, ("en", "fa"), ("403", "404", "4xx", "5xx"), policy)
+    json = {"Content-Type": "application/json", "Access-Control-Allow-Origin": "*", "Etag": '"theirs"'}
+    html = {"Content-Type": "text/html"}
+    routes = (
+        Route("a", ("/page",), root=folder, rewrite={"/page": "/page.html"}, languages=("en", "fa")),
+        Route("a", ("/_matrix/html",), answer=(403, "Synapse's own"), headers=html),
+        Route("a", ("/_matrix/fine",), answer=(200, JSON), headers=json),
+        Route("a", ("/_matrix/busy",), answer=(429, JSON), headers=json),
+        Route("a", ("/_matrix/*", "/json"), answer=(404, JSON), headers=json),
+        Route("a", ("/forbidden",), answer=(403, "no")),
+        Route("a", ("/gone",), upstream=Endpoint("127.0.0.1", free_port())),
+        Route("a", root=folder),
+    )
+    port = free_port()
+    server = {
+        "listen": [f"127.0.0.1:{port}"],
+        "routes": [*intercept_routes(error_pages), *map(route_json, routes)],
+        "errors": {"routes": error_routes(error_pages)},
+    }
+    config = {"admin": {"disabled": True}, "apps": {"http": {"servers": {"a": server}}}}
+    (folder / "caddy.json").write_bytes(to_caddy_json(config))
+    command = [CADDY, "run", "--config", str(folder / "caddy.json")]
+    with subprocess.Popen(command, env={"HOME": str(folder)}, stderr=subprocess.DEVNULL) as caddy:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            caddy.terminate()
+
+
+@pytest.mark.needs("caddy")
+def test_no_wrong_path_shows_json_to_a_person(tmp_path: Path) -> None:
+    """A browser gets a page of ours with the status, whoever said no; programs get what they got before."""
+    transport = httpx2.HTTPTransport(retries=5)  # until it listens
+    with (
+        pages_site(tmp_path) as url,
+        closing(httpx2.Client(transport=transport, trust_env=False, base_url=url, timeout=30)) as client,
+    ):
+        expected = {
+            "/nothing": (404, "404"),
+            "/json": (404, "404"),
+            "/forbidden": (403, "403"),
+            "/_matrix/nothing": (404, "404"),
+            "/_matrix/busy": (429, "4xx"),
+            "/gone": (502, "5xx"),
+        }
+        for path, (status, kind) in expected.items():
+            answer = client.get(path, headers=PERSON)
+            assert (answer.status_code, answer.text) == (status, f"en {kind}"), path
+            assert answer.headers["content-type"] == "text/html; charset=utf-8"
+            assert answer.headers["x-ours"] == "yes" and answer.headers["connection"] == "close"
+            assert "theirs" not in answer.headers["etag"]
+        posted = client.post("/_matrix/nothing", headers=PERSON, content=b"a=b")
+        assert (posted.status_code, posted.text) == (404, "en 404")
+        kept = client.get("/_matrix/html", headers=PERSON)
+        assert (kept.status_code, kept.text) == (403, "Synapse's own")
+        assert client.get("/_matrix/fine", headers=PERSON).text == JSON
+        for path in ("/json", "/_matrix/nothing"):
+            assert client.get(path).text == JSON
+        assert client.get("/nothing").json() == {"errcode": "M_UNKNOWN", "error": "Not Found"}
+        assert client.get("/gone").json()["errcode"] == "M_UNKNOWN"
+        assert client.get("/forbidden").text == "no"
+        persian = client.get("/nothing", headers={**PERSON, "Accept-Language": "fa-IR,fa;q=0.9,en;q=0.8"})
+        assert persian.text == "fa 404"
+
+
+@pytest.mark.needs("caddy")
+def test_pages_speak_the_visitors_language(tmp_path: Path) -> None:
+    """The first language of the browser that we have; what was chosen by the switch counts more, and is kept."""
+    transport = httpx2.HTTPTransport(retries=5)
+    with (
+        pages_site(tmp_path) as url,
+        closing(httpx2.Client(transport=transport, trust_env=False, base_url=url, timeout=30)) as client,
+    ):
+
+        def shown(accepted: str = "", cookie: str = "", query: str = "") -> str:
+            headers = {"Accept-Language": accepted, **({"Cookie": cookie} if cookie else {})}
+            answer = client.get(f"/page{query}", headers=headers)
+            client.cookies.clear()
+            assert "Accept-Language, Cookie" in answer.headers.get_list("vary")
+            return answer.text.removesuffix(" page")
+
+        accepted = {
+            "": "en",
+            "*": "en",
+            "fa": "fa",
+            "fa-IR,fa;q=0.9,en-US;q=0.8,en;q=0.7": "fa",
+            "en-GB,en;q=0.9,fa;q=0.8": "en",
+            "de-DE, de;q=0.9, fa;q=0.8, en;q=0.5": "fa",
+            "fat,tlh": "en",
+        }
+        assert {header: shown(header) for header in accepted} == accepted
+        assert shown("fa", cookie="a=b; language=en") == "en"
+        assert shown("en", cookie="language=fa") == "fa"
+        assert shown("en", cookie="language=../etc") == "en"
+        assert shown("en", cookie="language=en", query="?token=x&lang=fa") == "fa"
+        assert shown("fa", query="?lang=..%2F") == "fa"
+        chosen = client.get("/page?lang=fa")
+        assert chosen.headers["set-cookie"] == "language=fa; Path=/; Max-Age=31536000; SameSite=Lax"
+        assert client.get("/page").text == "fa page"
+        assert "set-cookie" not in client.get("/page?lang=xx").headers

@@ -90,3 +90,66 @@ def test_times_have_their_zone(zone: str, text: str) -> None:
     """Whoever reads a time sees which zone's it is."""
     assert moment(1_800_000_000_000, zone).endswith(f" {text}")
     assert moment(None, zone) == ""
+
+
+PARAGRAPH = (
+    "This is a trial: it answers on this machine only, without TLS. To begin again under another name: samsesh --home "
+    "/srv/a-rather-long-place/of/a/home destroy, then `samsesh setup` and https://chat.a-rather-long-domain.example.org/"
+    "register?token=ABCDEFGHIJKLMNOPQRSTUVWXYZ. People of the user samsesh may run sudo apt install coturn (as root)."
+)
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+@pytest.mark.parametrize(
+    "begin", ["", "  ", "! ", "- ", "samsesh: ", "        -> ", "failed  gateway-ports   "]
+)
+def test_words_commands_and_addresses_are_never_broken(begin: str, width: int) -> None:
+    """Lines fit the terminal, nothing but spaces is left out, and what is to be copied is in one line."""
+    lines = output.wrapped(begin + PARAGRAPH, width).plain.split("\n")
+    assert " ".join(line.strip() for line in lines) == (begin + PARAGRAPH).strip()
+    whole = (
+        "samsesh --home /srv/a-rather-long-place/of/a/home destroy",
+        "`samsesh setup`",
+        "sudo apt install coturn",
+    )
+    for command in whole:
+        assert any(command in line for line in lines)
+    longest = max(map(len, (*PARAGRAPH.split(), *whole)))
+    assert all(len(line) <= max(width, longest + len(begin) + 1) for line in lines)
+    assert len({len(line) - len(line.lstrip()) for line in lines[1:]}) == 1  # all stand below each other
+
+
+def test_only_a_terminal_gets_lines_of_its_width() -> None:
+    """In a file or a pipe each text stays in one line, to be searched; on a terminal it is wrapped, styles included."""
+    for terminal, shown in ((True, "  one two\n  three\n"), (False, "  one two three\n")):
+        written = StringIO()
+        speaker = output.Speaker(file=written, width=9, force_terminal=terminal, color_system=None)
+        speaker.print("  one two three")
+        speaker.print(Text("  one two ") + Text("three", style="red"))
+        assert written.getvalue() == 2 * shown
+
+
+def test_words_of_other_scripts_count_by_their_cells() -> None:
+    """A letter that is two cells wide takes two."""
+    assert output.wrapped("日本 日本 日本", 9).plain == "日本 日本\n日本"
+
+
+def test_rows_of_prompts_keep_what_they_end_with() -> None:
+    """A question that is wrapped still ends in the space before its answer."""
+    assert output.wrapped("Who should reach it? [1/2]: ", 20).plain == "Who should reach it?\n[1/2]: "
+
+
+def test_words_of_the_last_column_go_on_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal; words of other columns, and addresses, are not broken."""
+    written = StringIO()
+    monkeypatch.setattr(
+        output, "console", output.Speaker(file=written, width=40, force_terminal=True, color_system=None)
+    )
+    output.print_rows(
+        [("Two words", "web 8080, api 8008, admin 8081"), ("a", f"https://{'long.' * 9}example")]
+    )
+    assert written.getvalue().splitlines() == [
+        "Two words  web 8080, api 8008, admin",
+        "           8081",
+        f"a          https://{'long.' * 9}example",
+    ]

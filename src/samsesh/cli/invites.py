@@ -40,8 +40,10 @@ def create(
     if json:
         print_json(made)
         return
-    console.print(made["link"], soft_wrap=True)
-    if qr:
+    console.print(made["link"])
+    if server.settings.server.access == "local":
+        console.print("This trial answers on this machine only: open the link here, no phone can.")
+    elif qr:
         typer.echo(qr_terminal(made["link"]))
     people = "one person" if uses == 1 else f"{uses} people"
     console.print(f"For {people}, until {moment(made['expires'], server.settings.server.timezone)}.")

@@ -1,10 +1,13 @@
-"""The static pages: welcome, sign-up by invitation, and what the admin port shows until the panel is there.
+"""The static pages: welcome, sign-up by invitation, errors, and what the admin port shows until the panel is there.
 
-Everything is rendered when the server is configured; a browser then talks to the homeserver alone.
-Names of assets have a hash of the content, so that no page meets an old one.
+Everything is rendered when the server is configured, once in each language: the gateway knows which one a visitor
+reads. A browser then talks to the homeserver alone. Names of assets have a hash of the content, so that no page meets an
+old one.
 """
 
+import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,36 +17,41 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from samsesh.errors import SettingsError
-from samsesh.pages.colours import SEEN, mixed, readable, words_on
 from samsesh.pages.links import APPS, CLIENTS, element_x_link, invite_link, ssh_line
+from samsesh.pages.looks import MEDIA, brand_css, light_css
 from samsesh.pages.qr import qr_svg, qr_terminal
+from samsesh.pages.words import LANGUAGES, Words
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
 __all__ = [
+    "ERRORS",
     "PageFacts",
     "admin_headers",
     "assets",
     "brand",
     "check_links",
     "element_x_link",
+    "error_headers",
     "invite_link",
     "named_template",
     "origin",
     "qr_svg",
     "qr_terminal",
     "render_admin",
+    "render_errors",
     "render_web",
     "web_headers",
 ]
 
 HERE = Path(__file__).parent
-CARDS = {"dark": "#131626", "light": "#ffffff"}  # as in style.css
 LOGO_ENDINGS = {"image/svg+xml": "svg", "image/png": "png"}
 PICTURE_ENDINGS = {**LOGO_ENDINGS, "image/jpeg": "jpg", "image/webp": "webp"}
-SHARED = ("style.css", "theme.js", "page.js")  # loaded by every page; page.js is imported by the others
-WEB = ("matrix.js", "names.js", "welcome.js", "register.js")  # each after what it imports
+SHARED = ("style.css", "theme.js", "words.js", "page.js")  # loaded by every page; each after what it imports
+WEB = ("matrix.js", "names.js", "welcome.js", "register.js")
+ERRORS = ("403", "404", "4xx", "5xx")  # a page for each; the last two for every other status of their kind
+LARGEST_INLINE = 64 * 1024  # bytes of a logo within an error page
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class PageFacts:
     """What the pages say. URLs have a scheme and no slash at the end."""
 
     brand: str
-    theme: str  # "dark" or "light": what a page opens with; visitors can switch
+    theme: str  # "dark", "light", or "auto", the browser's: what a page opens with; visitors can switch
     server_name: str
     homeserver_url: str
     web_url: str
@@ -71,6 +79,7 @@ class PageFacts:
     one_theme: bool = False  # visitors cannot switch
     client: bool = False  # whether Element Web is at the web port's "/", and these pages beside it
     no_client: str = ""  # why it is not, where it should be
+    no_calls: str = ""  # why there are no calls, where there should be
     own_ca: bool = False  # its certificates are of its own authority, which devices must be told to trust
 
     @property
@@ -80,14 +89,11 @@ class PageFacts:
 
 
 def render_web(facts: PageFacts) -> dict[str, bytes]:
-    """Path below the web root -> content: the welcome and the sign-up page with their assets.
+    """Path below the web root -> content: welcome and sign-up in a folder of each language, and their assets.
 
     The welcome page, index.html, is also at `/connect`: it says how to connect with any client.
     """
     app_link = element_x_link(facts.account_provider)
-    names, files = assets(
-        (*SHARED, *WEB), facts.logo, facts.logo_type, {"element-x.svg": qr_svg(app_link), **brand(facts)}
-    )
     more = {
         "app_link": app_link,
         "apps": APPS,
@@ -96,46 +102,62 @@ def render_web(facts: PageFacts) -> dict[str, bytes]:
             (facts.web_url, facts.homeserver_url, facts.admin_url, facts.call_url, *facts.media_urls)
         ),
     }
-    return {
-        "index.html": _page("welcome.html.j2", facts, names, **more),
-        "register.html": _page("register.html.j2", facts, names, **more),
-        **({"trust.html": _page("trust.html.j2", facts, names)} if facts.own_ca else {}),
-        **files,
-    }
+    qr = {} if facts.local_only else {"element-x.svg": qr_svg(app_link)}  # no phone reaches a trial
+    names = ("index", "register", *(("trust",) if facts.own_ca else ()))
+    return _render(facts, names, WEB, qr, **more)
 
 
 def render_admin(facts: PageFacts) -> dict[str, bytes]:
     """Path below the admin root -> content."""
-    names, files = assets(SHARED, facts.logo, facts.logo_type, brand(facts))
-    return {"index.html": _page("admin.html.j2", facts, names), **files}
+    return _render(facts, ("admin",), ())
+
+
+def _render(
+    facts: PageFacts,
+    names: tuple[str, ...],
+    scripts: tuple[str, ...],
+    made: Mapping[str, bytes] = MappingProxyType({}),
+    **more: object,
+) -> dict[str, bytes]:
+    """The pages in each language, as `en/NAME.html`, and their assets."""
+    urls, files = assets((*SHARED, *scripts), facts.logo, facts.logo_type, {**made, **brand(facts)})
+    pages = {
+        f"{language}/{name}.html": _page(name, facts, Words(language), asset=urls, **more)
+        for language in LANGUAGES
+        for name in names
+    }
+    return {**pages, **files}
+
+
+def render_errors(facts: PageFacts) -> dict[str, bytes]:
+    """Path -> content of the pages for what went wrong: `en/404.html`. Each is whole, and can be shown at any address."""
+    return {
+        f"{language}/{kind}.html": _page("error", facts, Words(language), inline=_inline(facts), kind=kind)
+        for language in LANGUAGES
+        for kind in ERRORS
+    }
+
+
+def _inline(facts: PageFacts) -> dict[str, str]:
+    """What other pages load from files."""
+    logo = facts.logo if facts.logo and len(facts.logo) <= LARGEST_INLINE else None
+    kind = facts.logo_type if logo else "image/svg+xml"
+    picture = base64.b64encode(logo or _asset("logo.svg")).decode()
+    return {
+        "style.css": _asset("style.css").decode() + brand_css(facts),
+        "light.css": light_css(_asset("light.css").decode(), facts.accent),
+        "theme.js": _asset("theme.js").decode(),
+        "logo": f"data:{kind};base64,{picture}",
+    }
 
 
 def brand(facts: PageFacts) -> dict[str, bytes]:
-    """The operator's picture and colour: file names -> contents, in the order in which they name each other."""
-    made: dict[str, bytes] = {}
-    lines = []
-    if facts.accent:
-        dark, light = readable(facts.accent, CARDS["dark"]), readable(facts.accent, CARDS["light"])
-        shown = readable(facts.accent, CARDS["dark"], SEEN)  # bright ones stay, with dark words on them
-        lines += [
-            f":root {{ --link: {dark}; --glow: {mixed(facts.accent, '#0a0c16', 0.7)}; {_button(shown)} }}",
-            f'[data-theme="light"] {{ --link: {light}; '
-            f"--glow: {mixed(facts.accent, '#ffffff', 0.75)}; {_button(light)} }}",
-        ]
-    if facts.background:
-        content, kind = facts.background
-        name = f"background.{PICTURE_ENDINGS[kind]}"
-        made[name] = content
-        veil = "color-mix(in srgb, var(--ground) 72%, transparent)"
-        picture = f'url("./{name}") center / cover fixed'
-        lines.append(f"body {{ background: linear-gradient({veil} 0 0), {picture}, var(--ground); }}")
-    return {**made, **({"brand.css": "\n".join(lines).encode()} if lines else {})}
-
-
-def _button(colour: str) -> str:
-    words = words_on(colour)
-    over = mixed(colour, "#ffffff" if words == "#000000" else "#000000", 0.15)
-    return f"--button: {colour}; --button-over: {over}; --on-button: {words};"
+    """The operator's picture and colours: file names -> contents, in the order in which they name each other."""
+    picture = f"background.{PICTURE_ENDINGS[facts.background[1]]}" if facts.background else ""
+    made = {picture: facts.background[0]} if facts.background else {}
+    if css := brand_css(facts, picture):
+        made["brand.css"] = css.encode()
+    return {**made, "light.css": light_css(_asset("light.css").decode(), facts.accent).encode()}
 
 
 def web_headers(facts: PageFacts) -> dict[str, str]:
@@ -148,12 +170,27 @@ def admin_headers(facts: PageFacts) -> dict[str, str]:
     return _headers("'none'")
 
 
-def _headers(connect: str) -> dict[str, str]:
+def error_headers(facts: PageFacts) -> dict[str, str]:
+    """Headers of every error page, whose style and script are within it. A proxy or browser keeps none."""
+    inline = _inline(facts)
+    styles = " ".join(_digest(inline[name]) for name in ("style.css", "light.css"))
+    headers = _headers("'none'", _digest(inline["theme.js"]), styles, "data:")
+    return {**headers, "Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"}
+
+
+def _digest(text: str) -> str:
+    """As a content security policy names what is within a page."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _headers(
+    connect: str, scripts: str = "'self'", styles: str = "'self'", pictures: str = "'self'"
+) -> dict[str, str]:
     policy = {
         "default-src": "'none'",
-        "script-src": "'self'",
-        "style-src": "'self'",
-        "img-src": "'self'",
+        "script-src": scripts,
+        "style-src": styles,
+        "img-src": pictures,
         "connect-src": connect,
         "form-action": "'none'",  # scripts send the form: without them no password ends in a URL
         "frame-ancestors": "'none'",
@@ -180,9 +217,12 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _page(template: str, facts: PageFacts, assets: dict[str, str], **more: object) -> bytes:
+def _page(name: str, facts: PageFacts, words: Words, **more: object) -> bytes:
     check_links(facts.footer_links)
-    page: str = named_template(template).render(facts=facts, asset=assets, **more)
+    known = {"asset": {}, "inline": None, "media": MEDIA, "languages": LANGUAGES}
+    script = json.dumps(words.section("script"), ensure_ascii=False)
+    template = named_template(f"{name}.html.j2")
+    page: str = template.render({**known, "facts": facts, "words": words, "script_words": script, **more})
     return page.encode()
 
 
@@ -219,11 +259,11 @@ def assets(
     folder: str = "assets",
 ) -> tuple[dict[str, str], dict[str, bytes]]:
     """(asset name -> URL path, path below the root -> content); imports in scripts follow the names."""
-    contents = {name: (HERE / "assets" / name).read_bytes() for name in sources}
+    contents = {name: _asset(name) for name in sources}
     contents |= made
     if logo_type not in LOGO_ENDINGS:
         raise SettingsError(f"the logo is of type {logo_type}", "use an svg or png file")
-    contents["logo"] = logo or (HERE / "assets" / "logo.svg").read_bytes()
+    contents["logo"] = logo or _asset("logo.svg")
     ending = LOGO_ENDINGS[logo_type] if logo else "svg"
     urls: dict[str, str] = {}
     files: dict[str, bytes] = {}
@@ -234,3 +274,7 @@ def assets(
         path = f"{folder}/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{suffix or ending}"
         urls[name], files[path] = f"/{path}", content
     return urls, files
+
+
+def _asset(name: str) -> bytes:
+    return (HERE / "assets" / name).read_bytes()

@@ -12,7 +12,7 @@ from typing import Any
 
 from samsesh import pages
 from samsesh.errors import SettingsError
-from samsesh.pages import upstream
+from samsesh.pages import looks, upstream
 from samsesh.pages.colours import compound_style
 
 _TITLE = re.compile(r"<title>.*?</title>", re.DOTALL)
@@ -24,7 +24,7 @@ class CallFacts:
     """What the page and its configuration say. URLs have a scheme and no slash at the end."""
 
     brand: str
-    theme: str
+    theme: str  # "dark", "light", or "auto", the browser's
     server_name: str
     homeserver_url: str
     rtc_url: str
@@ -34,7 +34,8 @@ class CallFacts:
     registration: str  # "closed", "token" or "open"
     logo: bytes | None = None  # None: our own
     logo_type: str = "image/svg+xml"
-    accent: str = ""  # "#rrggbb"; empty: upstream's own colours
+    accent: str = ""  # "#rrggbb"; empty: our own colours
+    background: tuple[bytes, str] | None = None  # the operator's picture, and its type
 
     @property
     def register_url(self) -> str:
@@ -74,8 +75,7 @@ def _head(facts: CallFacts) -> str:
         "register": facts.register_url,
     }
     data = " ".join(f'data-{name}="{html.escape(value)}"' for name, value in told.items())
-    styles = [urls[name] for name in ("call.css", "accent.css") if name in urls]
-    links = "".join(f'<link rel="stylesheet" href="{url}">' for url in styles)
+    links = "".join(f'<link rel="stylesheet" href="{urls[name]}">' for name in ("call.css", "brand.css"))
     return (
         f"<title>{html.escape(facts.brand)}</title>"
         f'<link rel="icon" href="{urls["logo"]}">'
@@ -102,10 +102,23 @@ def assets(facts: CallFacts) -> dict[str, bytes]:
 
 
 def _assets(facts: CallFacts) -> tuple[dict[str, str], dict[str, bytes]]:
-    colours = {"accent.css": compound_style(facts.accent).encode()} if facts.accent else {}
-    return pages.assets(
-        ("call.css", "call.js"), facts.logo, facts.logo_type, colours, folder="samsesh/assets"
-    )
+    made: dict[str, bytes] = {}
+    picture = ""
+    if facts.background is not None:
+        content, kind = facts.background
+        picture = f"background.{pages.PICTURE_ENDINGS[kind]}"
+        made[picture] = content
+    made["brand.css"] = _brand(facts.accent, picture)
+    return pages.assets(("call.css", "call.js"), facts.logo, facts.logo_type, made, folder="samsesh/assets")
+
+
+def _brand(accent: str, picture: str) -> bytes:
+    """Our colours, and our picture in the place of upstream's. Its own rules name the class of a theme twice."""
+    lines = [compound_style(accent or looks.ACCENT)]
+    for theme in looks.THEMES:
+        behind = f"{3 * f'.cpd-theme-{theme}'}[data-element-call-root][data-background]::before"
+        lines.append(f"{behind} {{ background: {looks.behind(theme, accent, picture)} }}")
+    return "\n".join(lines).encode()
 
 
 def headers(facts: CallFacts, scripts: tuple[str, ...]) -> dict[str, str]:

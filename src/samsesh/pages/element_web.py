@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from samsesh import names, pages
-from samsesh.pages import upstream
+from samsesh.pages import looks, upstream
 from samsesh.pages.colours import GROUNDS, compound_style
 
 KEY = "samsesh"  # of our texts among Element Web's
@@ -36,7 +36,7 @@ class WebFacts:
     """What Element Web says and does. URLs have a scheme and no slash at the end."""
 
     brand: str
-    theme: str  # "dark", "light" or "auto"
+    theme: str  # "dark", "light", or "auto", the browser's
     server_name: str
     homeserver_url: str
     web_url: str
@@ -232,13 +232,14 @@ def _assets(facts: WebFacts) -> tuple[dict[str, str], dict[str, bytes]]:
     if facts.accent:
         style.append(compound_style(facts.accent))
     made = {"element.css": "\n".join(style).encode()}
-    picture = "background.svg"
-    if facts.background is not None:
+    if facts.background is None:
+        picture = "background.svg"
+        made[picture] = looks.backdrop(facts.theme, facts.accent)
+    else:
         content, kind = facts.background
         picture = f"background.{pages.PICTURE_ENDINGS[kind]}"
         made[picture] = content
-    sources = ("element.js", *(("background.svg",) if facts.background is None else ()))
-    urls, files = pages.assets(sources, facts.logo, facts.logo_type, made, folder="samsesh/assets")
+    urls, files = pages.assets(("element.js",), facts.logo, facts.logo_type, made, folder="samsesh/assets")
     return {**urls, "background": urls[picture]}, files
 
 

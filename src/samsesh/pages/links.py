@@ -2,11 +2,11 @@
 
 from urllib.parse import quote, urlsplit
 
-# (app, who it is for, ((shop, link), ...)); those of the classic apps are the project's from its beginning
+# (app, who it is for: a key of the words, ((shop, link), ...)); the classic apps' are the project's from its beginning
 APPS = (
     (
         "Element X",
-        "recommended",
+        "apps.recommended",
         (
             ("App Store", "https://apps.apple.com/app/element-x-secure-chat-call/id1631335820"),
             ("Google Play", "https://play.google.com/store/apps/details?id=io.element.android.x"),
@@ -15,7 +15,7 @@ APPS = (
     ),
     (
         "Element Classic",
-        "older phones",
+        "apps.older",
         (
             ("App Store", "https://apps.apple.com/us/app/element-messenger/id1083446067"),
             ("Google Play", "https://play.google.com/store/apps/details?id=im.vector.app&hl=en&gl=US"),
@@ -23,9 +23,9 @@ APPS = (
         ),
     ),
 )
-CLIENTS = (
-    ("Element for desktop", "https://element.io/download"),
-    ("All Matrix apps", "https://matrix.org/ecosystem/clients/"),
+CLIENTS = (  # (key of the words, link)
+    ("apps.desktop", "https://element.io/download"),
+    ("apps.all", "https://matrix.org/ecosystem/clients/"),
 )
 
 

@@ -114,4 +114,5 @@ def _facts(context: Context) -> call.CallFacts:
         logo=logo,
         logo_type=logo_type,
         accent=settings.brand.accent,
+        background=context.background,
     )

@@ -1,32 +1,48 @@
-"""Our pages at the web port, beside Element Web or instead of it: how to connect, and sign-up. The admin port's page."""
+"""Our pages at the web port, beside Element Web or instead of it: how to connect, and sign-up. The admin port's page.
+The pages for what went wrong, anywhere.
+"""
 
 from pathlib import Path
 
 from samsesh import __version__, pages
-from samsesh.model import Context, File, Offer, Route, Unit
-from samsesh.pages import PageFacts
+from samsesh.model import Context, ErrorPages, File, Offer, Route, Unit
+from samsesh.pages import ERRORS, PageFacts
+from samsesh.pages.words import LANGUAGES
 
+PAGES = {"/register": "/register.html", "/connect": "/index.html"}
 BESIDE = ("/register", "/connect", "/assets/*")  # what stays ours where Element Web has the rest
 
 
 def offer(context: Context) -> Offer:
     facts = _facts(context)
-    web, admin = context.place.config("web"), context.place.config("admin")
-    url = context.access.url
+    web, admin, errors = map(context.place.config, ("web", "admin", "errors"))
+    url, languages = context.access.url, tuple(LANGUAGES)
     return Offer(
         routes=(
             Route(
                 "web",
                 BESIDE if context.web_client else (),
                 root=web,
-                rewrite={"/register": "/register.html", "/connect": "/index.html"},
+                rewrite=PAGES if context.web_client else {"/": "/index.html", **PAGES},
+                languages=languages,
                 headers=pages.web_headers(facts),
                 order=10 if context.web_client else 50,
             ),
-            Route("admin", root=admin, headers=pages.admin_headers(facts)),
+            Route(
+                "admin",
+                root=admin,
+                rewrite={"/": "/admin.html"},
+                languages=languages,
+                headers=pages.admin_headers(facts),
+            ),
             *(_trust(web, facts) if facts.own_ca else ()),
         ),
-        files=(*_files(web, pages.render_web(facts)), *_files(admin, pages.render_admin(facts))),
+        error_pages=ErrorPages(errors, languages, ERRORS, pages.error_headers(facts)),
+        files=(
+            *_files(web, pages.render_web(facts)),
+            *_files(admin, pages.render_admin(facts)),
+            *_files(errors, pages.render_errors(facts)),
+        ),
         addresses={"web": url("web"), "admin": url("admin")},
     )
 
@@ -37,8 +53,17 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
 
 def _trust(web: Path, facts: PageFacts) -> tuple[Route, ...]:
     """How to trust the gateway's own authority, whatever else is at the web port; it serves the root itself."""
-    page = {"/trust": "/trust.html"}
-    return (Route("web", ("/trust",), root=web, rewrite=page, headers=pages.web_headers(facts), order=8),)
+    return (
+        Route(
+            "web",
+            ("/trust",),
+            root=web,
+            rewrite={"/trust": "/trust.html"},
+            languages=tuple(LANGUAGES),
+            headers=pages.web_headers(facts),
+            order=8,
+        ),
+    )
 
 
 def _files(folder: Path, rendered: dict[str, bytes]) -> tuple[File, ...]:
@@ -71,6 +96,7 @@ def _facts(context: Context) -> PageFacts:
         one_theme=len(settings.brand.themes) == 1,
         client=context.web_client,
         no_client=_no_client(context),
+        no_calls=_no_calls(context),
     )
 
 
@@ -79,3 +105,10 @@ def _no_client(context: Context) -> str:
     if context.settings.web.client == "none" or context.web_client:
         return ""
     return context.off("web-client", "element-web").reason
+
+
+def _no_calls(context: Context) -> str:
+    """Why there are no calls where there should be."""
+    if context.settings.calls.provider != "element-call" or context.calls:
+        return ""
+    return context.off("calls", "livekit-server").reason

@@ -120,19 +120,27 @@ window.global ??= window; // as upstream's inline script does, which a page out 
     return both;
   }
 
+  const browserLight = matchMedia("(prefers-color-scheme: light)");
+
+  // Upstream is dark unless its address says otherwise, as that of a client around it does.
+  function paint() {
+    if (/[?&]theme=/.test(location.search + location.hash)) return;
+    const light = ours.theme === "auto" ? browserLight.matches : ours.theme === "light";
+    const names = ["cpd-theme-dark", "cpd-theme-light"];
+    document.body.classList.replace(names[Number(!light)], names[Number(light)]);
+  }
+
   function dress() {
     for (const svg of document.querySelectorAll(LOGOS)) {
       if (!svg.parentElement.querySelector(":scope > .samsesh-brand")) svg.parentElement.prepend(logo());
     }
-    const { classList } = document.body;
-    if (ours.theme === "light" && !/[?&]theme=/.test(location.search + location.hash)) {
-      if (classList.contains("cpd-theme-dark")) classList.replace("cpd-theme-dark", "cpd-theme-light");
-    }
+    paint();
     // Logged out meanwhile: these links are there for who is not. Loaded anew, since what is left of the old session
     // holds the browser's databases, and the next log-in would wait for them.
     if (!stored() && document.querySelector('a[href="/login"], a[href="/register"]') && settle()) location.reload();
   }
 
+  browserLight.addEventListener("change", paint);
   document.addEventListener("DOMContentLoaded", () => {
     new MutationObserver(dress).observe(document.documentElement, {
       attributeFilter: ["class"],

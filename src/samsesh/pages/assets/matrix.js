@@ -21,7 +21,7 @@ export class TermsNeeded extends Error {
   }
 }
 
-export class UnknownStage extends Error {}
+export class UnknownStage extends Error {} // or the same step again and again
 
 export async function request(base, method, path, body, accessToken) {
   let answer;
@@ -109,7 +109,7 @@ function openStages({ flows = [], completed = [] }) {
 }
 
 function policies({ params }) {
-  const language = navigator.language.split("-")[0];
+  const language = document.documentElement.lang;
   const found = Object.values(params?.["m.login.terms"]?.policies ?? {});
   return found
     .map((policy) => policy[language] ?? policy.en ?? Object.values(policy).find((value) => value?.url))

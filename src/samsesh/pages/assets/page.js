@@ -1,25 +1,5 @@
-// What every page has: the switch between the themes, and buttons that copy.
-
-function themeSwitch(button) {
-  const root = document.documentElement;
-  const label = () => {
-    const other = root.dataset.theme === "dark" ? "light" : "dark";
-    button.setAttribute("aria-label", `Use the ${other} theme`);
-    button.title = `Use the ${other} theme`;
-    return other;
-  };
-  label();
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    root.dataset.theme = label();
-    label();
-    try {
-      localStorage.setItem("theme", root.dataset.theme);
-    } catch {
-      // no storage: it holds for this page
-    }
-  });
-}
+// What pages have: buttons that copy.
+import { say } from "./words.js";
 
 // navigator.clipboard exists on https and localhost only.
 async function copy(element) {
@@ -40,7 +20,7 @@ function copyButton(button) {
   button.hidden = false;
   button.addEventListener("click", async () => {
     const done = await copy(document.getElementById(button.dataset.copy));
-    label.textContent = done ? "Copied" : "Press Ctrl+C";
+    label.textContent = say(done ? "copied" : "press");
     button.classList.toggle("done", done);
     clearTimeout(timer);
     timer = setTimeout(() => {
@@ -50,5 +30,4 @@ function copyButton(button) {
   });
 }
 
-if (!document.querySelector("script[data-only]")) themeSwitch(document.getElementById("theme"));
 for (const button of document.querySelectorAll("[data-copy]")) copyButton(button);

@@ -1,6 +1,7 @@
 // The sign-up form: an invitation, a name, a password, done.
 import { available, loginToken, MatrixError, signUp, TermsNeeded, tokenValid, UnknownStage } from "./matrix.js";
 import { explain, nameProblem, passwordProblem, tokenProblem } from "./names.js";
+import { say } from "./words.js";
 
 const PAUSE = 450; // ms without typing until the server is asked
 const byId = (id) => document.getElementById(id);
@@ -8,6 +9,7 @@ const form = byId("form");
 const { homeserver, serverName, registration, least, provider } = form.dataset;
 const needsToken = registration === "token";
 const attempt = {}; // kept from try to try, see signUp
+const languages = document.querySelectorAll("a[hreflang]"); // this page in other languages
 const taken = new Map(); // name -> why, as the server said
 const problem = byId("problem");
 const submit = byId("submit");
@@ -42,7 +44,7 @@ const nameNow = () => byId("name").value.trim().toLowerCase();
 
 function lookAtName() {
   const name = nameNow();
-  byId("preview").textContent = `@${name || "name"}:${serverName}`;
+  byId("preview").textContent = `@${name || say("name")}:${serverName}`;
   // After a try without an answer, a taken name may be our own.
   const wrong = nameProblem(name, serverName) || (attempt.last ? "" : taken.get(name) ?? "");
   note("name", wrong, "wrong");
@@ -53,7 +55,7 @@ async function askForName(_, current) {
   const name = nameNow();
   if (!name || lookAtName()) return;
   try {
-    if ((await available(homeserver, name)) && current()) note("name", "This name is free.", "good");
+    if ((await available(homeserver, name)) && current()) note("name", say("free"), "good");
   } catch (error) {
     const [field, words] = explain(error);
     if (field === "name") taken.set(name, words);
@@ -67,8 +69,8 @@ async function askForToken(token, current = () => true) {
   try {
     const valid = await tokenValid(homeserver, token);
     if (!current()) return;
-    if (valid) note("token", "Your invitation is good.", "good");
-    else refuseToken("This invitation has been used up or has expired. Please ask for a new one.");
+    if (valid) note("token", say("good_code"), "good");
+    else refuseToken(say("used_up"));
   } catch (error) {
     if (current() && error.status !== 429) shout(explain(error)[1]);
   }
@@ -82,9 +84,9 @@ function refuseToken(words) {
 function lookAtPassword({ gently = false } = {}) {
   const password = byId("password").value;
   const wrong = passwordProblem(password, least);
-  if (!wrong) note("password", "Long enough.", "good");
+  if (!wrong) note("password", say("long_enough"), "good");
   else if (gently) note("password", password ? wrong : "");
-  else note("password", password ? wrong : "Please choose a password.", "wrong");
+  else note("password", password ? wrong : say("choose_password"), "wrong");
   return wrong;
 }
 
@@ -93,15 +95,15 @@ function firstWrong() {
   const wrong = [];
   const token = byId("token");
   if (needsToken && tokenProblem(token.value.trim())) {
-    refuseToken(token.value.trim() ? tokenProblem(token.value.trim()) : "Please enter your invitation code.");
+    refuseToken(token.value.trim() ? tokenProblem(token.value.trim()) : say("enter_code"));
     wrong.push(token);
   }
   const name = byId("name");
-  if (!name.value.trim()) note("name", "Please choose a name.", "wrong");
+  if (!name.value.trim()) note("name", say("choose_name"), "wrong");
   if (!name.value.trim() || lookAtName()) wrong.push(name);
   if (lookAtPassword()) wrong.push(byId("password"));
   if (!byId("terms-field").hidden && !byId("terms").checked) {
-    shout("Please agree to the terms first.");
+    shout(say("agree"));
     wrong.push(byId("terms"));
   }
   return wrong[0] ?? null;
@@ -118,15 +120,13 @@ function showTerms(policies) {
     }),
   );
   byId("terms-field").hidden = false;
-  shout("One more thing: please read and accept the terms of this server.");
+  shout(say("terms"));
   byId("terms").focus();
 }
 
 function showProblem(error) {
   if (error instanceof TermsNeeded) return showTerms(error.policies);
-  if (error instanceof UnknownStage) {
-    return shout(`Please ask whoever runs this server for an account: ${error.message}.`);
-  }
+  if (error instanceof UnknownStage) return shout(say("unknown_step"));
   if (!(error instanceof MatrixError)) throw error;
   const [field, words] = explain(error);
   if (!field) return shout(words);
@@ -139,7 +139,7 @@ function showProblem(error) {
 function busy(working) {
   submit.disabled = working;
   form.setAttribute("aria-busy", String(working));
-  submit.textContent = working ? "Making your account…" : submit.dataset.text;
+  submit.textContent = say(working ? "working" : "create");
 }
 
 // Element Web takes a token that logs in once at its address, from the homeserver that it finds under this name in the
@@ -167,9 +167,9 @@ function done(userId, password) {
   byId("done").hidden = false;
   byId("done-id").textContent = userId;
   document.title = byId("done-title").textContent;
-  const link = new URL("https://mobile.element.io/element/");
-  link.search = `account_provider=${encodeURIComponent(provider)}&login_hint=mxid:${encodeURIComponent(userId)}`;
-  byId("done-app").href = link.href;
+  for (const language of languages) language.hidden = true; // the other page would not know of the account
+  const app = byId("done-app"); // none where no phone reaches the server
+  if (app) app.search = `account_provider=${encodeURIComponent(provider)}&login_hint=mxid:${encodeURIComponent(userId)}`;
   byId("done-web")?.addEventListener("click", (event) => enter(event, userId, password));
   byId("done-title").focus();
 }
@@ -198,6 +198,7 @@ function takeToken() {
   const token = (query.get("token") ?? history.state?.token ?? "").trim();
   history.replaceState(token ? { token } : null, "", location.pathname);
   byId("token").value = token;
+  for (const language of languages) if (token) language.search += `&token=${encodeURIComponent(token)}`;
   byId("token-field").hidden = !needsToken || (token !== "" && !tokenProblem(token));
   if (needsToken) askForToken(token);
 }
@@ -217,7 +218,7 @@ function start() {
   show.addEventListener("click", () => {
     const shown = byId("password").type === "password";
     byId("password").type = shown ? "text" : "password";
-    show.firstElementChild.textContent = shown ? "Hide" : "Show";
+    show.firstElementChild.textContent = say(shown ? "hide" : "show");
   });
   form.addEventListener("submit", send);
   form.hidden = false;

@@ -1,5 +1,6 @@
 // Asks the homeserver itself how it is, now and from time to time.
 import { request } from "./matrix.js";
+import { say } from "./words.js";
 
 const WELL = 30_000; // ms between questions
 const UNWELL = 4_000;
@@ -14,9 +15,9 @@ function show(kind, words) {
 async function look() {
   try {
     await request(state.dataset.homeserver, "GET", "/_matrix/client/versions");
-    return ["well", "Everything is running", WELL];
+    return ["well", say("well"), WELL];
   } catch (error) {
-    return ["unwell", error.status === 0 ? "The homeserver does not answer yet" : "The homeserver has a problem", UNWELL];
+    return ["unwell", say(error.status === 0 ? "silent" : "unwell"), UNWELL];
   }
 }
 
@@ -32,7 +33,7 @@ async function watch() {
   timer = setTimeout(watch, pause);
 }
 
-show("asking", "Asking the homeserver…");
+show("asking", say("asking"));
 watch();
 addEventListener("online", watch);
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : watch()));

@@ -9,7 +9,8 @@ from samsesh.access import LOCAL, Access, Site
 from samsesh.formats import Verbatim
 from samsesh.model import Context, Endpoint, Offer, Route
 from samsesh.services.gateway import seen, tls
-from samsesh.services.gateway.handlers import ending_connections, error_routes, redirect, route_json
+from samsesh.services.gateway.errors import error_routes, intercept_routes
+from samsesh.services.gateway.handlers import ending_connections, redirect, route_json
 from samsesh.services.gateway.well_known import well_known
 from samsesh.settings import Settings
 
@@ -61,9 +62,9 @@ def _servers(context: Context, offer: Offer) -> dict[str, Any]:
     by_port: dict[int, list[str]] = {}
     for name in listeners(context, offer):
         by_port.setdefault(port(context, name), []).append(name)
-    servers = {names_[0]: _server(context, names_, routes) for names_ in by_port.values()}
+    servers = {names_[0]: _server(context, offer, names_, routes) for names_ in by_port.values()}
     if redirects(context):
-        servers["http"] = _redirecting(context)
+        servers["http"] = _redirecting(context, offer)
         if access.mode == "ip":
             servers["https"] = _leading_to_web(context)
     return servers
@@ -89,7 +90,9 @@ def log_encoder() -> dict[str, Any]:
     return {"format": "filter", "wrap": console, "fields": fields}
 
 
-def _server(context: Context, listeners_: list[str], routes: tuple[Route, ...]) -> dict[str, Any]:
+def _server(
+    context: Context, offer: Offer, listeners_: list[str], routes: tuple[Route, ...]
+) -> dict[str, Any]:
     """The server of one port, with the routes of all its listeners."""
     first, number = listeners_[0], port(context, listeners_[0])
     ready = Route(first, (READY,), answer=(200, "ready"))
@@ -102,11 +105,12 @@ def _server(context: Context, listeners_: list[str], routes: tuple[Route, ...]) 
             *_strict_transport(context, number),
             {"handle": [{"handler": "request_body", "max_size": largest_body(context.settings)}]},
             route_json(ready),
+            *intercept_routes(offer.error_pages),
             *([seen.route(context)] if context.access.proxied else []),
             *_routes(context, listeners_, routes),
             NOT_OURS,
         ],
-        "errors": {"routes": error_routes()},
+        "errors": {"routes": error_routes(offer.error_pages)},
     }
 
 
@@ -209,7 +213,7 @@ def _strict_transport(context: Context, number: int) -> list[dict[str, Any]]:
     return [{"handle": [{"handler": "headers", "response": {"set": header, "deferred": True}}]}]
 
 
-def _redirecting(context: Context) -> dict[str, Any]:
+def _redirecting(context: Context, offer: Offer) -> dict[str, Any]:
     """Plain http, where browsers come first; Caddy answers the certificate authority's questions there by itself.
 
     Only our own hosts are led on: who could name another would have us send people there.
@@ -228,6 +232,7 @@ def _redirecting(context: Context) -> dict[str, Any]:
             {"match": [{"host": list(context.access.names())}], "handle": [same], "terminal": True},
             NOT_OURS,
         ],
+        "errors": {"routes": error_routes(offer.error_pages)},
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from samsesh.formats import Verbatim
 from samsesh.model import Endpoint, Route
+from samsesh.services.gateway import language
 
 CLIENT, ADDRESS = "X-Forwarded-For", Verbatim("{http.vars.client_ip}")
 HTTP1 = {"protocol": "http/1.1"}
@@ -80,10 +81,13 @@ def _ask(upstream: Endpoint, path: str) -> dict[str, Any]:
 
 
 def _files(route: Route) -> list[dict[str, Any]]:
+    folder = f"/{language.LANGUAGE}" if route.languages else ""
     rewrites = [
-        {"match": [{"path": [path]}], "handle": [{"handler": "rewrite", "uri": target}]}
+        {"match": [{"path": [path]}], "handle": [{"handler": "rewrite", "uri": Verbatim(folder + target)}]}
         for path, target in route.rewrite.items()
     ]
+    if route.languages:
+        rewrites = [*language.routes(route.languages), *rewrites]
     files: dict[str, Any] = {"handler": "file_server", "root": str(route.root), "index_names": ["index.html"]}
     if route.template:
         templates = {"handler": "templates", "file_root": str(route.root)}
@@ -109,22 +113,3 @@ def ending_connections(*, always: bool) -> dict[str, Any]:
     statuses = [2, 3, 4, 5] if always else [4, 5]
     response = {"set": {"Connection": ["close"]}, "deferred": True, "require": {"status_code": statuses}}
     return {"match": [HTTP1], "handle": [{"handler": "headers", "response": response}]}
-
-
-def error_routes() -> list[dict[str, Any]]:
-    """Errors of the gateway's own; see `ending_connections`."""
-    answer = error_answer()
-    last = {**answer, "headers": {**answer["headers"], "Connection": ["close"]}}
-    return [{"match": [HTTP1], "handle": [last]}, {"handle": [answer]}]
-
-
-def error_answer() -> dict[str, Any]:
-    """What the gateway itself refuses or cannot pass on, in Matrix's words, and readable for web clients."""
-    body = Verbatim(r'\{"errcode":"M_UNKNOWN","error":"{http.error.status_text}"\}')
-    headers = {"Access-Control-Allow-Origin": ["*"], "Content-Type": ["application/json"]}
-    return {
-        "handler": "static_response",
-        "status_code": Verbatim("{http.error.status_code}"),
-        "body": body,
-        "headers": headers,
-    }
