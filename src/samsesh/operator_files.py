@@ -34,7 +34,8 @@ class OperatorFiles:
             raise SettingsError(
                 f"federation.ca ({path}) has no certificates", "it is a file with -----BEGIN CERTIFICATE-----"
             ) from None
-        return content, system_authorities()
+        authorities = system_authorities()
+        return content, authorities.read_bytes() if authorities else b""
 
 
 def named_files(settings: Settings) -> list[str]:
