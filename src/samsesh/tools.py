@@ -47,7 +47,7 @@ def network(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def _certificates(env: Mapping[str, str]) -> dict[str, str]:
-    """A bundle that one of these programs is to use is used by all. Node.js takes one beside its own, or this machine's."""
+    """The bundle that one of these programs is to use, for all. Node.js takes one beside its own, so this machine's."""
     bundle = next((env[name] for name in BUNDLES if Path(env.get(name, "")).is_file()), "")
     beside = bundle or str(system_authorities() or "")
     return {

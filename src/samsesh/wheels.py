@@ -87,9 +87,13 @@ def fitting(links: list[str], package: Locked) -> Iterator[str]:
         url, _, fragment = link.partition("#")
         parts = urllib.parse.unquote(url.rsplit("/", 1)[-1]).split("-")
         claimed = re.search(r"sha256=([0-9a-f]{64})", fragment)
-        if claimed and claimed.group(1) not in package.sums:
+        if (
+            not parts[-1].endswith(".whl")
+            or len(parts) < 5
+            or (claimed and claimed.group(1) not in package.sums)
+        ):
             continue
-        if not parts[-1].endswith(".whl") or (_normalized(parts[0]), parts[1]) != package[:2]:
+        if (_normalized(parts[0]), parts[1]) != package[:2]:
             continue
         if any(map(_runs_here, parts[-1][: -len(".whl")].split("."))):
             yield url

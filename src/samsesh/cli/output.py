@@ -20,7 +20,7 @@ from samsesh.errors import SamseshError
 from samsesh.text import one_line, printable, printable_json
 
 COMMANDS = (
-    "--|backup|config|destroy|doctor|down|images|install-service|invite|logs|ports|proxy-config|restart|restore|rooms"
+    "--|backup|config|destroy|doctor|down|images|install-service|invite|logs|ports|proxy-config|renew-relay|restart|restore|rooms"
     "|rtc-auth|setup|status|up|user|version"
 )
 _MENTIONED = re.compile(rf"(?<![\w./-])samsesh (?=({COMMANDS}))")
