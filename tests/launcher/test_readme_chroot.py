@@ -36,26 +36,22 @@ def place(debian: Chroot, user: str) -> str:
     return f"{home}/samsesh"
 
 
-def test_a_debian_without_venv_is_told_the_package(debian: Chroot) -> None:
-    """Exactly the package that was taken away is the one that the message names."""
-    folder = place(debian, "alice")
-    purged = debian.run("dpkg", "--purge", "python3-venv", "python3.11-venv")
-    assert purged.returncode == 0, purged.stderr
-    done = debian.run("./samsesh", "up", user="alice", folder=folder)
-    assert (done.returncode, done.stdout) == (1, "")
-    complaint = [line for line in done.stderr.splitlines() if not line.startswith("samsesh: making")]
-    assert len(complaint) == 2, done.stderr
-    assert "apt install python3.11-venv" in complaint[1]
-
-
 @pytest.mark.parametrize("user", ["root", "alice"])
 def test_readme_on_a_clean_debian(debian: Chroot, user: str) -> None:
-    """`./samsesh up` ends with a server that answers, `status` says so, and `down` leaves no process."""
-    assert "./samsesh up" in (SOURCE / "README.md").read_text()
+    """With python3 alone, `./samsesh up` ends with a server that answers, with a relay; nothing is installed; `status`
+    says so, and `down` leaves no process.
+    """
+    readme = (SOURCE / "README.md").read_text()
+    assert "./samsesh up" in readme and "sudo apt install git python3" in readme
     folder = place(debian, user)
     offset = free_offset()
+    before = debian.run("dpkg-query", "--show").stdout
     up = debian.run(
-        "./samsesh", "up", "--yes", "--port-offset", str(offset), user=user, folder=folder, timeout=600
+        *("./samsesh", "up", "--yes", "--port-offset", str(offset)),
+        user=user,
+        folder=folder,
+        timeout=1200,
+        SAMSESH_ARTIFACTS_BUILD="no",  # which takes minutes, and has tests of its own
     )
     assert up.returncode == 0, up.stdout + up.stderr
     url = f"http://localhost:{8008 + offset}/_matrix/client/versions"
@@ -65,9 +61,10 @@ def test_readme_on_a_clean_debian(debian: Chroot, user: str) -> None:
     assert status.returncode == 0, status.stdout + status.stderr
     found = json.loads(status.stdout)
     assert found["ok"] is True
-    assert all(
-        off["reason"] and off["advice"] for off in found["off"]
-    )  # where neither releases nor Go are to be had
+    # Releases may not be to be had here; the relay is, since Debian is.
+    assert all(off["reason"] and off["advice"] for off in found["off"])
+    assert "coturn" in {service["name"] for service in found["services"]}, up.stderr
+    assert debian.run("dpkg-query", "--show").stdout == before
     if user == "root":
         assert_no_service_is_root(debian)
     down = debian.run("./samsesh", "down", user=user, folder=folder)
