@@ -1,6 +1,7 @@
 """Fetching one file over HTTP: what has come already is not fetched twice, and nothing unverified gets its name."""
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from samsesh.errors import SamseshError
+from samsesh.tools import bundle
 from samsesh.write import explained, growing
 
 PAUSES = (0.0, 1.0, 4.0)  # before each try
@@ -111,7 +113,10 @@ def client(url: str, **options: Any) -> httpx2.Client:
             raise SamseshError(f"{url} leads to an address without TLS, {request.url}", HINT)
 
     hooks = {"request": [refuse]} if url.startswith("https:") else {}
-    return httpx2.Client(timeout=TIMEOUT, follow_redirects=True, event_hooks=hooks, **options)
+    tls = httpx2.create_ssl_context()
+    if file := bundle(os.environ):
+        tls.load_verify_locations(file)
+    return httpx2.Client(timeout=TIMEOUT, follow_redirects=True, event_hooks=hooks, verify=tls, **options)
 
 
 def _within(url: str, size: int, limit: int) -> None:

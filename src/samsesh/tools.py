@@ -46,12 +46,18 @@ def network(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     return {**env, **_certificates(env), "GOENV": str(go) if is_own(go) else "off", "GOWORK": "off"}
 
 
+def bundle(environ: Mapping[str, str]) -> str:
+    """The file with the certificates that one of these programs is to use, and so all of them; empty if none is named."""
+    paths = (environ.get(name, "") for name in BUNDLES)
+    return next((path for path in paths if path and Path(path).is_file() and _counts(path)), "")
+
+
 def _certificates(env: Mapping[str, str]) -> dict[str, str]:
-    """The bundle that one of these programs is to use, for all. Node.js takes one beside its own, so this machine's."""
-    bundle = next((env[name] for name in BUNDLES if Path(env.get(name, "")).is_file()), "")
-    beside = bundle or str(system_authorities() or "")
+    """For Go, and for Node.js, which takes a file beside its own: else that of this machine."""
+    file = bundle(env)
+    beside = file or str(system_authorities() or "")
     return {
-        **({"SSL_CERT_FILE": bundle} if bundle else {}),
+        **({"SSL_CERT_FILE": file} if file else {}),
         **({"NODE_EXTRA_CA_CERTS": beside} if beside and "NODE_EXTRA_CA_CERTS" not in env else {}),
     }
 

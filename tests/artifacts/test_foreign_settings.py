@@ -11,11 +11,11 @@ import trustme
 
 from artifacts.conftest import MakeSearch, program
 from artifacts.releases import Releases, serving, tar, tls_of
-from samsesh import packages
+from samsesh import download, packages
 from samsesh.artifacts import element_call, livekit
 from samsesh.cache import Search
 from samsesh.errors import SamseshError
-from samsesh.tools import network
+from samsesh.tools import BUNDLES, bundle, network
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can put files there in another user's name"
@@ -58,6 +58,25 @@ def test_a_companys_certificates_are_everybodys(tmp_path: Path, variable: str) -
     other = str(write(tmp_path / "other.pem", "", 0))
     env = network({"HOME": str(tmp_path), variable: bundle, "NODE_EXTRA_CA_CERTS": other}, tmp_path)
     assert env["NODE_EXTRA_CA_CERTS"] == other
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_a_companys_certificates_are_ours(
+    authority: trustme.CA, tmp_path: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What we fetch by ourselves, such as releases from a company's mirror. A bundle of somebody else does not count."""
+    for name in BUNDLES:
+        monkeypatch.delenv(name, raising=False)
+    authority.cert_pem.write_to_path(str(tmp_path / "company.pem"))
+    monkeypatch.setattr(download, "PAUSES", (0.0,))
+    with serving(tls_of(authority)) as mirror:
+        mirror.files["/list"] = b"hello"
+        with pytest.raises(SamseshError, match="certificate verify failed"):
+            download.fetch_text(f"{mirror.url}/list", 100)
+        monkeypatch.setenv(variable, str(tmp_path / "company.pem"))
+        assert download.fetch_text(f"{mirror.url}/list", 100) == "hello"
+    os.chown(tmp_path / "company.pem", NOBODY, NOBODY)
+    assert bundle(os.environ) == ""
 
 
 @needs_npm

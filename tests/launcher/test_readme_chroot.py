@@ -67,6 +67,8 @@ def test_readme_on_a_clean_debian(debian: Chroot, user: str) -> None:
     assert debian.run("dpkg-query", "--show").stdout == before
     if user == "root":
         assert_no_service_is_root(debian)
+    else:
+        assert_the_relay_is_renewed(debian, user, folder)
     down = debian.run("./samsesh", "down", user=user, folder=folder)
     assert down.returncode == 0, down.stdout + down.stderr
     assert debian.processes() == {}
@@ -77,3 +79,21 @@ def assert_no_service_is_root(debian: Chroot) -> None:
     owners = {pid: Path(f"/proc/{pid}").stat().st_uid for pid in debian.processes()}
     assert owners
     assert 0 not in owners.values(), debian.processes()
+
+
+def assert_the_relay_is_renewed(debian: Chroot, user: str, folder: str) -> None:
+    """What the agent does daily: nothing if it is the distribution's, else that is unpacked, and the relay restarted."""
+
+    def renew() -> str:
+        done = debian.run("./samsesh", "renew-relay", user=user, folder=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    (record,) = debian.root.glob(f"home/{user}/.cache/samsesh/coturn-*.packages")
+    packages = json.loads(record.read_text())["packages"]
+    assert renew() == "Nothing to do.\n"
+    record.write_text(record.read_text().replace(packages["coturn"], "0"))
+    assert "newest version" in renew()
+    assert json.loads(record.read_text())["packages"] == packages
+    asked = debian.run("./samsesh", "doctor", "--only", "turn-age", "--json", user=user, folder=folder)
+    assert "unpacked today, compared with the distribution's today" in asked.stdout

@@ -15,6 +15,8 @@ ADVICE = "compare it now, and read what is in the way: samsesh renew-relay; or i
 async def check(patient: Patient) -> Result:
     if off := caller.turn_off(patient.server):
         return off
+    if patient.server.engine.name == "compose":
+        return Result("skipped", "it comes with its image")
     folder = await aside(lambda: relay.unpacked(patient.server))
     if folder is None:
         return Result("ok", "it is this machine's own, which whoever installed it keeps up to date")
