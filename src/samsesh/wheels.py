@@ -72,7 +72,7 @@ def _take(package: Locked, place: str, web: Web, target: Path, progress: Progres
     """Unpack it from one place, or say why that cannot be."""
     try:
         for url in fitting(web.links(place), package):
-            with tempfile.TemporaryFile() as archive:
+            with tempfile.TemporaryFile(dir=target.parent) as archive:
                 web.save(url, archive, package.sums, progress)
                 _unpack(archive, target)
                 return ""
