@@ -115,7 +115,7 @@ def _give_root_up(home: Home, command: str, given: Mapping[str, str], local: "Lo
         restore.open_as_root(sys.argv)
     if command in ("up", "down", "restart") and "--foreground" not in sys.argv:
         service.control_as_root(home, command)
-    if command == "setup" or (command == "up" and home.empty):
+    if record.engine != "compose" and (command == "setup" or (command == "up" and home.empty)):
         programs.keep_installer(sys.argv)
     become_service_user(
         home,

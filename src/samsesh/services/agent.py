@@ -53,7 +53,9 @@ def daily(context: Context) -> list[dict[str, Any]]:
     if not context.settings.turn.enabled or "turnserver" not in context.facts.environments:
         return []
     folder = Path(context.facts.programs["turnserver"]).parent
-    home = context.place.config("agent").parents[1]
+    home = context.place.config("agent").parents[
+        1
+    ]  # containers unpack nothing, so its folders are the home's
     command = ["-I", "-m", "samsesh", "--home", str(home), "renew-relay", "--cache", str(folder.parent)]
     task = {
         "name": "comparing the relay with the distribution's",
