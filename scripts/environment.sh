@@ -134,6 +134,7 @@ make_environment() {
     heed_own_settings "$parent"
     make_cache
     get_uv
+    heed_pip
     choose_python
     if [ -z "$python" ]; then
         say "no Python 3.$oldest_python or newer here: uv gets one"
@@ -169,7 +170,7 @@ make_cache() {
 }
 
 unmake() { # after Ctrl-C or the like
-    rm -rf "$environment" "$parent/uv.new" "$parent/pip"
+    rm -rf "$environment" "$parent/uv.new"
     exit "$1"
 }
 
@@ -219,26 +220,49 @@ last_words() {
     tail -n 6 "$log"
 }
 
-get_uv() { # sets $uv: the one installed, else the locked one
+get_uv() { # sets $uv: the one installed, else the locked one; and $first
     passed_over=''
+    first_python
     for uv in "$(command -v uv || true)" "${HOME:-}/.local/bin/uv" "$parent/uv/bin/uv"; do
         if can_be_run "$uv" && "$uv" --no-config --version >/dev/null 2>&1; then return; fi
     done
+    if [ -z "$first" ]; then
+        fail "there is no Python here that could fetch uv (3.8 or newer, with its whole standard library)" \
+            "$(python_hint), or install uv; then run this again" "$passed_over"
+    fi
+    say "getting uv"
     uv=$parent/uv/bin/uv
-    seen='' words=''
+    rm -rf "$parent/uv.new" "$parent/uv"
     mkdir -p "$parent"
-    while read -r candidate; do
-        can_be_run "$candidate" || continue
-        "$candidate" -I -c '' 2>/dev/null || continue
-        seen=${seen:-$candidate}
-        if get_pip "$candidate" && fetch_uv; then return; fi
+    quietly wheels fetch "$checkout/requirements/uv.lock" "$parent/uv.new" ||
+        fail "could not get uv" "fix that (mostly it is the connection) or install uv, then run this again" "$(last_words)"
+    mv "$parent/uv.new" "$parent/uv"
+}
+
+first_python() { # sets $first: a Python that can fetch, however old; or nothing
+    while read -r first; do
+        can_be_run "$first" || continue
+        "$first" -I -c 'import sys, ssl, zlib; sys.exit(sys.version_info < (3, 8))' 2>/dev/null && return
     done <<END
 $(pythons)
 END
-    rm -rf "$parent/pip"
-    if [ -z "$seen" ]; then fail "there is no Python here" "$(python_hint), then run this again" "$passed_over"; fi
-    if [ -n "$words" ]; then fail "could not get uv" "mend that (mostly it is the connection) or install uv, then run this again" "$words"; fi
-    fail "$seen lacks the module venv, which the first start needs" "$(venv_hint "$seen"), or install uv; then run this again"
+    first=''
+}
+
+wheels() { # wheels fetch LOCK FOLDER, wheels settings: src/samsesh/wheels.py, which needs nothing but Python
+    "$first" -I -B -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); from samsesh.wheels import main; main()' \
+        "$checkout/src" "$@"
+}
+
+heed_pip() { # uv does not read pip's settings, nor this machine's certificates, by itself
+    if [ -z "$first" ]; then return; fi
+    settings=$(wheels settings 2>&1) ||
+        fail "the settings of pip or uv cannot be read" "correct that, then run this again" "$settings"
+    while IFS='=' read -r variable value; do
+        if [ -n "$variable" ]; then export "$variable=$value"; fi
+    done <<END
+$settings
+END
 }
 
 can_be_run() { # can_be_run PROGRAM: whether it is one, and nobody else can change it; $passed_over says of the last that somebody can
@@ -246,27 +270,6 @@ can_be_run() { # can_be_run PROGRAM: whether it is one, and nobody else can chan
     if is_own "$1"; then return; fi
     passed_over="passed over: $suspect"
     return 1
-}
-
-get_pip() { # get_pip PYTHON: sets $pip, a Python that has pip
-    pip=$1
-    "$pip" -I -m pip --version >/dev/null 2>&1 && return
-    "$pip" -I -c 'import venv, ensurepip' 2>/dev/null || return 1
-    rm -rf "$parent/pip"
-    quietly "$1" -I -m venv "$parent/pip" || return 1
-    pip=$parent/pip/bin/python
-}
-
-fetch_uv() { # a static program: it does not matter to it which Python fetched it
-    rm -rf "$parent/uv.new" "$parent/uv"
-    say "getting uv"
-    if ! quietly "$pip" -I -m pip install --no-cache-dir --target "$parent/uv.new" --require-hashes --no-deps --only-binary :all: \
-        --ignore-requires-python --disable-pip-version-check -r "$checkout/requirements/uv.lock"; then
-        words=$(last_words)
-        return 1
-    fi
-    mv "$parent/uv.new" "$parent/uv"
-    rm -rf "$parent/pip"
 }
 
 pythons() { # every Python on PATH, in the order of liking within each folder, a line each
@@ -348,23 +351,11 @@ distribution() { # ID and ID_LIKE of this system, as words
 
 python_hint() { # how to install Python here
     case " $(distribution) " in
-        *' debian '* | *' ubuntu '*) echo "apt install python3 python3-venv" ;;
+        *' debian '* | *' ubuntu '*) echo "apt install python3" ;;
         *' fedora '* | *' rhel '*) echo "dnf install python3.12" ;;
         *' arch '*) echo "pacman -S python" ;;
         *suse*) echo "zypper install python312" ;;
         *' alpine '*) echo "apk add python3" ;;
         *) echo "install Python 3.$oldest_python or newer" ;;
-    esac
-}
-
-venv_hint() { # venv_hint PYTHON: how to install the module venv for it
-    version=$("$1" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    case " $(distribution) " in
-        *' debian '* | *' ubuntu '*) echo "apt install python$version-venv" ;;
-        *' fedora '* | *' rhel '*) echo "dnf install python3-pip" ;;
-        *' arch '*) echo "pacman -S python-pip" ;;
-        *suse*) echo "zypper install python$(echo "$version" | tr -d .)-pip" ;;
-        *' alpine '*) echo "apk add py3-pip" ;;
-        *) echo "install the module venv for Python $version" ;;
     esac
 }

@@ -1,12 +1,14 @@
 """Fetching one file over HTTP: what has come already is not fetched twice, and nothing unverified gets its name."""
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from samsesh.errors import SamseshError
+from samsesh.tools import bundle
 from samsesh.write import explained, growing
 
 if TYPE_CHECKING:  # it takes a while to load, and most commands fetch nothing
@@ -115,7 +117,10 @@ def client(url: str, **options: Any) -> "httpx2.Client":
 
     hooks = {"request": [refuse]} if url.startswith("https:") else {}
     timeout = httpx2.Timeout(30, connect=10)
-    return httpx2.Client(timeout=timeout, follow_redirects=True, event_hooks=hooks, **options)
+    tls = httpx2.create_ssl_context()
+    if file := bundle(os.environ):
+        tls.load_verify_locations(file)
+    return httpx2.Client(timeout=timeout, follow_redirects=True, event_hooks=hooks, verify=tls, **options)
 
 
 def _within(url: str, size: int, limit: int) -> None:

@@ -109,14 +109,11 @@ def own_address(address: str) -> bool:
     return True
 
 
-def system_authorities() -> bytes:
-    """Certificates (PEM) of the authorities that this machine trusts; empty where there are none."""
-    told = ssl.get_default_verify_paths().cafile
-    for path in (told, *AUTHORITIES):
-        with suppress(OSError):
-            if path:
-                return Path(path).read_bytes()
-    return b""
+def system_authorities() -> Path | None:
+    """The file (PEM) with the authorities that this machine trusts; None if it has none."""
+    usual = ssl.get_default_verify_paths().cafile
+    files = (Path(path) for path in (usual, *AUTHORITIES) if path)
+    return next((path for path in files if os.access(path, os.R_OK)), None)
 
 
 def family(pids: Iterable[int]) -> list[int]:

@@ -79,7 +79,10 @@ class OperatorFiles:
     def authorities(self) -> tuple[bytes, bytes] | None:
         """Certificates (PEM) of `federation.ca`, and those that the system trusts."""
         content = self.content("federation.ca")
-        return None if content is None else (content, system_authorities())
+        if content is None:
+            return None
+        system = system_authorities()
+        return content, system.read_bytes() if system else b""
 
 
 def named(settings: Settings) -> list[tuple[str, str]]:

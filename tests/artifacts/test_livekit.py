@@ -254,18 +254,18 @@ def test_it_is_built_with_go_where_it_cannot_be_fetched(
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        (None, "there is no Go to build it with; install Go"),
-        (GO.format(version="1.19.8", install=""), "is Go 1.19; building needs 1.21"),
+        (None, "Go could not be fetched from a package index; install Go"),
+        (GO.format(version="1.19.8", install=""), "Go could not be fetched from a package index; install Go"),
         (GO.format(version="1.26.1", install="echo no such module >&2; exit 1"), "no such module"),
         (GO.format(version="1.26.1", install=""), "and did not"),
-        ("exit 1", "go failed"),
+        ("exit 1", "Go could not be fetched from a package index; install Go"),
     ],
     ids=["none", "old", "fails", "no-program", "broken"],
 )
 def test_a_build_that_fails_says_why(
     search: MakeSearch, tmp_path: Path, script: str | None, reason: str
 ) -> None:
-    """No Go, an old one, and one that fails: its last words are told, and nothing is left."""
+    """No Go, an old or broken one, and no package index; one that fails: its last words are told, and nothing is left."""
     if script:
         program(tmp_path / "bin/go", script)
     assert reason in detail(search())
@@ -411,7 +411,7 @@ def test_a_way_that_the_disk_breaks_is_no_end(search: MakeSearch, releases: Rele
     looking = search()
     (looking.cache / f"{ARCHIVE}.sha256").mkdir(parents=True)
     assert "Is a directory" in detail(looking)
-    assert "no Go" in detail(looking)
+    assert "Go could not be fetched" in detail(looking)
 
 
 @pytest.mark.slow

@@ -44,12 +44,6 @@ def leading(to: str) -> Callable[[Any, bytes], None]:
     return redirect
 
 
-@pytest.fixture
-def no_npm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(element_call, "_installers", lambda search, work: iter(()))
-
-
-@pytest.mark.usefixtures("no_npm")
 def test_an_unpinned_release_never_comes_without_tls(search: MakeSearch, plain: Releases) -> None:
     """A mirror with plain http is not even asked, checksum list and all; what to do names the setting for the hash."""
     plain.publish(GOOD)
@@ -65,7 +59,6 @@ def test_an_unpinned_release_never_comes_without_tls(search: MakeSearch, plain: 
     assert plain.asked == []
 
 
-@pytest.mark.usefixtures("no_npm")
 def test_with_a_hash_in_the_settings_any_mirror_does(search: MakeSearch, plain: Releases) -> None:
     """The named hash is all that counts: no list of the mirror's is read, and another file is refused."""
     plain.files[f"{FOLDER}/{ARCHIVE}"], plain.files[CALL] = GOOD, PAGES
@@ -144,7 +137,6 @@ def test_https_never_leads_over_http(
     assert plain.asked == []
 
 
-@pytest.mark.usefixtures("no_npm")
 def test_a_beginning_of_another_file_is_not_gone_on_with(search: MakeSearch, releases: Releases) -> None:
     """Without a known hash, what an earlier start left could be of another mirror: an archive, and the rest of ours
     behind it, which unpacks as the former."""

@@ -1,16 +1,19 @@
-"""coturn: the machine's own, installed by root when asked, or its packages unpacked without root."""
+"""coturn: the machine's own, installed by root when asked, or its packages unpacked without root, and renewed."""
 
 import os
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from artifacts.conftest import MakeSearch, program, run_as_nobody
-from programs import missing
 from samsesh.artifacts import turnserver
+from samsesh.artifacts.turnserver import install, unpacked
+from samsesh.artifacts.turnserver import program as program_
 from samsesh.cache import Search
 from samsesh.errors import SamseshError
 
@@ -21,7 +24,7 @@ STATUS = Path("/var/lib/dpkg/status")
 @pytest.fixture(autouse=True)
 def _hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """coturn of this machine is not where the search looks, but on PATH."""
-    monkeypatch.setattr(turnserver, "PLACES", ())
+    monkeypatch.setattr(program_, "PLACES", ())
 
 
 def detail(search: Search) -> str:
@@ -77,35 +80,26 @@ def test_without_any_way_the_fix_is_told(search: MakeSearch, tmp_path: Path) -> 
     assert not (tmp_path / "ran").exists()
 
 
-def test_root_is_asked_before_anything_is_installed(search: MakeSearch, tmp_path: Path) -> None:
-    """The question names the very command; no means no, and where coturn is there nothing is asked."""
-    asked: list[str] = []
-
-    def answer(yes: bool) -> bool:
-        def ask(question: str) -> bool:
-            asked.append(question)
-            return yes
-
-        return turnserver.install(search(), ask)
-
-    assert answer(True) is False  # no package manager
+def test_what_would_be_installed(search: MakeSearch, tmp_path: Path) -> None:
+    """The very command, for root to read; nothing without a package manager, or where coturn is there already."""
+    assert install.command(search()) == []
+    install.install(search())
     program(tmp_path / "bin/dnf", f'echo "$@" >{tmp_path}/ran')
-    assert answer(False) is False
-    assert "dnf -y --setopt=install_weak_deps=False install coturn" in asked[0]
+    command = ["dnf", "-y", "--setopt=install_weak_deps=False", "install", "coturn"]
+    assert install.command(search()) == command
     assert not (tmp_path / "ran").exists()
-    assert answer(True) is True
-    assert (tmp_path / "ran").read_text() == "-y --setopt=install_weak_deps=False install coturn\n"
-    assert turnserver.install(search(offline=True), lambda question: True) is False
-    program(tmp_path / "bin/turnserver", "echo 4.6.1")
-    assert answer(True) is False
-    assert len(asked) == 2
+    install.install(search())
+    assert (tmp_path / "ran").read_text().split() == command[1:]
+    program(tmp_path / "bin/turnserver", f"touch {tmp_path}/asked")
+    assert install.command(search()) == []
+    assert not (tmp_path / "asked").exists()  # root runs nothing to ask it for its version
 
 
 def test_debian_is_kept_from_starting_it(
     search: MakeSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its service is masked before the package comes; where apt's lists are old they are renewed once."""
-    monkeypatch.setattr(turnserver, "SYSTEMD", tmp_path)
+    monkeypatch.setattr(install, "SYSTEMD", tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     log = f'echo "${{0##*/}} $*" >>{tmp_path}/log'
     program(tmp_path / "bin/systemctl", log)
@@ -113,11 +107,126 @@ def test_debian_is_kept_from_starting_it(
         tmp_path / "bin/apt-get",
         f"{log}; case $* in *update) touch {tmp_path}/new;; *) [ -e {tmp_path}/new ];; esac",
     )
-    assert turnserver.install(search(), lambda question: True)
+    install.install(search())
     lines = (tmp_path / "log").read_text().splitlines()
     assert lines[0] == "systemctl mask coturn.service"
     assert [line.split()[-1] for line in lines[1:]] == ["coturn", "update", "coturn"]
     assert "--no-install-recommends" in lines[1]
+
+
+APT = """PATH=/usr/bin:/bin
+echo "$*" >>{folder}/asked
+case $* in
+*update) [ ! -e {folder}/unreachable ] || {{ echo "E: no route" >&2; exit 100; }} ;;
+*"-s "*)
+    echo "Inst libevent [1-1] (2.1-8 Debian:12/stable [amd64])"
+    echo "Inst coturn ($(cat {folder}/newest) Debian)" ;;
+*download*) for name in $*; do :; done; touch coturn.deb ;;
+esac
+"""
+DPKG = """PATH=/usr/bin:/bin
+mkdir -p "$3/usr/bin" "$3/usr/lib"
+printf '#!/bin/sh\necho 4.6.1\n' >"$3/usr/bin/turnserver"
+chmod 755 "$3/usr/bin/turnserver"
+touch "$3/usr/lib/libevent.so.7"
+"""
+
+
+@pytest.fixture
+def debian(tmp_path: Path, search: MakeSearch, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Programs with apt's words and answers; the call says which version of coturn the distribution has now."""
+    monkeypatch.setattr(unpacked, "LISTS", tmp_path / "lists")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    program(tmp_path / "bin/apt-get", APT.format(folder=tmp_path))
+    program(tmp_path / "bin/dpkg-deb", DPKG)
+
+    def publish(version: str) -> None:
+        (tmp_path / "newest").write_text(version)
+
+    publish("4.6.1-1")
+    return publish
+
+
+def test_what_is_unpacked_is_compared_and_renewed(
+    search: MakeSearch, tmp_path: Path, debian: Callable[[str], None]
+) -> None:
+    """What the distribution has already only counts as compared; another is unpacked in its place."""
+    looking = search()
+    folder = turnserver.obtain(looking).path.parent
+    first = unpacked.comparison(folder)
+    assert first is not None and first.packages == {"coturn": "4.6.1-1", "libevent": "2.1-8"}
+    assert not turnserver.renew(looking)
+    same = unpacked.comparison(folder)
+    assert same is not None and (same.unpacked, same.compared > first.compared) == (first.unpacked, True)
+    debian("4.6.1-1+deb12u1")
+    assert turnserver.renew(looking)
+    renewed = unpacked.comparison(folder)
+    assert renewed is not None and renewed.packages["coturn"] == "4.6.1-1+deb12u1"
+    assert renewed.unpacked > same.unpacked
+    assert turnserver.at_hand(looking) is not None
+
+
+def test_what_somebody_changed_or_nobody_wrote_down_is_unpacked_again(
+    search: MakeSearch, debian: Callable[[str], None]
+) -> None:
+    """A copy that an earlier version of Samsesh unpacked, and one that is not as it was."""
+    looking = search()
+    folder = turnserver.obtain(looking).path.parent
+    unpacked.record_of(folder).unlink()
+    assert turnserver.renew(looking) and unpacked.comparison(folder)
+    (folder / "lib/libevent.so.7").write_text("other")
+    assert turnserver.renew(looking)
+    assert turnserver.at_hand(looking) is not None
+
+
+def test_a_comparison_that_cannot_be_made_is_none(
+    search: MakeSearch, tmp_path: Path, debian: Callable[[str], None]
+) -> None:
+    """Old lists know no news: without the distribution's the old comparison stands, and the reason is told."""
+    looking = search()
+    folder = turnserver.obtain(looking).path.parent
+    before = unpacked.comparison(folder)
+    (tmp_path / "unreachable").touch()
+    with pytest.raises(SamseshError, match="lists of packages") as caught:
+        turnserver.renew(looking)
+    assert "no route" in caught.value.detail
+    assert unpacked.comparison(folder) == before
+
+
+def test_an_installed_one_needs_no_renewal(
+    search: MakeSearch, tmp_path: Path, debian: Callable[[str], None]
+) -> None:
+    """Whoever installed coturn meanwhile has it from the distribution; one that is named is its owner's."""
+    looking = search()
+    turnserver.obtain(looking)
+    (tmp_path / "asked").unlink()
+    own = program(tmp_path / "bin/turnserver", "echo 4.6.1")
+    assert not turnserver.renew(looking)
+    own.unlink()
+    assert not turnserver.renew(search(turnserver="/own"))
+    assert not (tmp_path / "asked").exists()
+
+
+@pytest.mark.parametrize("hours", [1, 30])
+def test_lists_of_today_are_enough(
+    search: MakeSearch, tmp_path: Path, debian: Callable[[str], None], hours: int
+) -> None:
+    """The machine's own lists, if apt fetched them within a day; else ours, in the cache."""
+    partial = tmp_path / "lists/partial"
+    partial.mkdir(parents=True)
+    fetched = time.time() - hours * 3600
+    os.utime(partial, (fetched, fetched))
+    turnserver.obtain(search())
+    asked = (tmp_path / "asked").read_text()
+    assert (f"Dir::State::Lists={tmp_path}/cache/apt/lists" in asked) == (hours > 24)
+
+
+def test_the_machines_lists_are_better_than_none(
+    search: MakeSearch, tmp_path: Path, debian: Callable[[str], None]
+) -> None:
+    """On a first start without a way to the distribution's lists, those that are there are tried."""
+    (tmp_path / "unreachable").touch()
+    assert turnserver.obtain(search()).version == "4.6.1"
 
 
 def without_coturn(status: str) -> str:
@@ -151,11 +260,13 @@ OBTAIN = """
 import os, sys
 from pathlib import Path
 from samsesh.artifacts import turnserver
+from samsesh.artifacts.turnserver import program, unpacked
 from samsesh.cache import Search
 from samsesh.errors import SamseshError
 from samsesh.run import run
 from samsesh.settings import Artifacts
-turnserver.PLACES = ()
+program.PLACES = ()
+unpacked.LISTS = Path("/nonexistent")
 search = Search(Artifacts(), Path(sys.argv[1]), "x86_64", os.environ, say=print)
 try:
     got = turnserver.obtain(search)
@@ -167,16 +278,14 @@ print(got.path)
 """
 
 
-def as_nobody(folder: Path, status: str, lists: Path | None = None) -> "subprocess.CompletedProcess[str]":
+def as_nobody(folder: Path, status: str, more: str = "") -> "subprocess.CompletedProcess[str]":
     """Look for coturn as a user without rights, on a machine with this dpkg status and no coturn on PATH."""
     tools = folder / "bin"
     tools.mkdir()
     for name in ("apt-get", "dpkg", "dpkg-deb", "tar", "sh", "xz", "gzip", "rm"):
         (tools / name).symlink_to(shutil.which(name) or "/nonexistent")
     (folder / "status").write_text(status)
-    (folder / "apt.conf").write_text(
-        f'Dir::State::status "{folder}/status";\n' + (f'Dir::State::lists "{lists}";\n' if lists else "")
-    )
+    (folder / "apt.conf").write_text(f'Dir::State::status "{folder}/status";\n{more}')
     return run_as_nobody(
         OBTAIN, folder / "cache", {"PATH": str(tools), "APT_CONFIG": str(folder / "apt.conf")}
     )
@@ -185,20 +294,22 @@ def as_nobody(folder: Path, status: str, lists: Path | None = None) -> "subproce
 @apt_only
 @pytest.mark.slow
 def test_a_user_without_rights_unpacks_it(open_folder: Path) -> None:
-    """On a machine without coturn and five of its libraries, its packages are fetched, unpacked, and run from there."""
+    """On a machine without coturn, five of its libraries and apt's lists: these are fetched, too, and it runs."""
     done = as_nobody(open_folder, without_coturn(STATUS.read_text()))
-    if "apt knows no coturn" in done.stderr:
-        missing("apt has no lists here: apt-get update")
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.splitlines()[-1]).is_relative_to(open_folder)
-    assert len(list((open_folder / "cache").iterdir())) == 3
+    names = {path.name.partition("-")[0] for path in (open_folder / "cache").iterdir()}
+    assert names == {"apt", "coturn"}
 
 
 @apt_only
-def test_lists_that_are_not_there_are_explained(open_folder: Path) -> None:
-    """Without apt's lists nothing can be unpacked; whom to ask for what is said."""
-    (open_folder / "lists/partial").mkdir(parents=True)
-    done = as_nobody(open_folder, without_coturn(STATUS.read_text()), open_folder / "lists")
+def test_lists_that_cannot_be_had_are_explained(open_folder: Path) -> None:
+    """Without apt's lists nothing can be unpacked; what apt says is passed on."""
+    (open_folder / "sources").write_text("deb http://127.0.0.1:9 stable main\n")
+    nowhere = f'Dir::State::lists "/nonexistent";\nDir::Etc::sourcelist "{open_folder}/sources";\n'
+    done = as_nobody(
+        open_folder, without_coturn(STATUS.read_text()), nowhere + 'Dir::Etc::sourceparts "/nonexistent";\n'
+    )
     assert done.returncode == 1
-    assert "have root run `apt-get update`" in done.stderr
-    assert list((open_folder / "cache").iterdir()) == []
+    assert "127.0.0.1:9" in done.stderr
+    assert [path.name for path in (open_folder / "cache").iterdir()] == ["apt"]

@@ -13,7 +13,7 @@ from doctor.parts import PEER, TURN_SECRET, coturn, namespace, running
 from federation.network import Machine, inside
 from programs import free_port, need
 from relay import context
-from samsesh.artifacts import turnserver
+from samsesh.artifacts.turnserver.program import accepted
 from samsesh.checks import turn_private_peer
 from samsesh.checks.turn_private_peer import PUBLIC6
 from samsesh.clients import turn
@@ -49,7 +49,7 @@ def test_a_machine_with_ipv6_alone(tmp_path: Path) -> None:
     440 to everybody is not offered.
     """
     program, address = need("turnserver"), "2001:db8::10"
-    planned = context(tmp_path, turnserver._version(Path(program), {}), [address], (address,))
+    planned = context(tmp_path, accepted(Path(program), {}), [address], (address,))
     offered = service._turn(planned)
     assert offered
     path = tmp_path / "turnserver.conf"

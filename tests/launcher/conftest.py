@@ -13,6 +13,11 @@ import pytest
 from launcher.checkout import TELL, Checkout
 from launcher.machine import SOURCE, copy_checkout, copy_python, programs
 
+FETCHER = (
+    "src/samsesh/indexes.py",
+    "src/samsesh/wheels.py",
+)  # what the launcher runs before there is an environment
+
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
@@ -49,7 +54,7 @@ def uv_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def bare_python() -> Iterator[Path]:
-    """A whole Python in a folder of its own, with neither pip nor what `venv` needs."""
+    """A whole Python in a folder of its own, with neither pip nor what `venv` needs, as Debian's python3 is."""
     folder = Path(tempfile.mkdtemp(prefix="samsesh-python-"))
     folder.chmod(0o755)
     copy_python(folder)
@@ -66,9 +71,8 @@ def bare_python() -> Iterator[Path]:
 def checkout(open_folder: Path, uv_folder: Path) -> Checkout:
     """A checkout whose launcher is the real one, and whose program is small and tells how it was started."""
     path = open_folder / "my 'own' check-out"
-    copy_checkout(path, ["samsesh", "setup.sh", "scripts", "requirements"])
+    copy_checkout(path, ["samsesh", "setup.sh", "scripts", "requirements", *FETCHER])
     code = path / "src/samsesh"
-    code.mkdir(parents=True)
     (code / "__init__.py").write_text("")
     (code / "__main__.py").write_text(TELL)
     lock = (SOURCE / "requirements/base.lock").read_text()

@@ -105,15 +105,22 @@ def test_the_callers_own_settings_of_uv_count(checkout: Checkout, owner: int) ->
     assert ("127.0.0.1:9" if owner == 0 else "uv.toml belongs to") in done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("owner", [0, NOBODY])
-def test_the_callers_own_settings_of_pip_count(checkout: Checkout, tools: Path, owner: int) -> None:
-    """Where pip gets uv: the index that they name is asked, and nobody else's."""
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_callers_own_settings_of_pip_count(
+    checkout: Checkout, tools: Path, bare_python: Path, owner: int, installed: bool
+) -> None:
+    """For uv itself and for what uv gets: the index that they name is asked, and nobody else's."""
     write(checkout.home / ".config/pip/pip.conf", f"[global]\nindex-url = {NOWHERE}\nretries = 0\n", owner)
-    checkout.env["PATH"] = f"{Path(sys.base_prefix) / 'bin'}:{tools}"
+    checkout.env |= {"UV_HTTP_RETRIES": "0"}
+    checkout.env.pop("PIP_FIND_LINKS", None)
+    if not installed:
+        checkout.env["PATH"] = f"{bare_python / 'bin'}:{tools}"
     done = checkout.start()
     assert done.returncode == (1 if owner == 0 else 0), done.stderr
-    assert ("could not get uv" if owner == 0 else "pip.conf belongs to") in done.stderr
+    failure = "could not get the packages" if installed else "could not get uv"
+    assert (failure if owner == 0 else "pip.conf belongs to") in done.stderr
+    assert ("127.0.0.1:9" in done.stderr) == (owner == 0)
 
 
 def test_a_home_of_somebody_else_does_not_count(checkout: Checkout, tools: Path, uv_folder: Path) -> None:
@@ -135,7 +142,7 @@ def test_a_program_of_somebody_else_is_not_run(
         evil = write(open_folder / f"bin/{name}", f"#!/bin/sh\ntouch {open_folder}/ran\nexit 1\n")
         evil.chmod(0o755)
     checkout.env["PATH"] = f"{open_folder}/bin:{checkout.env['PATH']}"
-    # The first uv is the stranger's, so that one is got by pip, or found in the environments.
+    # The first uv is the stranger's, so that one is fetched, or found in the environments.
     own = checkout.home / ".local/bin/uv"
     own.parent.mkdir(parents=True)
     shutil.copy(uv_folder / "uv", own)

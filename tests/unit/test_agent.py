@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trustme
 from cryptography import x509
 
 from samsesh import pairs
-from samsesh.agent import jobs, serve, stand_in
+from samsesh.agent import daily, jobs, serve, stand_in
 from samsesh.agent.jobs import Job
 from samsesh.errors import SettingsError
 from samsesh.pairs import Pair
@@ -221,7 +222,8 @@ def test_it_answers_and_ends_at_once(tmp_path: Path) -> None:
         "own": True,
         "copy": str(tmp_path / "t.pem"),
     }
-    config.write_text(json.dumps({"socket": str(where), "jobs": [job]}))
+    task = {"name": "a task", "command": ["/nonexistent"], "stamp": str(tmp_path / "stamp")}
+    config.write_text(json.dumps({"socket": str(where), "jobs": [job], "daily": [task]}))
     command = [sys.executable, "-m", "samsesh", "agent", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as agent:
         try:
@@ -259,6 +261,40 @@ def test_a_broken_configuration_is_told(tmp_path: Path) -> None:
         config.write_text(text)
         with pytest.raises(SettingsError, match=r"agent\.json"):
             serve.read(config)
+
+
+def test_a_daily_task_is_started_when_it_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A day after it succeeded last, never twice at once; one that fails is said, and tried again after an hour."""
+    stamp, ran, script = tmp_path / "stamp", tmp_path / "ran", tmp_path / "task"
+    script.write_text(f"#!/bin/sh\necho >>{ran}\n[ -e {tmp_path}/good ] && touch {stamp}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(daily, "LOG", tmp_path / "log")
+    now = time.monotonic()
+    clock = SimpleNamespace(monotonic=lambda: now, time=time.time)
+    monkeypatch.setattr(daily, "time", clock)
+    task = daily.Daily("a task", [str(script)], stamp)
+
+    def looks() -> int:
+        task.look()
+        if task._process:
+            task._process.wait(30)
+        task.look()
+        return ran.read_text().count("\n") if ran.exists() else 0
+
+    assert looks() == 0  # others start, too
+    now += daily.FIRST
+    assert looks() == 1
+    assert "a task failed" in capsys.readouterr().err
+    (tmp_path / "good").touch()
+    assert looks() == 1
+    now += daily.HOUR
+    assert looks() == 2
+    now += daily.HOUR
+    assert looks() == 2
+    os.utime(stamp, (time.time() - daily.DAY,) * 2)
+    assert looks() == 3
 
 
 def test_one_job_keeps_no_other_waiting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Where there is an agent, and what it is given to do."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ FILES = {"mode": "files", "certificate": "chain.pem", "certificate_key": "key.pe
 TURN = {"certificate": "chain.pem", "certificate_key": "key.pem"}
 
 
-def jobs(tmp_path: Path, settings: dict[str, Any], *, relay: bool = True) -> list[dict[str, Any]]:
+def planned(
+    tmp_path: Path, settings: dict[str, Any], *, relay: bool = True, unpacked: bool = False
+) -> Context:
     issued = trustme.CA().issue_cert("chat.test")
     issued.cert_chain_pems[0].write_to_path(str(tmp_path / "chain.pem"))
     issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
@@ -33,8 +36,15 @@ def jobs(tmp_path: Path, settings: dict[str, Any], *, relay: bool = True) -> lis
         addresses=("192.0.2.7",),
         outward=("192.0.2.7",),
     )
-    made = validate(settings, home)
-    context = Context(made, preview(home), facts, NativePlacement(home, made, facts))
+    if unpacked:
+        program = {"turnserver": "/cache/coturn-x86_64/turnserver", "python": "/env/bin/python"}
+        facts = replace(facts, programs=program, environments={"turnserver": {"LD_LIBRARY_PATH": "/cache"}})
+    valid = validate(settings, home)
+    return Context(valid, preview(home), facts, NativePlacement(home, valid, facts))
+
+
+def jobs(tmp_path: Path, settings: dict[str, Any], *, relay: bool = True) -> list[dict[str, Any]]:
+    context = planned(tmp_path, settings, relay=relay)
     return agent.jobs(context, coturn.offer(context))
 
 
@@ -78,3 +88,15 @@ def test_a_relays_own_is_watched(tmp_path: Path, settings: dict[str, Any]) -> No
     assert job["pidfile"] == str(tmp_path / "data/coturn/turnserver.pid")
     assert job["copy"] == str(tmp_path / "data/coturn/turns.pem")
     assert "storage" not in job
+
+
+def test_an_unpacked_relay_is_renewed_daily(tmp_path: Path) -> None:
+    """In a trial, too; a relay that this machine has is its own business, and one that is off nobody's."""
+    context = planned(tmp_path, {}, unpacked=True)
+    (unit,) = agent.units(context, coturn.offer(context))
+    (task,) = json.loads(unit.files[0].content)["daily"]
+    words = ["--home", str(tmp_path), "renew-relay", "--cache", "/cache"]
+    assert task["command"] == ["/env/bin/python", "-I", "-m", "samsesh", *words]
+    assert task["stamp"] == "/cache/coturn-x86_64.packages"
+    assert agent.daily(planned(tmp_path, {})) == []
+    assert agent.daily(planned(tmp_path, {"turn": {"enabled": False}}, unpacked=True)) == []

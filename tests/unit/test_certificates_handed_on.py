@@ -25,3 +25,8 @@ def test_judgement(change: dict[str, Any], status: str, word: str) -> None:
     assert found.status == status
     assert word in found.summary
     assert "never" not in found.seen
+
+
+def test_an_agent_without_certificates() -> None:
+    """One that only renews the relay has none to hand on."""
+    assert judged([], NOW).status == "skipped"

@@ -286,7 +286,7 @@ class Home:
     """What was remembered of programs."""
 
     def __init__(self, *artifacts: Artifact) -> None:
-        self.artifacts = {one.name: programs._data(one) for one in artifacts}
+        self.artifacts = {one.name: programs.data(one) for one in artifacts}
 
     def state(self) -> dict[str, Any]:
         return {"artifacts": self.artifacts}

@@ -1,6 +1,7 @@
 """The agent's life: look at its jobs every few seconds, and answer on its socket until it is ended.
 
-Configuration (JSON): {"socket": PATH, "jobs": [{fields of jobs.Job}...]}.
+Configuration (JSON): {"socket": PATH, "jobs": [{fields of jobs.Job}...], "daily": [{fields of daily.Daily}...]},
+`daily` if there is anything.
 Answers: GET /ready 200 once each job was looked at; GET /state what became of them, for the doctor.
 """
 
@@ -9,45 +10,62 @@ import select
 import socket
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from samsesh.agent.daily import Daily
 from samsesh.agent.jobs import Job, look, say
 from samsesh.errors import SettingsError
 
 SECONDS = 2.0  # between looks
 ANSWER_SECONDS = 1.0  # for whoever asks
-PATHS = ("storage", "certificate", "key", "copy", "pidfile", "admin")
+PATHS = ("storage", "certificate", "key", "copy", "pidfile", "admin", "stamp")
 
 
-def read(path: Path) -> tuple[Path, list[Job]]:
-    """Where to answer, and what to do. Raises SettingsError."""
+@dataclass(frozen=True)
+class Config:
+    """Where to answer, and what to do."""
+
+    socket: Path
+    jobs: list[Job]
+    daily: list[Daily]
+
+
+def read(path: Path) -> Config:
+    """Raises SettingsError."""
     try:
-        found = json.loads(path.read_bytes())
-        jobs = [Job(**{name: _value(name, value) for name, value in job.items()}) for job in found["jobs"]]
-        return Path(found["socket"]), jobs
+        data = json.loads(path.read_bytes())
+        jobs = [Job(**{name: _value(name, value) for name, value in job.items()}) for job in data["jobs"]]
+        daily = [
+            Daily(**{name: _value(name, value) for name, value in row.items()})
+            for row in data.get("daily", [])
+        ]
+        return Config(Path(data["socket"]), jobs, daily)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(
             f"{path} does not tell the agent what to do: {error}", "`samsesh up` writes it anew"
         ) from None
 
 
-def serve(config: Path) -> None:
+def serve(path: Path) -> None:
     """Until SIGTERM."""
-    where, jobs = read(config)
-    look(jobs)
-    where.unlink(missing_ok=True)
+    config = read(path)
+    look(config.jobs)
+    config.socket.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        listening.bind(str(where))
+        listening.bind(str(config.socket))
         listening.listen()
         say("ready")
         due = time.monotonic() + SECONDS
         while True:
             if select.select([listening], [], [], max(0.0, due - time.monotonic()))[0]:
                 with suppress(OSError):
-                    answer(listening, jobs)
+                    answer(listening, config.jobs)
             if time.monotonic() >= due:
-                look(jobs)
+                look(config.jobs)
+                for task in config.daily:
+                    task.look()
                 due = time.monotonic() + SECONDS
 
 

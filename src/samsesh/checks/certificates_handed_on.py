@@ -10,13 +10,14 @@ from samsesh.errors import SamseshError
 
 TITLE = "certificates handed on"
 GROUPS = ("public",)
+NONE = "there are none to be handed on"
 SECONDS = 10.0  # the agent answers one at a time, and a machine may be busy
 
 
 async def check(patient: Patient) -> Result:
     units = {unit.name: unit for unit in patient.server.plan.units}
     if "agent" not in units:
-        return Result("skipped", "there are none to be handed on")
+        return Result("skipped", NONE)
     await patient.need("agent")
     socket = units["agent"].probe.endpoint.socket
     try:
@@ -32,6 +33,8 @@ async def check(patient: Patient) -> Result:
 
 def judged(state: list[dict[str, Any]], now: float) -> Result:
     """What the agent says of its jobs (agent/jobs.Job.state)."""
+    if not state:
+        return Result("skipped", NONE)
     seen = "\n".join(
         f"{one['name']}: {one['host']}, "
         + (f"until {_utc(one['until'])}, " if one["until"] else "")

@@ -124,8 +124,8 @@ def _give_root_up(home: Home, command: str, given: Mapping[str, str], local: "Lo
         restore.open_as_root(sys.argv)
     if command in ("up", "down", "restart") and "--foreground" not in sys.argv:
         service.control_as_root(home, command)
-    if command == "up" and sys.stdin.isatty() and sys.stdout.isatty():
-        programs.offer_turnserver(home, sys.argv)
+    if record.engine != "compose" and (command == "setup" or (command == "up" and home.empty)):
+        programs.keep_installer(sys.argv)
     become_service_user(
         home,
         record,
@@ -159,6 +159,7 @@ app.command("completion")(link.completion)
 app.command("rtc-auth")(rtc.rtc_auth)
 app.command("agent", hidden=True)(agent.agent)
 app.command("splitter", hidden=True)(splitter.splitter)
+app.command("renew-relay", hidden=True)(programs.renew_relay)
 app.command("version")(reports.version)
 
 

@@ -22,7 +22,7 @@ from samsesh.text import one_line, printable, printable_json
 
 COMMANDS = (
     "--|backup|completion|config|destroy|doctor|down|engine|images|install-service|invite|link|logs|ports|proxy-config"
-    "|render|restart|restore|rooms|rtc-auth|setup|status|up|user|version"
+    "|render|renew-relay|restart|restore|rooms|rtc-auth|setup|status|up|user|version"
 )
 _MENTIONED = re.compile(rf"(?<![\w./-])samsesh (?=({COMMANDS}))")
 

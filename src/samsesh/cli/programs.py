@@ -1,16 +1,26 @@
-"""Getting programs: a bar for long work on a terminal, and the question before root installs something."""
+"""Getting programs: a bar for long work on a terminal, the question before root installs something, and renewing."""
 
 import os
+import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from samsesh.cli.app import UNASKED
 from samsesh.errors import SamseshError
-from samsesh.home import Home
 
 if TYPE_CHECKING:
     from samsesh.download import Progress
+    from samsesh.settings import Settings
+
+QUESTION = (
+    "The relay, coturn, takes calls through firewalls. Installed on this system, it gets security updates with it; else "
+    "Samsesh unpacks a copy of its own, and renews that daily. To install it is one command, which may update libraries:"
+)
 
 
 @contextmanager
@@ -37,30 +47,49 @@ def shown() -> Iterator["Progress"]:
         yield step
 
 
-def offer_turnserver(home: Home, argv: list[str]) -> None:
-    """As root, on a terminal, before the first start: have the distribution install coturn where it is not there."""
-    if {*UNASKED, "--dry-run"} & set(argv):
+def keep_installer(argv: list[str]) -> None:
+    """As root, before the questions on a terminal: what could install coturn stays at hand. See ops/installer.py."""
+    if {*UNASKED, "--dry-run", "--help"} & set(argv) or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return
+    from samsesh.cli.output import say
+    from samsesh.ops import installer
+
+    installer.keep(os.environ, say)
+
+
+def offer_turnserver(settings: "Settings") -> None:
+    """Root's question behind the others, for a server on the internet: is coturn to be installed? Else it is unpacked."""
     from rich.prompt import Confirm
-    from rich.text import Text
 
-    from samsesh.artifacts import turnserver
-    from samsesh.cli.output import console, say, warn
-    from samsesh.load import load
-    from samsesh.ops import programs
-    from samsesh.ops.privileges import as_owner
+    from samsesh.cli.output import console, warn
+    from samsesh.ops import installer
 
-    try:
-        with as_owner(home):
-            settings, started = load(home, os.environ).settings, home.started
-    except SamseshError:
-        return  # told when the command itself reads them
-    if started or not settings.turn.enabled or settings.server.engine == "compose":
+    root = installer.kept()
+    on_internet = settings.server.access in ("ip", "domain") and settings.server.engine == "native"
+    own = settings.artifacts.turnserver or settings.artifacts.offline
+    if root is None or not on_internet or not settings.turn.enabled or own:
         return
-    looking = programs.search(home, settings, say)
+    console.print(f"\n{QUESTION} ({root.command})")
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)  # nobody answers what they have not read
+    if not Confirm.ask("Install coturn on this system?", console=console, default=True):
+        return
     try:
-        turnserver.install(
-            looking, lambda question: Confirm.ask(Text(question), console=console, default=True)
-        )
+        root.install()
     except SamseshError as error:  # the chat does not wait for it
-        warn(f"{error.message}; {error.hint}")
+        warn("; ".join(filter(None, [error.message, error.hint])))
+
+
+def renew_relay(
+    ctx: typer.Context,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Where it was unpacked, if not in the usual cache.")
+    ] = None,
+) -> None:
+    """Compare a relay that was unpacked with the distribution's, and renew it. The agent does so daily."""
+    from samsesh.cli.output import console, say
+    from samsesh.ops import relay
+
+    if cache:
+        os.environ["SAMSESH_CACHE"] = str(cache)
+    renewed = relay.renew(ctx.obj, os.environ, say)
+    console.print("The relay runs in the distribution's newest version." if renewed else "Nothing to do.")

@@ -66,6 +66,7 @@ def setup(
     """
     from samsesh.cli import questions, reach
     from samsesh.cli.output import console, say
+    from samsesh.cli.programs import offer_turnserver
     from samsesh.load import load
     from samsesh.ops import setup as ops
 
@@ -114,8 +115,11 @@ def setup(
     for warning in loaded.warnings:
         say(warning)
     console.print(f"The settings are in {home.settings_file}.")
+    settings = load(home, os.environ).settings
     if yes:
-        reach.show_records(console, load(home, os.environ).settings)
+        reach.show_records(console, settings)
+    else:
+        questions.ended_cleanly(lambda: offer_turnserver(settings), kept=True)
     if start is None and not yes:
         start = questions.start_now(console)
     if start:
@@ -129,11 +133,15 @@ def setup(
 def first_question(home: Home, console: "Console") -> dict[str, Any]:
     """The one question of `up` on a terminal without settings: settings by dotted names."""
     from samsesh.cli import questions
+    from samsesh.cli.programs import offer_turnserver
     from samsesh.load import load
+    from samsesh.ops.setup import with_answers
 
     home.prepare()
     loaded = load(home, os.environ, adopt=True)
-    return questions.first_question(console, loaded.settings, loaded.adopted)
+    answers = questions.first_question(console, loaded.settings, loaded.adopted)
+    questions.ended_cleanly(lambda: offer_turnserver(with_answers(loaded.settings, answers)))
+    return answers
 
 
 def _password_from_stdin(home: Home, settings: "Settings") -> str:

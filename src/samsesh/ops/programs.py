@@ -45,7 +45,7 @@ def at_hand(home: Home, settings: Settings) -> dict[str, Any]:
     for name, module in wanted(settings).items():
         with suppress(SamseshError):
             if artifact := module.at_hand(looking):
-                found[name] = _data(artifact)
+                found[name] = data(artifact)
     return found
 
 
@@ -54,7 +54,7 @@ def meanwhile(home: Home, settings: Settings, found: Mapping[str, Any]) -> dict[
     if settings.web.client != "element-web" or element_web.NAME in found:
         return {}
     artifact = element_web.earlier(search(home, settings))
-    return {element_web.NAME: _data(artifact)} if artifact else {}
+    return {element_web.NAME: data(artifact)} if artifact else {}
 
 
 def get(home: Home, looking: Search, module: ModuleType) -> SamseshError | None:
@@ -66,7 +66,7 @@ def get(home: Home, looking: Search, module: ModuleType) -> SamseshError | None:
             home.remember(missing={**home.state().get("missing", {}), module.NAME: (error.message, WHAT_NOW)})
         return error
     with home.lock("up", looking.say):
-        remember(home, {found.name: _data(found)})
+        remember(home, {found.name: data(found)})
     looking.say(f"{found.name} {found.version}: {found.how}")
     return None
 
@@ -91,7 +91,7 @@ def remember(home: Home, found: Mapping[str, Any]) -> None:
         home.remember(artifacts={**kept, **found}, missing=missing)
 
 
-def _data(artifact: Artifact) -> dict[str, object]:
+def data(artifact: Artifact) -> dict[str, object]:
     return {
         "path": str(artifact.path),
         "version": artifact.version,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from samsesh.cache import MACHINE_CACHE
 from samsesh.home import SERVICE_USER, Home
 from samsesh.settings import Settings
 from samsesh.settings_server import Ports
@@ -52,12 +53,13 @@ def _hardening(home: Home, settings: Settings, start: str) -> dict[str, str | li
     # Sockets are in the home, or in /tmp, where others than the unit must see them.
     in_home = home.runtime_dir() == home.path / "run"
     capabilities = "CAP_NET_BIND_SERVICE" if _low_port(settings) else ""
+    outside = [f"-{MACHINE_CACHE}", *([] if in_home else ["/tmp"])]  # noqa: S108 - see runtime_dir
     hidden = _below_user_homes(home.path, Path(start), Path(sys.prefix), Path(sys.executable).resolve())
     return {
         "CapabilityBoundingSet": capabilities,
         "AmbientCapabilities": capabilities,
         "ProtectSystem": "strict",
-        "ReadWritePaths": [quote(str(home.path)), *([] if in_home else ["/tmp"])],  # noqa: S108 - see runtime_dir
+        "ReadWritePaths": [quote(str(home.path)), *outside],  # the cache, where the agent renews the relay
         "PrivateTmp": "yes" if in_home else "no",
         "ProtectHome": "read-only" if hidden else "yes",
         "PrivateDevices": "yes",

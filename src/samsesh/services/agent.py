@@ -1,4 +1,5 @@
-"""The agent: hands certificates on to coturn, and has the gateway load the operator's files again when they change.
+"""The agent: hands certificates on to coturn, has the gateway load the operator's files again when they change, and has
+an unpacked coturn renewed.
 
 It is there where it has work. Its configuration: agent/serve.py.
 """
@@ -16,12 +17,13 @@ def offer(context: Context) -> Offer:
 
 
 def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
-    place, found = context.place, jobs(context, offer)
-    if not found:
+    place, found, tasks = context.place, jobs(context, offer), daily(context)
+    if not found and not tasks:
         return ()
     listen = place.listen("agent")
     config = File(
-        place.config("agent") / "agent.json", to_json({"socket": str(listen.socket), "jobs": found})
+        place.config("agent") / "agent.json",
+        to_json({"socket": str(listen.socket), "jobs": found, **({"daily": tasks} if tasks else {})}),
     )
     return (
         Unit(
@@ -44,6 +46,23 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             address=str(listen),
         ),
     )
+
+
+def daily(context: Context) -> list[dict[str, Any]]:
+    """Fields of agent/daily.Daily: nobody but us renews a coturn that was unpacked, which needs libraries of its own."""
+    if not context.settings.turn.enabled or "turnserver" not in context.facts.environments:
+        return []
+    folder = Path(context.facts.programs["turnserver"]).parent
+    home = context.place.config("agent").parents[
+        1
+    ]  # containers unpack nothing, so its folders are the home's
+    command = ["-I", "-m", "samsesh", "--home", str(home), "renew-relay", "--cache", str(folder.parent)]
+    task = {
+        "name": "comparing the relay with the distribution's",
+        "command": [context.place.program("python"), *command],
+        "stamp": str(folder.with_name(f"{folder.name}.packages")),
+    }
+    return [task]
 
 
 def jobs(context: Context, offer: Offer) -> list[dict[str, Any]]:

