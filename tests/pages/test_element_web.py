@@ -250,6 +250,9 @@ def test_our_pages_beside_it() -> None:
     missing = pages.render_web(replace(PAGE, no_client="the answer was 404"))["index.html"].decode()
     assert "the answer was 404" in missing and "Any other Matrix app" in missing
     assert "Element Web" not in pages.render_web(PAGE)["index.html"].decode()
+    without = replace(PAGE, no_calls="LiveKit could not be got")
+    for page in (pages.render_web(without)["index.html"], pages.render_admin(without)["index.html"]):
+        assert "There are no calls yet: LiveKit could not be got" in page.decode()
 
 
 def test_our_pages_take_colour_and_picture() -> None:

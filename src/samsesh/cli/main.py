@@ -16,6 +16,7 @@ from samsesh import __version__
 from samsesh.cli import (
     agent,
     backup,
+    catch_up,
     config,
     doctor,
     engine,
@@ -148,6 +149,7 @@ app.command("install-service")(service.install_service)
 app.command("rtc-auth")(rtc.rtc_auth)
 app.command("agent", hidden=True)(agent.agent)
 app.command("splitter", hidden=True)(splitter.splitter)
+app.command("catch-up", hidden=True)(catch_up.catch_up)
 app.command("version")(reports.version)
 
 

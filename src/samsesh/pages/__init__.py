@@ -71,6 +71,7 @@ class PageFacts:
     one_theme: bool = False  # visitors cannot switch
     client: bool = False  # whether Element Web is at the web port's "/", and these pages beside it
     no_client: str = ""  # why it is not, where it should be
+    no_calls: str = ""  # why there are no calls, where there should be
     own_ca: bool = False  # its certificates are of its own authority, which devices must be told to trust
 
     @property

@@ -71,6 +71,7 @@ def _facts(context: Context) -> PageFacts:
         one_theme=len(settings.brand.themes) == 1,
         client=context.web_client,
         no_client=_no_client(context),
+        no_calls=_no_calls(context),
     )
 
 
@@ -79,3 +80,10 @@ def _no_client(context: Context) -> str:
     if context.settings.web.client == "none" or context.web_client:
         return ""
     return context.off("web-client", "element-web").reason
+
+
+def _no_calls(context: Context) -> str:
+    """Why there are no calls where there should be."""
+    if context.settings.calls.provider != "element-call" or context.calls:
+        return ""
+    return context.off("calls", "livekit-server").reason

@@ -90,7 +90,7 @@ class NativeEngine:
                 self.stop(say)
                 manager.wait()
             raise
-        return Applied(tuple(failed.values()), manager)
+        return Applied(failed, manager)
 
     def stop(self, say: Say) -> None:
         """Stop everything of this home; afterwards no process of it is left."""

@@ -26,7 +26,7 @@ def probe_data(name: str, probe: Probe) -> dict[str, Any]:
 def specification(home: Home, plan: Plan, unit: Unit) -> dict[str, Any]:
     """What start.py needs to start this unit."""
     needs = [probe_data(plan.unit(name).title, plan.unit(name).probe) for name in unit.needs]
-    marked = {"TZ": "UTC", "SAMSESH_UNIT": f"{home.id}/{unit.name}", **unit.env}
+    marked = {"TZ": "UTC", **dict([home.mark(unit.name)]), **unit.env}
     return {
         "name": unit.name,
         "command": list(unit.command),
