@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
     ("__init__", "errors", "formats", "names", "networks", "text"),
     ("owners", "run", "write"),
-    ("placing",),
+    ("compress", "placing"),
     ("home",),
     ("environment", "facts", "fields", "load", "local_env", "secrets", "settings", "settings_server"),
     ("access", "cache", "download", "operator_files", "pins", "releases", "tools"),

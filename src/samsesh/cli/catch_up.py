@@ -9,7 +9,7 @@ import typer
 
 
 def catch_up(ctx: typer.Context) -> None:
-    """Get programs that could not be had a moment ago. `up` runs this in the background."""
+    """Do what `up` leaves for later; it runs this in the background."""
     from samsesh.cli.output import write
     from samsesh.ops import catch_up as ops
 

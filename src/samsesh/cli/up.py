@@ -78,8 +78,7 @@ def run_up(
         if report.to_get:
             _get_programs(home, report)
             print_end(report)
-        if report.later:
-            catch_up.begin(home, os.environ)
+        catch_up.begin(report.server, os.environ, again=bool(report.later))
     except BaseException:
         if report.manager:
             report.server.engine.stop(say)

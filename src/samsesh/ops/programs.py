@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -53,10 +54,11 @@ def at_hand(home: Home, settings: Settings) -> dict[str, Any]:
 
 
 def meanwhile(home: Home, settings: Settings, found: Mapping[str, Any]) -> dict[str, Any]:
-    """What does until the one that is wanted can be had: an earlier Element Web."""
-    if settings.web.client != "element-web" or element_web.NAME in found:
+    """What does until the one that is wanted can be had: the earlier Element Web of this home, never of another."""
+    used = home.state().get("artifacts", {}).get(element_web.NAME)
+    if settings.web.client != "element-web" or element_web.NAME in found or not used:
         return {}
-    artifact = element_web.earlier(search(home, settings))
+    artifact = element_web.earlier(search(home, settings), Path(used["path"]))
     return {element_web.NAME: _data(artifact)} if artifact else {}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from samsesh import ports
+from samsesh.compress import drop_stale
 from samsesh.engine import Applied, Change, Entry, Say, Seen
 from samsesh.engines.native import files, kept, logs, status
 from samsesh.engines.native.start import answers
@@ -212,6 +213,8 @@ class NativeEngine:
                 make_dir(folder)
         for file in files.plan_files(self.home, plan, self.facts.python):
             write_file(file.path, file.content, file.mode)
+            if file.live:
+                drop_stale(file.path)
 
     def _prepare(self, prepare: Prepare, say: Say) -> None:
         """Make a folder whole or not at all: in a new one beside it, which then takes its name."""
