@@ -15,7 +15,9 @@ KINDS = frozenset(
 )
 ENDINGS = (".br", ".gz")
 SMALLEST = 1024  # bytes; below, a packet is a packet
-LARGE = 1_000_000  # bytes; above, brotli's best level takes minutes and saves a twentieth
+# Brotli's best level takes 6 s for Element Call's script of 2.4 MB and makes it a quarter smaller than zstd does at each
+# request; level 9 takes 3 s and makes it a sixth smaller.
+LARGE = 4_000_000  # bytes
 BEST, FAST = 11, 9
 WORTH = 0.9  # of the size; what stays above is left as it is
 
