@@ -14,10 +14,11 @@ import pytest
 from programs import element_call_pages, free_port
 from samsesh import compress
 from samsesh.cache import Origin, check_kept, compress_kept, is_compressed, keeping
+from samsesh.engines.native.files import put
 from samsesh.errors import SamseshError
 from samsesh.facts import gather
 from samsesh.formats import to_caddy_json
-from samsesh.model import Route
+from samsesh.model import File, Route
 from samsesh.services.gateway.handlers import route_json
 
 CADDY = gather().programs.get("caddy", "")
@@ -107,9 +108,7 @@ def test_a_changed_file_is_never_served_as_it_was(folder: Path, get: Get) -> Non
     compress.compress(page)
     assert compress.is_done(page) and get("").headers["Content-Encoding"] == "br"
     new = b"<!doctype html><p>welcome</p>" * 200
-    page.with_name("new").write_bytes(new)
-    page.with_name("new").replace(page)
-    compress.drop_stale(page)
+    put(File(page, new, mode=0o644, live=True))
     assert not compress.is_done(page) and raw(get("", "identity")) == new
     assert gzip.decompress(raw(get("", "gzip"))) == new
 

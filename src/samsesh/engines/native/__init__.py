@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import IO
 
 from samsesh import ports
-from samsesh.compress import drop_stale
 from samsesh.engine import Applied, Change, Entry, Say, Seen
 from samsesh.engines.native import files, kept, logs, status
 from samsesh.engines.native.start import answers
@@ -212,9 +211,7 @@ class NativeEngine:
             for folder in unit.folders:
                 make_dir(folder)
         for file in files.plan_files(self.home, plan, self.facts.python):
-            write_file(file.path, file.content, file.mode)
-            if file.live:
-                drop_stale(file.path)
+            files.put(file)
 
     def _prepare(self, prepare: Prepare, say: Say) -> None:
         """Make a folder whole or not at all: in a new one beside it, which then takes its name."""
