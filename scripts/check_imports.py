@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
     ("__init__", "errors", "formats", "names", "networks", "text"),
     ("owners", "pairs", "run", "write"),
-    ("placing",),
+    ("compress", "placing"),
     ("home",),
     (
         "environment",

@@ -1,4 +1,7 @@
-"""Where fetched and built programs are kept, for every home of this user, and the way to look for one."""
+"""Where fetched and built programs are kept, for every home of this user, and the way to look for one.
+
+Homes share what they ask for alike: the name of a folder says what was asked for.
+"""
 
 import fcntl
 import json
@@ -13,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
+from samsesh.compress import beside, can_be, compressed, is_beside
 from samsesh.download import Progress, sha256_of
 from samsesh.errors import SamseshError
 from samsesh.home import Home
@@ -25,6 +29,7 @@ from samsesh.write import explained, make_dir, replacing, temporary_dir, write_f
 MACHINE_CACHE = Path("/var/cache/samsesh")
 NEW = ".new-"  # folders that are being filled; one that is left belonged to a command that was killed
 HOMES = "homes"  # folder with a file for each home that uses the cache
+COMPRESSING = ".compressing-"  # folders of commands that compress; they do not hold the cache meanwhile
 WAIT_SECONDS = 1800
 OPEN = 0o755  # what is kept is public, and may be shared by several users
 READABLE = 0o644
@@ -196,10 +201,13 @@ def keeping(folder: Path, origin: Origin) -> Iterator[Path]:
     with temporary_dir(folder.parent, NEW) as new:
         yield new
         with undisturbed(), explained(folder):
+            for path in [path for path in new.rglob("*") if is_beside(path)]:
+                path.unlink()  # what the publisher compressed; we do it ourselves, with a record
             for path in (new, *new.rglob("*")):
                 path.chmod(OPEN if path.is_dir() or path.stat().st_mode & 0o100 else READABLE)
             if folder.exists():
                 folder.rename(new.with_name(new.name + "-old"))
+            _compressed_file(folder).unlink(missing_ok=True)
             write_file(_sums_file(folder), _sums(new), READABLE)
             write_file(_origin_file(folder), json.dumps(asdict(origin)), READABLE)
             new.rename(folder)
@@ -212,7 +220,11 @@ def check_kept(folder: Path, what: str) -> None:
         _check_owner(folder.parent)
     try:
         recorded = _sums_file(folder).read_text()
-        same = folder.is_dir() and recorded == _sums(folder)
+        same = (
+            folder.is_dir()
+            and recorded == _sums(folder)
+            and _compressed_sums(folder) <= _compressed_record(folder)
+        )
     except FileNotFoundError:
         same = False
     except OSError as error:
@@ -243,15 +255,59 @@ def _origin_file(folder: Path) -> Path:
 
 
 def _sums(folder: Path) -> str:
-    """Checksums of all files below a folder, as `sha256sum` writes them. We keep no links: one makes them differ."""
+    """Checksums of all files below a folder, as `sha256sum` writes them. We keep no links: one makes them differ.
+
+    What `compress_kept` added is left out.
+    """
     lines = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
+        if is_beside(path):
+            continue
         if path.is_symlink():
             lines.append(f"link  {name}\n")
         elif not path.is_dir():
             lines.append(f"{sha256_of(path)}  {name}\n")
     return "".join(lines)
+
+
+def is_compressed(folder: Path) -> bool:
+    """Whether `compress_kept` was here, and came to its end."""
+    names = [line.partition("  ")[2] for line in _compressed_record(folder)]
+    return _compressed_file(folder).exists() and all((folder / name).exists() for name in names)
+
+
+def compress_kept(folder: Path, say: Callable[[str], None]) -> None:
+    """Compress the files of a kept folder, beside themselves. It takes a minute, and may be cut off at any time."""
+    sums = _sums_file(folder).read_text()
+    with temporary_dir(folder.parent, COMPRESSING) as work:
+        lines = []
+        for path in filter(can_be, sorted(folder.rglob("*"))):
+            for ending, data in compressed(path.read_bytes()).items():
+                name = beside(path, ending).relative_to(folder)
+                write_file(work / name, data, READABLE)
+                lines.append(f"{sha256_of(work / name)}  {name}\n")
+        with held(folder.parent, say):
+            check_kept(folder, folder.name)
+            if sums != _sums_file(folder).read_text():
+                return  # it was got again meanwhile: the next start compresses that
+            write_file(_compressed_file(folder), "".join(lines), READABLE)
+            for path in [path for path in work.rglob("*") if path.is_file()]:
+                path.rename(folder / path.relative_to(work))
+
+
+def _compressed_file(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".compressed")
+
+
+def _compressed_record(folder: Path) -> set[str]:
+    with suppress(FileNotFoundError):
+        return set(_compressed_file(folder).read_text().splitlines())
+    return set()
+
+
+def _compressed_sums(folder: Path) -> set[str]:
+    return {f"{sha256_of(path)}  {path.relative_to(folder)}" for path in folder.rglob("*") if is_beside(path)}
 
 
 def recorded(cache: Path, file: str) -> str:

@@ -1,8 +1,8 @@
 """What every engine can do: make reality match a plan, and tell of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Protocol
@@ -17,9 +17,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Applied:
-    """What came of applying a plan: what could be spared and failed, and the process manager if in the foreground."""
+    """What came of applying a plan: units that failed and can be spared, and the process manager if in the foreground."""
 
-    failed: tuple[SamseshError, ...] = ()
+    failed: Mapping[str, SamseshError] = field(default_factory=dict)
     manager: Process | None = None
 
 

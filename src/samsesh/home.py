@@ -20,6 +20,7 @@ from samsesh.write import append_line, make_dir, write_file
 
 FORMAT = 1  # of the home folder; raised when an older program could not read it
 SERVICE_USER = "samsesh"
+CATCH_UP = "catch-up"  # what `up` leaves running, as a unit's name (ops/catch_up.py)
 # What root alone can write: of each home what root confirmed, and what root's Docker follows. Below /var/lib, where
 # Docker itself keeps its data: /etc may be read-only, /run is empty after a reboot.
 ROOTS = Path("/var/lib/samsesh-root")
@@ -95,6 +96,10 @@ class Home:
     @property
     def state_file(self) -> Path:
         return self.path / "state.json"
+
+    def mark(self, unit: str) -> tuple[str, str]:
+        """The variable, and its value, by which a process is known as one of this home's."""
+        return "SAMSESH_UNIT", f"{self.id}/{unit}"
 
     @property
     def roots_folder(self) -> Path:

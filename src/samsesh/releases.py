@@ -4,6 +4,7 @@ What has to be the file's SHA-256: that of the settings, else that of the table 
 file comes over https only, and its SHA-256 is recorded: it has to be the same from then on.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from samsesh.errors import SamseshError
 from samsesh.settings import Artifacts
 
 LONGEST_LIST = 100_000
+DIGITS = 16  # of a hash in the name of a folder
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,20 @@ class Release:
     setting: str  # of [artifacts], for its SHA-256
     checksums: str = ""
 
+    def base(self, mirror: str) -> str:
+        return f"{mirror.rstrip('/')}/{self.repository}/releases/download/v{self.version}"
+
     def url(self, mirror: str, file: str = "") -> str:
-        base = f"{mirror.rstrip('/')}/{self.repository}/releases/download/v{self.version}"
-        return f"{base}/{file or self.file}"
+        return f"{self.base(mirror)}/{file or self.file}"
+
+    def asked(self, want: Artifacts) -> str:
+        """What has to be the file's content, in short: its SHA-256, else where it comes from; empty for what everybody
+        gets. Homes that ask for the same share what is kept, others do not.
+        """
+        if known := self.known(want):
+            return known[:DIGITS]
+        usual = want.mirror == Artifacts().mirror
+        return "" if usual else hashlib.sha256(want.mirror.encode()).hexdigest()[:DIGITS]
 
     def known(self, want: Artifacts) -> str:
         """The SHA-256 that it has to have, in hex; empty where nobody has said."""
@@ -81,17 +94,19 @@ def fetched(search: Search, release: Release) -> Iterator[Fetched]:
 
 
 def kept(search: Search, release: Release, folder: Path) -> Origin:
-    """How a folder of the cache was got. Raises SamseshError where it is not as it was when it was kept, or comes from
-    another file than the one that has to be.
+    """How a folder of the cache was got, which has `Release.asked` in its name. Raises SamseshError if it is not as it
+    was when it was kept, or comes from where this home does not get it.
     """
     check_kept(folder, release.title)
     # What an earlier version kept has no origin: where a release was recorded, it came from that.
     origin = origin_of(folder) or Origin(f"kept in {search.cache}", recorded(search.cache, release.file))
-    known = release.known(search.want)
-    if origin.sha256 and known and origin.sha256 != known:
+    came_from = origin.how.rpartition(" from ")[2]
+    usual = (release.base(search.want.mirror), origin.how)
+    if (
+        origin.sha256 and not release.known(search.want) and came_from not in usual
+    ):  # as earlier versions kept it
         raise SamseshError(
-            f"the kept {release.title} comes from another file than the one that has to be "
-            f"({origin.sha256[:12]}..., not {known[:12]}...) and is not used",
+            f"the kept {release.title} comes from {came_from}, where this server was not told to get it",
             "it is fetched again if that is possible",
         )
     return origin

@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -263,6 +264,19 @@ def end_process(process: Process) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+def leave(argv: Sequence[str | Path], *, env: Mapping[str, str], log: Path) -> None:
+    """Start a program that goes on when we have ended, with these variables alone; `log` holds what it writes."""
+    with log.open("wb") as out:
+        process: Process = subprocess.Popen(
+            [str(part) for part in argv],
+            env=dict(env),
+            cwd="/",
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # a server in the foreground keeps no zombie
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from samsesh.home import Home, user_name
 from samsesh.write import make_dir, write_file
 
 FIRST_ADMIN = "first_admin_password"
+UNSHOWN = "first_admin_unshown"  # the first administrator's generated password, until it was printed
 SERVICE_TOKEN = "service_token"  # noqa: S105 - a file's name
 DOCTOR_TOKEN = "doctor_token"  # noqa: S105 - a file's name
 

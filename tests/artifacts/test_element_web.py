@@ -111,17 +111,43 @@ def put_earlier(looking: Search, version: str) -> Path:
 
 
 def test_an_earlier_one_goes_on(search: MakeSearch, releases: Releases) -> None:
-    """Until the wanted one can be had, the newest kept one that is whole is used; a changed one never."""
+    """Until the wanted one can be had, the one that this home used goes on if it is whole; a changed one never."""
     looking = search()
-    assert element_web.earlier(looking) is None
-    put_earlier(looking, "1.12.9")
-    wanted = put_earlier(looking, "1.12.24")
-    changed = put_earlier(looking, "1.12.99")
-    (changed / "sw.js").write_text("evil()")
+    used = put_earlier(looking, "1.12.24")
     releases.files[RELEASE] = release(sw_js="evil()")
     assert "checksum" in detail(looking)
-    found = element_web.earlier(looking)
-    assert found is not None and found.path == wanted and found.version == "1.12.24"
+    found = element_web.earlier(looking, used)
+    assert found is not None and found.path == used and found.version == "1.12.24"
+    (used / "sw.js").write_text("evil()")
+    assert element_web.earlier(looking, used) is None
+    assert element_web.earlier(looking, looking.cache / "not-there") is None
+
+
+def test_what_another_home_brought_is_not_served(
+    search: MakeSearch, releases: Releases, tmp_path: Path, set_pins: SetPins
+) -> None:
+    """Homes share a cache, and each gets what it asked for itself: not the tarball that another one names, nor its
+    mirror's or its checksum's file.
+    """
+    set_pins()
+    path = tmp_path / FILE
+    path.write_bytes(release(version="1.12.20"))
+    mine = element_web.obtain(search(element_web=str(path)))
+    releases.files[RELEASE] = GOOD
+    pinned = element_web.obtain(search(element_web_sha256=sha256(GOOD)))
+    mirrored = element_web.obtain(search())
+    usual = search(mirror="https://github.com", offline=True)
+    assert element_web.at_hand(usual) is None
+    assert element_web.earlier(usual, mine.path) is None  # a home that named it, and does no longer
+    assert len({mine.path, pinned.path, mirrored.path}) == 3
+    for want in ({"element_web_sha256": sha256(GOOD)}, {}):
+        assert element_web.at_hand(search(**want, offline=True)) is not None
+    mirrored.path.rename(usual.cache / f"element-web-{VERSION}")  # kept under one name, as once
+    for ending in ("sha256", "origin"):
+        mirrored.path.with_name(f"{mirrored.path.name}.{ending}").rename(
+            usual.cache / f"element-web-{VERSION}.{ending}"
+        )
+    assert element_web.at_hand(usual) is None
 
 
 def test_a_kept_one_that_was_changed_is_got_anew(search: MakeSearch, releases: Releases) -> None:

@@ -284,6 +284,9 @@ def test_our_pages_beside_it() -> None:
     missing = pages.render_web(replace(PAGE, no_client="the answer was 404"))["en/index.html"].decode()
     assert "the answer was 404" in missing and "Any other Matrix app" in missing
     assert "Element Web" not in pages.render_web(PAGE)["en/index.html"].decode()
+    without = replace(PAGE, no_calls="LiveKit could not be got")
+    for page in (pages.render_web(without)["en/index.html"], pages.render_admin(without)["en/admin.html"]):
+        assert "There are no calls yet: " in page.decode() and "LiveKit could not be got" in page.decode()
 
 
 def test_our_pages_take_colour_and_picture() -> None:

@@ -12,8 +12,10 @@ import pytest
 from artifacts.releases import serving, tar
 from conftest import Stack
 from programs import livekit_server, need
+from samsesh.engines.native.supervisor import left_over
+from samsesh.home import CATCH_UP
 from system.test_server import fetch
-from system.trouble import Done, fine, processes, refused, started
+from system.trouble import Done, fine, processes, refused, started, wait_for
 
 pytestmark = [pytest.mark.native, pytest.mark.slow]
 TRANSPORTS = "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports"
@@ -133,6 +135,14 @@ def test_chat_comes_up_without_calls_and_they_join_later(bare: Stack) -> None:
     assert "org.matrix.msc4143.rtc_foci" not in client
     access = token(bare, "alone")
     assert fetch(f"{found['addresses']['homeserver']}{TRANSPORTS}?access_token={access}")[0] == 404
+    assert " services are running, without calls: LiveKit" in found["verdict"]
+    assert "There are no calls yet: LiveKit" in fetch(found["addresses"]["web"])[2].decode()
+    again = bare.up()  # it waits for nothing that failed a moment ago
+    assert "without calls" in again.stdout and "background: livekit-server" in again.stdout
+    assert "could not be got" not in again.stderr
+    log = bare.home.logs_dir / "catch-up.log"
+    wait_for(lambda: log.exists() and not left_over(bare.home, CATCH_UP))
+    assert "Traceback" not in log.read_text()
 
     with serving() as releases:
         release = tar(("livekit-server", livekit_server().read_bytes()))
@@ -147,7 +157,7 @@ def test_chat_comes_up_without_calls_and_they_join_later(bare: Stack) -> None:
             fine(bare.cli("config", "set", f"artifacts.{key}", value))
         done = bare.up()
         assert "livekit-server 1.13.5: " in done.stderr and "release" in done.stderr
-        assert "http://localhost" in done.stdout.partition("The chat is ready")[2]
+        assert "http://localhost" in done.stdout.partition("Getting the rest")[2]
     found = bare.status()
     assert found["ok"] and {"livekit", "rtc-auth"} <= {one["name"] for one in found["services"]}
     assert found["off"] == []

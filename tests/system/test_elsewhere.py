@@ -106,7 +106,8 @@ def test_a_database_of_somebody_elses(new_home: Callable[[str], Stack], homes: P
         assert QUOTED not in shown and PASSWORD not in shown
         for path in stack.home.config_dir.rglob("*"):
             if path.is_file() and path.name != "pgpass":
-                assert PASSWORD not in path.read_text() and QUOTED not in path.read_text()
+                content = path.read_bytes()
+                assert PASSWORD.encode() not in content and QUOTED.encode() not in content
         fine(stack.cli("down"))
 
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import time
 import urllib.error
@@ -264,6 +265,24 @@ def test_too_large_a_request_is_refused_by_the_gateway(stack: Stack) -> None:
     size = limit + 1  # just above, so that all of it is sent before the answer comes
     status, _, _ = fetch(stack.url("homeserver") + "/_matrix/media/v3/upload", "POST", b"\0" * size)
     assert status == 413
+
+
+@pytest.mark.native
+def test_pages_are_compressed_in_the_background(stack: Stack) -> None:
+    """Ours and Element Call's, a while after the chat answered; nobody waits for it, and `up` finds nothing to do."""
+    addresses = stack.status()["addresses"]
+    script = re.search(r'src="\.?/?(assets/index-[^"]+\.js)"', fetch(addresses["call"])[2].decode())
+    assert script
+
+    def encoding(url: str) -> str | None:
+        asked = urllib.request.Request(url, headers={"Accept-Encoding": "br, zstd"})
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            found: str | None = answer.headers["Content-Encoding"]
+            return found
+
+    urls = (f"{addresses['web']}/", f"{addresses['call']}/{script[1]}")
+    wait_for(lambda: {encoding(url) for url in urls} == {"br"}, 600)
+    assert "Nothing to do" in stack.up().stdout
 
 
 def test_secrets_are_private(stack: Stack) -> None:

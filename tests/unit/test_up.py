@@ -3,14 +3,17 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import trustme
 
-from samsesh import stranger
+from samsesh import secrets, stranger
 from samsesh.cli import notes
-from samsesh.cli.up import verdict
+from samsesh.cli.ending import print_report, verdict
+from samsesh.engine import Change
+from samsesh.errors import SamseshError
 from samsesh.home import Home
 from samsesh.ops.deploy import Report
 from samsesh.ops.server import Server, open_server
@@ -26,19 +29,90 @@ def server(tmp_path: Path, request: pytest.FixtureRequest) -> Server:
 
 
 DOMAIN = '[server]\nname = "example.org"\naccess = "domain"\n'
+CHANGED = [Change("gateway", "start")]
+WITHOUT = "without Element Web and calls: element-web is not there yet; livekit-server is not there yet"
 
 
-@pytest.mark.parametrize("server", [DOMAIN], indirect=True)
+@pytest.mark.parametrize("server", [DOMAIN + "[turn]\nenabled = false\n"], indirect=True)
 def test_without_a_certificate_it_is_not_ready(server: Server) -> None:
     """Where no certificate could be had, nobody is told that people can come, or that it renews itself."""
     every = server.access.names()
-    assert verdict(Report(server, [])) == "SamSesh Chat is ready."
+    assert verdict(Report(server, CHANGED)) == f"SamSesh Chat is ready, {WITHOUT}."
     assert any("renewed by themselves" in note for note in notes.after_up(server))
-    told = verdict(Report(server, [], uncertified=every))
-    assert told == "SamSesh Chat runs, but has no certificate yet: nobody reaches it by https."
-    some = verdict(Report(server, [], uncertified=every[:1]))
-    assert f"has no certificate for {every[0]} yet: nobody reaches it by https there." in some
+    told = verdict(Report(server, CHANGED, uncertified=every))
+    runs = f"SamSesh Chat runs, {WITHOUT}, but has no certificate"
+    assert told == f"{runs} yet: nobody reaches it by https."
+    some = verdict(Report(server, CHANGED, uncertified=every[:1]))
+    assert some == f"{runs} for {every[0]} yet: nobody reaches it by https there."
     assert not any("renewed by themselves" in note for note in notes.after_up(server, every))
+
+
+@pytest.mark.parametrize(
+    "server", ['[web]\nclient = "none"\n[calls]\nprovider = "off"\n[turn]\nenabled = false\n'], indirect=True
+)
+def test_the_verdict_names_what_is_missing(server: Server) -> None:
+    """What is off because nobody wants it is not missing; a relay that failed is, and so is a log-in."""
+    assert verdict(Report(server, CHANGED)) == "SamSesh Chat is ready."
+    assert verdict(Report(server, [])) == "Nothing to do: SamSesh Chat runs as the settings say."
+    failed = Report(server, CHANGED, lacking=("relay (coturn)",))
+    assert verdict(failed) == "SamSesh Chat is ready, without the relay (coturn)."
+    closed = Report(server, CHANGED, unproven=SamseshError("a client could not log in"))
+    assert verdict(closed) == "SamSesh Chat runs; but see above: people may not be able to log in."
+
+
+@pytest.mark.parametrize("server", ['[server]\nname = "localhost"\n'], indirect=True)
+@pytest.mark.parametrize("error", ["", "no client could log in"])
+@pytest.mark.parametrize("changes", [CHANGED, []], ids=["started", "nothing-to-do"])
+def test_up_ends_with_addresses_and_password(
+    server: Server, capfd: pytest.CaptureFixture[str], error: str, changes: list[Change]
+) -> None:
+    """Whatever failed before, and also if there is nothing to do: a start that was killed told nobody. What was printed
+    is kept no longer.
+    """
+    secrets.keep(server.home, secrets.UNSHOWN, "a-password")
+    report = Report(server, changes, first_admin=("@admin:localhost", "a-password"))
+    if error:
+        report.failed = (report.unproven,) = (SamseshError(error),)
+    print_report(report)
+    out, err = capfd.readouterr()
+    *_, web, homeserver, admin, _, name, password = out.splitlines()
+    assert "http://localhost:8080" in web and "http://localhost:8008" in homeserver
+    assert "http://localhost:8081" in admin
+    assert name == "Administrator: @admin:localhost" and password.split()[:2] == ["Password:", "a-password"]
+    assert error in err and bool(error) == ("samsesh: " in err)
+    assert secrets.read(server.home, secrets.UNSHOWN) is None
+
+
+@pytest.mark.parametrize("server", ['[server]\nname = "localhost"\n'], indirect=True)
+@pytest.mark.parametrize("target", ["/dev/null", "/dev/full"])
+def test_a_password_that_nobody_read_is_kept(
+    server: Server, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    """cron's start goes to /dev/null, and what cannot be written was not shown: the next `up` prints it."""
+    secrets.keep(server.home, secrets.UNSHOWN, "a-password")
+    report = Report(server, CHANGED, first_admin=("@admin:localhost", "a-password"))
+    with Path(target).open("w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        try:
+            print_report(report)
+        except OSError:
+            assert target == "/dev/full"
+        monkeypatch.undo()
+        with suppress(OSError):
+            out.close()
+    assert secrets.read(server.home, secrets.UNSHOWN) == "a-password"
+
+
+@pytest.mark.parametrize("server", ['[server]\nname = "localhost"\n'], indirect=True)
+def test_no_log_of_a_service_has_the_password(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    """A server in the foreground writes to a journal that is kept: it says who prints the password."""
+    secrets.keep(server.home, secrets.UNSHOWN, "a-password")
+    report = Report(server, CHANGED, first_admin=("@admin:localhost", "a-password"))
+    with subprocess.Popen(["true"]) as manager:
+        report.manager = manager
+        print_report(report)
+    assert "a-password" not in "".join(capfd.readouterr())
+    assert secrets.read(server.home, secrets.UNSHOWN) == "a-password"
 
 
 @pytest.mark.parametrize("server", [DOMAIN + '[tls]\nmode = "internal"\n'], indirect=True)

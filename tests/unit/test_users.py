@@ -96,7 +96,7 @@ def _wait_ready(path: Path, process: subprocess.Popen[bytes], log: Path) -> None
 
 
 def test_the_first_administrator_is_made_once(server: Any) -> None:
-    """The first start makes an administrator and says its password once; later starts change nothing."""
+    """The first start makes an administrator. Its password is said until it was seen; later starts change nothing."""
     made = service_account.first_admin(server)
     assert made is not None
     admin, generated = made
@@ -104,10 +104,48 @@ def test_the_first_administrator_is_made_once(server: Any) -> None:
     assert generated and len(generated) >= 20
     with SynapseClient(server.plan.offer.admin_api.socket) as nobody:
         assert nobody.login(admin, generated, "PHONE")
+    assert service_account.first_admin(server) == made  # the start that made it was killed before it said so
+    service_account.password_shown(server.home)
     assert service_account.first_admin(server) is None
     assert server.home.state()["first_admin"] == admin
     with service_account.client(server) as synapse:  # nobody can take the doctor's name
         assert (synapse.user(doctor_account.user_id(server)) or {})["user_type"] == "support"
+
+
+@pytest.mark.parametrize("chosen", ["", "the wizard's answer"])
+def test_a_start_that_ends_behind_the_account_loses_no_password(
+    server: Any, monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    """Killed when the account was made and before that was remembered: the next start has the password all the same, in
+    a closed file until then. If the operator has chosen one meanwhile, that one counts, and nothing is printed.
+    """
+    named = {"server": {"name": "a.test"}, "admin": {"name": f"first{len(chosen)}"}}
+    monkeypatch.setattr(server, "settings", Settings.model_validate(named))
+    server.home.remember(first_admin=None)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service_account, "reserve", kill)
+        with pytest.raises(Killed):
+            service_account.first_admin(server)
+    (kept,) = server.home.secrets_dir.glob("first_admin*")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    generated = kept.read_text()
+    if chosen:
+        secrets.keep_first_admin_password(server.home, chosen)
+    admin = f"@{server.settings.admin.name}:a.test"
+    assert service_account.first_admin(server) == (admin, None if chosen else generated)
+    with SynapseClient(server.plan.offer.admin_api.socket) as nobody:
+        assert nobody.login(admin, chosen or generated, "PHONE")
+    assert (service_account.first_admin(server) is None) == bool(chosen)
+    users.set_password(server, admin, "another one, by command")
+    assert service_account.first_admin(server) is None  # what was generated is no longer valid
+    assert not list(server.home.secrets_dir.glob("first_admin*"))
 
 
 def test_the_service_account_mends_its_token(server: Any) -> None:

@@ -18,6 +18,7 @@ from samsesh.releases import Release, fetched, kept
 from samsesh.write import replacing
 
 NAME = "element-web"
+OF = f"{NAME}-of-"  # what is kept of a tarball that the settings name, before its SHA-256
 TITLE = "Element Web"
 VERSION = "1.12.25"
 # What we write in its configuration is known from here on.
@@ -62,20 +63,15 @@ def obtain(search: Search) -> Artifact:
     )
 
 
-def earlier(search: Search) -> Artifact | None:
-    """One that was kept before and is as it was: used until the one that is wanted can be had."""
-    found = []
-    for sums in search.cache.glob(f"{NAME}-*.sha256"):
-        folder = sums.with_suffix("")
-        try:
-            check_kept(folder, TITLE)
-            found.append((names.version(_version(folder)), folder))
-        except (SamseshError, ValueError):
-            continue
-    if not found:
+def earlier(search: Search, used: Path) -> Artifact | None:
+    """The release that this home used before, if it is as it was kept: until the one that is wanted can be had."""
+    if used.parent != search.cache or used.name.startswith((OF, f"{NAME}-{VERSION}")):
         return None
-    _, folder = max(found)
-    return Artifact(NAME, folder, _version(folder), f"an earlier one, kept in {search.cache}")
+    try:
+        check_kept(used, TITLE)
+        return Artifact(NAME, used, _version(used), f"an earlier one, kept in {search.cache}")
+    except SamseshError:
+        return None
 
 
 def _given(search: Search) -> Artifact | None:
@@ -152,7 +148,7 @@ def _folder_of(search: Search, path: Path) -> Path:
             )
     else:
         sha256 = _sha256_of_folder(path)
-    return search.cache / f"{NAME}-of-{sha256[:16]}"
+    return search.cache / f"{OF}{sha256[:16]}"
 
 
 def _is_folder(path: Path) -> bool:
@@ -201,7 +197,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _folder(search: Search) -> Path:
-    return search.cache / "-".join(filter(None, (NAME, VERSION, RELEASE.known(search.want)[:16])))
+    return search.cache / "-".join(filter(None, (NAME, VERSION, RELEASE.asked(search.want))))
 
 
 def _kept(search: Search) -> Artifact:

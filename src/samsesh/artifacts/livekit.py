@@ -109,7 +109,9 @@ def _version(path: Path) -> str:
 
 
 def _folder(search: Search) -> Path:
-    return search.cache / f"{NAME}-{VERSION}-{search.machine}"
+    asked = _release(search.machine).asked(search.want)
+    parts = (NAME, VERSION, search.machine, asked, "" if search.want.build else "release")
+    return search.cache / "-".join(filter(None, parts))
 
 
 def _kept(search: Search) -> Artifact:

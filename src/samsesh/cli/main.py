@@ -16,6 +16,7 @@ from samsesh import __version__
 from samsesh.cli import (
     agent,
     backup,
+    catch_up,
     config,
     doctor,
     engine,
@@ -160,6 +161,7 @@ app.command("rtc-auth")(rtc.rtc_auth)
 app.command("agent", hidden=True)(agent.agent)
 app.command("splitter", hidden=True)(splitter.splitter)
 app.command("renew-relay", hidden=True)(programs.renew_relay)
+app.command("catch-up", hidden=True)(catch_up.catch_up)
 app.command("version")(reports.version)
 
 

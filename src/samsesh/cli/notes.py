@@ -1,5 +1,6 @@
 """What people should know when a server has started, by how it is reached."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from samsesh.home import was_root
@@ -7,6 +8,19 @@ from samsesh.home import was_root
 if TYPE_CHECKING:
     from samsesh.ops.server import Server
     from samsesh.settings import Settings
+
+
+PEOPLES = {
+    "web": "Chat and sign-up, in a browser",
+    "homeserver": "Homeserver, for apps",
+    "call": "Video calls",
+    "admin": "Administration",
+}
+
+
+def for_people(addresses: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(what it is, URL) of the addresses that people open or type, of all those of a server."""
+    return [(title, addresses[name]) for name, title in PEOPLES.items() if name in addresses]
 
 
 def after_up(server: "Server", uncertified: tuple[str, ...] = ()) -> list[str]:
@@ -86,16 +100,22 @@ def _public(server: "Server") -> list[str]:
 
 
 def _own_authority(server: "Server") -> list[str]:
-    from samsesh import stranger
-
     if server.access.certificates != "internal":
         return []
-    fingerprint = stranger.root_fingerprint(server)
     return [
         "Browsers and phones do not know this server's own certificate authority: each device takes it in once, "
         f"as this page tells: {server.plan.offer.addresses['web']}/trust",
-        *([f"The SHA-256 fingerprint of its root, to compare: {fingerprint}"] if fingerprint else []),
+        *fingerprint(server),
     ]
+
+
+def fingerprint(server: "Server") -> list[str]:
+    """How people know the server's own certificate authority, if it has one."""
+    from samsesh import stranger
+
+    if server.access.certificates != "internal" or not (root := stranger.root_fingerprint(server)):
+        return []
+    return [f"The SHA-256 fingerprint of its root, to compare: {root}"]
 
 
 def _firewall(server: "Server") -> str:

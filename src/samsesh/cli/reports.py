@@ -14,12 +14,13 @@ def status(ctx: typer.Context, json: JsonFlag = False) -> None:
 
     Examples: `samsesh status`, `samsesh status --json`.
     """
+    from samsesh.cli.notes import fingerprint
     from samsesh.cli.output import print_json
     from samsesh.ops import status as ops
     from samsesh.ops.server import open_server
 
     server = open_server(ctx.obj, {})
-    found = {**ops.status(server), "notes": ops.notes(server)}
+    found = {**ops.status(server), "notes": [*fingerprint(server), *ops.notes(server)]}
     if json:
         print_json(found)
     else:
@@ -30,10 +31,12 @@ def status(ctx: typer.Context, json: JsonFlag = False) -> None:
 def _print_status(found: dict[str, Any]) -> None:
     from rich.text import Text
 
-    from samsesh.cli.output import console
+    from samsesh.cli.notes import for_people
+    from samsesh.cli.output import console, print_rows
     from samsesh.cli.tables import print_table
 
     console.print(found["verdict"], style="bold green" if found["ok"] else "bold red")
+    print_rows(for_people(found["addresses"]), indent="  ")
     rows: list[tuple[str | Text, ...]] = []
     for service in found["services"]:
         memory = service["memory_bytes"]
@@ -51,7 +54,7 @@ def _print_status(found: dict[str, Any]) -> None:
         if service["state"] != "running":
             console.print(f"{service['name']}: {service['reason']}")
     for off in found["off"]:
-        console.print(f"{off['name']}: off, since {off['reason']}. {off['advice']}")
+        console.print(f"{off['name']} is off; {off['advice']}")
     for note in found["notes"]:
         console.print(note)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 import typer
 
 from samsesh.cli.app import Yes
+from samsesh.errors import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,8 @@ def restore(
 
     Examples: `samsesh restore FILE`, `samsesh --home /srv/chat restore FILE --port-offset 1000`.
     """
-    from samsesh.cli.output import console, say
+    from samsesh.cli.notes import for_people
+    from samsesh.cli.output import console, print_error, print_rows, say
     from samsesh.ops import restore as ops
 
     with _open(file) as archive:
@@ -67,8 +69,11 @@ def restore(
     if report is None:
         console.print("Start it with: samsesh up")
         return
-    for name, url in report.server.plan.offer.addresses.items():
-        console.print(f"  {name:12} {url}")
+    for error in report.failed:
+        print_error(error)
+    print_rows(for_people(report.server.plan.offer.addresses), indent="  ")
+    if report.failed:
+        raise typer.Exit(FAILED)
 
 
 def _trusted(choices: "Sequence[Choice]", *, trust: bool, asking: bool) -> bool:

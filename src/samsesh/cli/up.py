@@ -67,25 +67,29 @@ def run_up(
     foreground: bool = False,
     skip_preflight: bool = False,
 ) -> None:
+    from samsesh.cli.ending import print_end, print_report
     from samsesh.cli.output import say
-    from samsesh.ops import deploy
+    from samsesh.ops import catch_up, deploy
 
     signal.signal(signal.SIGTERM, _terminated)
     before = _skip_preflight if skip_preflight else _preflight
-    report = deploy.up(home, os.environ, flags=flags, say=say, foreground=foreground, before=before)
-    _tell(report)
-    failed = report.failed
+    report = deploy.up(
+        home, os.environ, flags=flags, say=say, foreground=foreground, before=before, after=print_report
+    )
     try:
         if report.to_get:
-            failed = _get_programs(home, report)
+            _get_programs(home, report)
+            print_end(report)
+        catch_up.begin(report.server, os.environ, again=bool(report.later))
     except BaseException:
         if report.manager:
             report.server.engine.stop(say)
             report.manager.wait()
         raise
-    _tell_failed(failed, stays=bool(report.manager))
     if report.manager:
         _stay(report)
+    elif report.failed:
+        raise typer.Exit(FAILED)
 
 
 def _preflight(server: "Server") -> None:
@@ -111,24 +115,13 @@ def _skip_preflight(server: "Server") -> None:
     preflight.passed(server)
 
 
-def _tell_failed(failed: "tuple[SamseshError, ...]", *, stays: bool) -> None:
-    """The chat runs, and something that it can spare does not: told last, and by the exit code unless we stay."""
-    from samsesh.cli.output import print_error
-
-    for error in failed:
-        print_error(error)
-    if failed and not stays:
-        raise typer.Exit(FAILED)
-
-
-def _get_programs(home: Home, report: "Report") -> "tuple[SamseshError, ...]":
-    """The chat runs; now what the web client and calls need is got, which may take minutes."""
+def _get_programs(home: Home, report: "Report") -> None:
+    """The chat runs; now what the web client and calls need is got, which may take minutes. Updates the report."""
     from samsesh.cli.output import console, errors, say, warn
     from samsesh.cli.programs import shown
     from samsesh.ops import deploy
 
-    how = "runs" if report.uncertified else "is ready"
-    console.print(f"\nThe chat {how}. Getting the rest: {', '.join(report.to_get)}")
+    console.print(f"\nGetting the rest: {', '.join(report.to_get)}")
     try:
         with shown() as progress:
             more, failed = deploy.get_programs(home, os.environ, report.to_get, say=say, progress=progress)
@@ -136,15 +129,17 @@ def _get_programs(home: Home, report: "Report") -> "tuple[SamseshError, ...]":
         if not report.manager:
             say("the chat goes on; to get the rest: samsesh up")
         raise
-    for error in failed:
-        warn(error.message)
-        for line in filter(None, [error.hint, *error.detail.splitlines()]):
+    except SamseshError as error:  # the chat runs, and people learn where
+        report.unproven = error
+        report.failed += (error,)
+        return
+    for reason in failed:
+        warn(reason.message)
+        for line in filter(None, [reason.hint, *reason.detail.splitlines()]):
             errors.print(f"  {line}")
-    if more is not None:
-        _tell_addresses(more, off=not failed)  # what could not be had was just told
-    if report.first_admin and report.first_admin[1]:
-        console.print("The administrator's password stands above: it is shown only there.")
-    return report.failed if more is None else more.failed
+    if more is None:
+        raise SamseshError("the server was stopped meanwhile", "start it again: samsesh up")
+    report.take(more)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
@@ -188,64 +183,6 @@ def _preview(home: Home, flags: dict[str, Any]) -> None:
         console.print(f"write    {path}")
     if not report.changed and not report.first_admin:
         console.print("Nothing to do.")
-
-
-def _tell(report: "Report") -> None:
-    """What a person wants to know when `up` is done."""
-    from samsesh.cli.output import console, warn
-    from samsesh.ops.service import reboot_warning
-
-    for warning in (*report.server.warnings, *report.warnings):
-        warn(warning)
-    if report.backup:
-        console.print(f"A backup from before the change of version is in {report.backup}")
-    if not report.changed and not report.uncertified:
-        console.print("Nothing to do: the server runs as the settings say.")
-        return
-    console.print(f"\n{verdict(report)}\n", style="bold")
-    _tell_addresses(report, off=not report.to_get)  # what is still to get is told behind it
-    if report.first_admin:
-        name, password = report.first_admin
-        console.print(f"\nAdministrator: {name}")
-        if password:
-            console.print(f"Password:      {password}   (shown only now)")
-    _tell_safety(report, reboot_warning(report.server.home))
-
-
-def verdict(report: "Report") -> str:
-    """Whether people can come, in one sentence."""
-    name, missing = report.server.settings.brand.name, report.uncertified
-    if not missing:
-        return f"{name} is ready."
-    which = "" if set(missing) >= set(report.server.access.names()) else f" for {', '.join(missing)}"
-    return (
-        f"{name} runs, but has no certificate{which} yet: nobody reaches it by https{' there' * bool(which)}."
-    )
-
-
-def _tell_addresses(report: "Report", *, off: bool) -> None:
-    from samsesh.cli.output import console, print_rows
-
-    offer = report.server.plan.offer
-    titles = {
-        "web": "Chat and sign-up, in a browser",
-        "homeserver": "Homeserver, for apps",
-        "call": "Video calls",
-        "admin": "Administration",
-    }
-    found = [(title, offer.addresses[name]) for name, title in titles.items() if name in offer.addresses]
-    print_rows(found, indent="  ")
-    for off_ in offer.off if off else ():
-        console.print(f"  {off_.name}: off, since {off_.reason}. {off_.advice}")
-
-
-def _tell_safety(report: "Report", reboot: str) -> None:
-    from samsesh.cli.notes import after_up
-    from samsesh.cli.output import console
-
-    console.print()
-    for note in [*after_up(report.server, report.uncertified), *([reboot] if reboot else [])]:
-        console.print(f"- {note}")
 
 
 def down(ctx: typer.Context) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from samsesh import operator_files
+from samsesh.clients.own import Own
 from samsesh.download import Progress
 from samsesh.engine import Change
 from samsesh.errors import SamseshError, SettingsError
@@ -29,14 +30,25 @@ class Report:
     first_admin: tuple[str, str | None] | None = None
     warnings: list[str] = field(default_factory=list)  # of what programs leave aside
     backup: str = ""
-    failed: tuple[SamseshError, ...] = ()  # what could be spared and does not run
+    failed: tuple[SamseshError, ...] = ()  # what is wrong, though the server runs
+    lacking: tuple[str, ...] = ()  # titles of services that failed and can be spared
+    unproven: SamseshError | None = None  # why a client may not be able to log in
     uncertified: tuple[str, ...] = ()  # hosts that have no certificate yet
     manager: Process | None = None  # the process manager, where it runs in the foreground
     to_get: list[str] = field(default_factory=list)  # programs that are not at hand: see `get_programs`
+    later: list[str] = field(default_factory=list)  # of these, what failed a moment ago: see ops/catch_up.py
 
     @property
     def changed(self) -> bool:
         return any(change.action != "keep" for change in self.changes) or bool(self.files)
+
+    def take(self, more: "Report") -> None:
+        """What came of starting what was got since."""
+        self.server, self.changes = more.server, [*self.changes, *more.changes]
+        self.files = [*self.files, *more.files]
+        self.failed, self.lacking = more.failed, more.lacking
+        self.unproven, self.uncertified = more.unproven, more.uncertified
+        self.first_admin = self.first_admin or more.first_admin
 
 
 def up(
@@ -47,10 +59,13 @@ def up(
     flags: Mapping[str, Any] | None = None,
     foreground: bool = False,
     before: Callable[[Server], None] = lambda server: None,
+    after: Callable[[Report], None] = lambda report: None,
 ) -> Report:
-    """Make the server run as the settings say. Returns when a client could log in; raises with what is wrong.
+    """Make the server run as the settings say. Raises with what is wrong if it does not; what is wrong though it runs
+    is in the report.
 
-    `before` sees what is planned before anything is started, and may refuse it (preflight.py).
+    `before` sees what is planned before anything is started, and may refuse it (preflight.py). `after` prints the
+    report while the home is held, so that of two commands one prints the first administrator's password.
     """
     home.prepare()
     with home.lock("up", say):
@@ -69,10 +84,13 @@ def up(
         database.check(server)
         before(server)
         report = preview(server)
-        report.to_get = [name for name in programs.wanted(server.settings) if name not in found]
+        absent = [name for name in programs.wanted(server.settings) if name not in found]
+        report.later = programs.failed_lately(home, server.settings, absent)
+        report.to_get = [name for name in absent if name not in report.later]
         ran = server.engine.running()
         try:
             _apply(server, report, say, foreground=foreground)
+            after(report)
         except (KeyboardInterrupt, SystemExit):
             if not ran:
                 say("interrupted; stopping what was started")
@@ -96,45 +114,61 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
     operator_files.check(server.files)
     applied = server.engine.apply(server.plan, say, foreground=foreground)
     operator_files.keep(home, server.files)
-    report.manager, report.failed = applied.manager, applied.failed
+    report.manager, report.failed = applied.manager, tuple(applied.failed.values())
+    report.lacking = tuple(server.plan.unit(name).title for name in applied.failed)
     versions = dict(server.facts.versions)
     home.remember(server_name=server.settings.server.name, versions=versions, backup_for="")
     if report.changed or home.state().get("unproven"):
         home.remember(unproven=True)
         way, problem = certificates.wait(server, say, since)
-        if problem:  # the gateway goes on trying, and who may come in is told all the same
-            report.failed += (problem,)
+        if problem:  # the gateway goes on trying
             report.uncertified = way.missing
         if server.access.host("api") not in way.missing:
             say("logging in as a client would")
-            service_account.prove_login(server, *service_account.entry(server), way)
-        home.remember(unproven=True if problem else None)
+            report.unproven = _login_problem(server, way)
+        problems = tuple(filter(None, (problem, report.unproven)))
+        report.failed += problems  # who may log in is printed all the same
+        home.remember(unproven=bool(problems) or None)
         home.audit("up", changes=" ".join(f"{change.action}:{change.unit}" for change in report.changes))
-    # Last: the password is told only once, so nothing may fail between making and telling it.
     report.first_admin = service_account.first_admin(server)
 
 
+def _login_problem(server: Server, way: Own) -> SamseshError | None:
+    try:
+        service_account.prove_login(server, *service_account.entry(server), way)
+    except SamseshError as error:
+        return error
+    return None
+
+
 def start(server: Server, say: Say) -> Report:
-    """Start what is planned, and prove it; the caller holds the home."""
+    """Start what is planned, and prove it; the caller holds the home. Raises if a client could not log in."""
     report = preview(server)
     _apply(server, report, say, foreground=False)
+    if report.unproven:
+        raise report.unproven
     return report
 
 
 def get_programs(
-    home: Home, environ: Mapping[str, str], wanted: list[str], *, say: Say, progress: Progress
+    home: Home, environ: Mapping[str, str], names: list[str], *, say: Say, progress: Progress
 ) -> tuple[Report | None, list[SamseshError]]:
     """Get what was not at hand while the chat runs, then start what it is for: (what changed, what could not be had).
 
-    `wanted`: names, as in `Report.to_get`. The home is not held while something is fetched or built.
+    `names`, as in `Report.to_get`. The home is not held while something is fetched or built. If the server was stopped
+    meanwhile it stays so, and there is no report.
     """
     settings = load(home, environ).settings
     looking = programs.search(home, settings, say, progress)
-    waiting = [module for name, module in programs.wanted(settings).items() if name in wanted]
-    failed = [error for module in waiting if (error := programs.get(home, looking, module))]
-    with home.lock("up", say):  # pages say why something is not there, so they are written anew in any case
-        report = start(open_server(home, environ), say)
-    return (report if len(failed) < len(waiting) else None), failed
+    waiting = [module for name, module in programs.wanted(settings).items() if name in names]
+    failed = [error for module in waiting if (error := programs.get(home, settings, looking, module))]
+    with home.lock("up", say):  # pages say why something is not there, so they are written again in any case
+        server = open_server(home, environ)
+        if not server.engine.running():
+            return None, failed
+        report = preview(server)
+        _apply(server, report, say, foreground=False)
+    return report, failed
 
 
 def preview(server: Server) -> Report:
@@ -188,4 +222,5 @@ def restart(home: Home, environ: Mapping[str, str], names: list[str], say: Say) 
             server.engine.restart(server.plan, names or known, say)
             home.audit("restart", target=" ".join(names or known))
             return
-    up(home, environ, say=say)
+    for error in up(home, environ, say=say).failed:
+        raise error

@@ -1,9 +1,12 @@
 """Programs and web bundles that are no Python packages: what is at hand counts at once, the rest is got meanwhile."""
 
+import hashlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +19,7 @@ from samsesh.home import Home
 from samsesh.settings import Settings
 
 WHAT_NOW = "to try again, and to read what is in the way: samsesh up"
+LATELY = 600  # seconds in which what failed is tried again in the background only
 Say = Callable[[str], None]
 
 
@@ -50,25 +54,47 @@ def at_hand(home: Home, settings: Settings) -> dict[str, Any]:
 
 
 def meanwhile(home: Home, settings: Settings, found: Mapping[str, Any]) -> dict[str, Any]:
-    """What does until the one that is wanted can be had: an earlier Element Web."""
-    if settings.web.client != "element-web" or element_web.NAME in found:
+    """What does until the one that is wanted can be had: the earlier Element Web of this home, never of another."""
+    used = home.state().get("artifacts", {}).get(element_web.NAME)
+    if settings.web.client != "element-web" or element_web.NAME in found or not used:
         return {}
-    artifact = element_web.earlier(search(home, settings))
+    artifact = element_web.earlier(search(home, settings), Path(used["path"]))
     return {element_web.NAME: data(artifact)} if artifact else {}
 
 
-def get(home: Home, looking: Search, module: ModuleType) -> SamseshError | None:
+def get(home: Home, settings: Settings, looking: Search, module: ModuleType) -> SamseshError | None:
     """Get one that is not at hand and remember it; or why it cannot be had, remembered for `status`."""
     try:
         found: Artifact = module.obtain(looking)
     except SamseshError as error:
         with home.lock("up", looking.say):
-            home.remember(missing={**home.state().get("missing", {}), module.NAME: (error.message, WHAT_NOW)})
+            known = home.state()
+            tried = {"at": time.time(), "as": _asked(settings)}
+            home.remember(
+                missing={**known.get("missing", {}), module.NAME: (error.message, WHAT_NOW)},
+                tried={**known.get("tried", {}), module.NAME: tried},
+            )
         return error
     with home.lock("up", looking.say):
         remember(home, {found.name: data(found)})
     looking.say(f"{found.name} {found.version}: {found.how}")
     return None
+
+
+def failed_lately(home: Home, settings: Settings, names: list[str]) -> list[str]:
+    """Which of these could not be had a moment ago, with the same settings."""
+    tried, now = home.state().get("tried", {}), time.time()
+
+    def failed(name: str) -> bool:
+        last = tried.get(name, {})
+        return bool(last.get("as") == _asked(settings) and 0 <= now - last["at"] < LATELY)
+
+    return list(filter(failed, names))
+
+
+def _asked(settings: Settings) -> str:
+    """The settings that decide how programs are got, in short."""
+    return hashlib.sha256(settings.artifacts.model_dump_json().encode()).hexdigest()
 
 
 def settle(home: Home, settings: Settings, found: Mapping[str, Any]) -> None:
@@ -87,8 +113,11 @@ def remember(home: Home, found: Mapping[str, Any]) -> None:
     state = home.state()
     kept = state.get("artifacts", {})
     if any(kept.get(name) != about for name, about in found.items()):
-        missing = {name: why for name, why in state.get("missing", {}).items() if name not in found}
-        home.remember(artifacts={**kept, **found}, missing=missing)
+        missing, tried = (
+            {name: why for name, why in state.get(what, {}).items() if name not in found}
+            for what in ("missing", "tried")
+        )
+        home.remember(artifacts={**kept, **found}, missing=missing, tried=tried)
 
 
 def data(artifact: Artifact) -> dict[str, object]:

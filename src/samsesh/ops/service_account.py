@@ -9,6 +9,7 @@ from samsesh import names, secrets
 from samsesh.clients import own
 from samsesh.clients.synapse import ApiError, SynapseClient
 from samsesh.errors import SamseshError
+from samsesh.home import Home
 
 if TYPE_CHECKING:
     from samsesh.ops.server import Server
@@ -79,27 +80,39 @@ def socket_of(server: "Server") -> Path:
 
 
 def first_admin(server: "Server") -> tuple[str, str | None] | None:
-    """Make the first administrator once: (user ID, password), the password only where it was generated.
+    """Make the first administrator once: (user ID, generated password).
 
-    None where there is nothing to do.
+    A generated password is kept before the account is made, and returned by every call until `password_shown`, so that
+    no end of a start loses it. None if the account is there and its password is known; the password is None if the
+    operator chose it.
     """
-    if "first_admin" in server.home.state():
-        return None
+    home, unshown = server.home, secrets.read(server.home, secrets.UNSHOWN)
+    if known := home.state().get("first_admin"):
+        return (known, unshown) if unshown else None
     admin = f"@{server.settings.admin.name}:{server.settings.server.name}"
-    chosen = secrets.read(server.home, secrets.FIRST_ADMIN)
-    generated = None if chosen else readable_password(server.settings.registration.password_min_length)
-    made = False
+    chosen = secrets.read(home, secrets.FIRST_ADMIN)
     with client(server) as synapse:
-        if synapse.user(admin) is None:
-            synapse.put_user(admin, password=chosen or generated, admin=True)
-            made = True
+        missing = synapse.user(admin) is None
+        if missing and not chosen and not unshown:
+            unshown = readable_password(server.settings.registration.password_min_length)
+            secrets.keep(home, secrets.UNSHOWN, unshown)
+        ours = missing or bool(unshown)  # a start that was cut off may have made the account
+        if missing or (ours and chosen):
+            synapse.put_user(admin, password=chosen or unshown, admin=True)
         reserve(synapse, f"@{names.DOCTOR_ACCOUNT}:{server.settings.server.name}")
-    server.home.remember(first_admin=admin)
-    secrets.forget(server.home, secrets.FIRST_ADMIN)
-    if not made:
+    home.remember(first_admin=admin)
+    secrets.forget(home, secrets.FIRST_ADMIN)
+    if chosen:
+        secrets.forget(home, secrets.UNSHOWN)
+    if not ours:
         return None
-    server.home.audit("first admin", target=admin)
-    return admin, generated
+    home.audit("first admin", target=admin)
+    return admin, None if chosen else unshown
+
+
+def password_shown(home: Home) -> None:
+    """The first administrator's password was printed: from now on nobody but its owner has it."""
+    secrets.forget(home, secrets.UNSHOWN)
 
 
 def reserve(synapse: SynapseClient, user_id: str) -> None:

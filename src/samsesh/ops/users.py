@@ -113,6 +113,8 @@ def set_password(server: "Server", name: str, password: str, *, logout: bool = T
     with changing(server, "user password", target=target, logout=str(logout).lower()) as synapse:
         _active(synapse, target)
         synapse.put_user(target, password=password, logout_devices=logout)
+        if target == server.home.state().get("first_admin"):  # the one that was generated is no longer valid
+            service_account.password_shown(server.home)
     return target
 
 

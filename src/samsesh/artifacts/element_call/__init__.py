@@ -79,7 +79,7 @@ def _bundled(search: Search) -> Artifact:
 
 
 def _folder(search: Search) -> Path:
-    return search.cache / f"{NAME}-{version()}"
+    return search.cache / "-".join(filter(None, (NAME, version(), _release().asked(search.want))))
 
 
 def _kept(search: Search) -> Artifact:

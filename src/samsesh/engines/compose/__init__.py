@@ -136,7 +136,7 @@ class ComposeEngine:
             say(", ".join(f"{change.action} {change.unit}" for change in doing))
         starting.start(self.docker, plan, [unit for unit in plan.units if unit.name not in failed], say)
         found = starting.wait_ready(self.docker, plan, failed)
-        return Applied(tuple(found.values()))
+        return Applied(found)
 
     def _write(self, plan: Plan) -> None:
         image.explain_wheels(self.home.path / render.IMAGE)

@@ -94,7 +94,7 @@ class NativeEngine:
                 self.stop(say)
                 manager.wait()
             raise
-        return Applied(tuple(failed.values()), manager)
+        return Applied(failed, manager)
 
     def stop(self, say: Say) -> None:
         """Stop everything of this home; afterwards no process of it is left."""
@@ -213,7 +213,7 @@ class NativeEngine:
             for folder in unit.folders:
                 make_dir(folder)
         for file in files.plan_files(self.home, plan, self.facts.python):
-            write_file(file.path, file.content, file.mode)
+            files.put(file)
 
     def _start_or_update(
         self, plan: Plan, changes: list[Change], say: Say, *, foreground: bool

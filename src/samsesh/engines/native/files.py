@@ -5,11 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from samsesh.compress import drop_stale
 from samsesh.engines.native import start
 from samsesh.formats import to_ini, to_json
 from samsesh.home import Home
 from samsesh.model import File, Plan, Probe, Unit
 from samsesh.run import service_environment
+from samsesh.write import write_file
 
 LOG_BYTES = 10 * 1024 * 1024
 LOG_FILES = 4
@@ -26,7 +28,7 @@ def probe_data(name: str, probe: Probe) -> dict[str, Any]:
 def specification(home: Home, plan: Plan, unit: Unit) -> dict[str, Any]:
     """What start.py needs to start this unit."""
     needs = [probe_data(plan.unit(name).title, plan.unit(name).probe) for name in unit.needs]
-    marked = {"TZ": "UTC", "SAMSESH_UNIT": f"{home.id}/{unit.name}", **unit.env}
+    marked = {"TZ": "UTC", **dict([home.mark(unit.name)]), **unit.env}
     return {
         "name": unit.name,
         "command": list(unit.command),
@@ -53,6 +55,13 @@ def plan_files(home: Home, plan: Plan, python: str) -> list[File]:
     rendered = [file for unit in plan.units for file in unit.files]
     specs = [File(spec_path(home, unit), to_json(specification(home, plan, unit))) for unit in plan.units]
     return [*rendered, *specs, File(conf_path(home), to_ini(supervisord(home, plan, python)))]
+
+
+def put(file: File) -> None:
+    """Write one of them; what was compressed of an earlier content goes with that."""
+    write_file(file.path, file.content, file.mode)
+    if file.live:
+        drop_stale(file.path)
 
 
 def spec_path(home: Home, unit: Unit) -> Path:

@@ -13,7 +13,7 @@ from xmlrpc.client import Fault, ProtocolError, ServerProxy
 
 from samsesh.engines.native import files, start
 from samsesh.errors import SamseshError
-from samsesh.home import Home
+from samsesh.home import CATCH_UP, Home
 
 GRACE_SECONDS = 130  # PostgreSQL's time to stop, and some
 
@@ -156,9 +156,9 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
         time.sleep(0.05)
 
 
-def left_over(home: Home) -> list[int]:
-    """Processes of this home's units and its supervisord, whoever their parent is now."""
-    mark = f"SAMSESH_UNIT={home.id}/".encode()
+def left_over(home: Home, unit: str = "") -> list[int]:
+    """Processes of this home's units and its supervisord, whoever their parent is now; or those of one unit."""
+    mark = "=".join(home.mark(unit)).encode()
     conf, data = os.fsencode(files.conf_path(home)), home.data_dir / "postgres"
     found = []
     for entry in Path("/proc").iterdir():
@@ -168,11 +168,11 @@ def left_over(home: Home) -> list[int]:
             if entry.stat().st_uid != os.geteuid():
                 continue
             command = (entry / "cmdline").read_bytes().split(b"\0")
-            ours = mark in (entry / "environ").read_bytes() or (
-                b"samsesh.engines.native.supervise" in command and conf in command
-            )
-            # PostgreSQL writes its title over its environment; it works in its data folder.
-            ours = ours or ((entry / "cwd").readlink().is_relative_to(data) and b"postgres" in command[0])
+            ours = mark in (entry / "environ").read_bytes()
+            if not unit:
+                ours = ours or (b"samsesh.engines.native.supervise" in command and conf in command)
+                # PostgreSQL writes its title over its environment; it works in its data folder.
+                ours = ours or ((entry / "cwd").readlink().is_relative_to(data) and b"postgres" in command[0])
         except OSError:
             continue
         if ours and alive(int(entry.name)):
@@ -182,6 +182,9 @@ def left_over(home: Home) -> list[int]:
 
 def end_left_over(home: Home, say: Callable[[str], None]) -> None:
     """After a supervisord that was killed: wait for what is ending by itself, end the rest by its pid."""
+    for pid in left_over(home, CATCH_UP):  # nobody waits for it
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
     if not left_over(home):
         return
     say("ending what an earlier run left behind")

@@ -12,6 +12,9 @@ HTTP1 = {"protocol": "http/1.1"}
 OTHERS = ("Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP")  # by which others tell an address
 
 # Web clients are megabytes of text. Only for files: what people say never shares an answer with what others chose.
+# What is compressed beside a file (compress.py) is handed out as it is; the rest is compressed when it is asked for.
+ONCE = {"precompressed": {"br": {}, "gzip": {}}, "precompressed_order": ["br", "gzip"]}
+PAGES = ("web", "call")  # what stands behind these listeners, in containers, has nothing but files
 COMPRESSED = {"handler": "encode", "encodings": {"zstd": {}, "gzip": {}}, "prefer": ["zstd", "gzip"]}
 
 
@@ -27,7 +30,7 @@ def route_json(route: Route, host: str = "", prefix: str = "") -> dict[str, Any]
     if route.upstream is not None:
         if route.strip:
             handlers.append({"handler": "rewrite", "strip_path_prefix": route.strip})
-        handlers.append(_proxy(route.upstream))
+        handlers += [*([COMPRESSED] if route.listener in PAGES else []), _proxy(route.upstream)]
     elif route.root is not None:
         handlers.extend(_files(route))
     elif route.answer is not None:
@@ -89,7 +92,9 @@ def _files(route: Route) -> list[dict[str, Any]]:
     if route.languages:
         rewrites = [*language.routes(route.languages), *rewrites]
     files: dict[str, Any] = {"handler": "file_server", "root": str(route.root), "index_names": ["index.html"]}
-    if route.template:
+    if not route.template:
+        files |= ONCE
+    else:
         templates = {"handler": "templates", "file_root": str(route.root)}
         rewrites.append({"handle": [templates]})
     if route.strip:
