@@ -37,7 +37,7 @@ LAYERS = (
         "tools",
         "wheels",
     ),
-    ("model",),
+    ("model", "placement"),
     ("agent", "artifacts", "clients", "pages", "rtc", "splitter", "synapse_module"),
     ("services",),
     ("engine", "judging", "plan", "ports", "registry"),

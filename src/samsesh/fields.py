@@ -3,8 +3,8 @@
 import ast
 import inspect
 import re
-from collections.abc import Mapping
 import sys
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any

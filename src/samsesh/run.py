@@ -264,6 +264,8 @@ def end_process(process: Process) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
 def leave(argv: Sequence[str | Path], *, env: Mapping[str, str], log: Path) -> None:
     """Start a program that goes on when we have ended, with these variables alone; `log` holds what it writes."""
     with log.open("wb") as out:

@@ -17,9 +17,10 @@ from samsesh.errors import SamseshError
 from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.load import Loaded, load
-from samsesh.model import Context, Placement, Plan
+from samsesh.model import Context, Plan
 from samsesh.operator_files import NamedFile
 from samsesh.ops import addresses, programs
+from samsesh.placement import Placement
 from samsesh.plan import make_plan
 from samsesh.run import keeps_root
 from samsesh.secrets import Secrets

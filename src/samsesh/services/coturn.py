@@ -119,16 +119,16 @@ def _judge(context: Context, turn: Turn, config: File) -> Judge:
     """It has no way to look at a configuration but to start with it: its log says what it does not take."""
     settings = context.settings.turn
     own = turn.certificate is None and turn.tls_port is not None
-    names = ("certificate", "certificate_key") if own else ()
-    named = {str(context.place.operator_file(getattr(settings, name))): f"turn.{name}" for name in names}
+    named = {}
     if own:
-        named[""] = "turn.certificate"
+        copy = context.place.operator_file("turn.certificate", settings.certificate)
+        named = {str(copy): "turn.certificate", "": "turn.certificate"}
     elif context.settings.artifacts.turnserver:
         named[""] = "artifacts.turnserver"
     return Judge(
         # Its pid is not that of the one that runs.
         (context.place.program("turnserver"), "-c", str(config.path), "--pidfile=/dev/null"),
-        (config,),
+        (config, *(context.named_files("turn.certificate") if own else ())),
         keys=named,
         ports=(
             ("--listening-port", "--alt-listening-port"),

@@ -32,7 +32,7 @@ class NativePlacement(OperatorFiles):
         return self.home.logs_dir / unit
 
     def operator_file(self, setting: str, path: str) -> Path:
-        return self.home.copy_of(setting, path)
+        return self.config(self.home.copies_dir.name) / self.home.copy_of(setting, path).name
 
     def source(self, path: str) -> Path | None:
         return self.home.named_file(path)

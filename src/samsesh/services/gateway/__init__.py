@@ -47,7 +47,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
             address=access.url("api"),
             judge=Judge(
                 (place.program("caddy"), "validate", "--config", str(config.path)),
-                files=(config,),
+                files=(config, *tls.files(context)),
                 keys=_named_files(context),
             ),
         ),
@@ -59,7 +59,8 @@ def _named_files(context: Context) -> dict[str, str]:
     unsaid.
     """
     tls = context.settings.tls
-    authority = context.place.operator_file(tls.directory_ca) if tls.directory_ca else None
+    place = context.place
+    authority = place.operator_file("tls.directory_ca", tls.directory_ca) if tls.directory_ca else None
     own = context.access.certificates == "files"
     return {
         **({str(authority): "tls.directory_ca"} if authority else {}),

@@ -102,6 +102,9 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
 def _settings_behind(context: Context) -> dict[str, str]:
     """What Synapse's loader names -> our setting: its keys, and registrations of bridges."""
     place, settings = context.place, context.settings
-    bridges = {str(place.operator_file(path)): "synapse.appservices" for path in settings.synapse.appservices}
+    bridges = {
+        str(place.operator_file("synapse.appservices", path)): "synapse.appservices"
+        for path in settings.synapse.appservices
+    }
     rest = {"": "extra.synapse"} if settings.extra.synapse else {}
     return {**synapse_keys.behind(settings.extra.synapse), **bridges, **rest}
