@@ -20,7 +20,8 @@ from golden.test_golden import HERE, REGISTRATION, TOLD, settings_of, write_pair
 from programs import need
 from samsesh.engines.compose import render
 from samsesh.engines.compose.files import of_containers
-from samsesh.engines.compose.placement import ComposePlacement, facts_in_containers
+from samsesh.engines.compose.judge import _run as run_command
+from samsesh.engines.compose.placement import ComposePlacement, facts_in_containers, service
 from samsesh.formats import to_compose_yaml
 from samsesh.home import Home
 from samsesh.model import Context, Plan
@@ -89,6 +90,29 @@ def test_rendered(home: Home, name: str, tmp_path: Path) -> None:
     }
     assert found == looked_at, "if that is meant: RENEW_GOLDEN=1 scripts/test tests/golden"
     assert b"the-" not in found["compose.yaml"] and str(tmp_path).encode() not in found["compose.yaml"]
+
+
+def test_trials_are_closed(home: Home, tmp_path: Path) -> None:
+    """A container in which an image judges new files has these alone, read-only: no volume, no socket, no network but
+    the relay's, and no more rights than the one that runs.
+    """
+    compose, _, plan = rendered(home, tmp_path)
+    for unit in plan.units:
+        if unit.judge is None:
+            continue
+        about = compose["services"][service(unit.name)]
+        argv = run_command(tmp_path, "trial", unit, about, [*unit.judge.command])
+        options = argv[: argv.index(about["image"])]
+        assert f"--user={about['user']}" in options and "--read-only" in options
+        assert "--cap-drop=ALL" in options and f"--entrypoint={unit.judge.command[0]}" in options
+        assert (f"--network={'host' if unit.name == 'coturn' else 'none'}") in options
+        assert not any(option.startswith(("--volume", "-v", "--publish")) for option in options)
+        mounts = [option for option in options if option.startswith("--mount=")]
+        assert mounts and all(f'"source={tmp_path}/' in mount for mount in mounts)
+        assert all(mount.endswith(",readonly") and "/run/samsesh" not in mount for mount in mounts)
+        named = {Path(mount.partition("target=")[2].partition('"')[0]) for mount in mounts}
+        for file in unit.judge.files:
+            assert any(file.path.is_relative_to(path) for path in named), file.path
 
 
 def test_closed(home: Home, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from conftest import ENGINE, SERVICES, Stack, give_to_service_user
+from conftest import ENGINE, SERVICES, Stack
 from samsesh import names
 from system.trouble import fine, refused, wait_for
 
@@ -150,7 +150,7 @@ def test_what_a_program_refuses_does_not_touch_what_runs(stack: Stack) -> None:
     files = {path: path.read_bytes() for path in stack.home.config_dir.rglob("*") if path.is_file()}
     bridge = stack.path / "bridge.yaml"
     bridge.write_text("id: bridge\n")
-    give_to_service_user(stack.path)
+    bridge.chmod(0o644)
     for settings, words in (
         ({"extra.synapse.modules": '[{"module": "nothing.Here"}]'}, "No module named 'nothing'"),
         ({"synapse.appservices": "bridge.yaml", "brand.name": "Other"}, "as_token"),

@@ -78,8 +78,8 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
 
 
 def _judge(context: Context, config: File) -> Judge:
-    """It reads all of a configuration to print one value, here without a folder of data, which may not be there yet."""
-    asked = ("-C", "port", f"--config-file={config.path}", "--ident_file=/dev/null")
+    """It reads all of a configuration to print one value. The folder of data need not be there; some folder has to be."""
+    asked = ("-C", "port", "-D", str(config.path.parent), f"--config-file={config.path}")
     return Judge((context.place.program("postgres"), *asked), (config,))
 
 
