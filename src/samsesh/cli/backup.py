@@ -60,9 +60,7 @@ def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
     table = Table(Column("file", overflow="fold", ratio=1), "size", "why", "state", box=None)
     for entry in found:
         lacking = len(entry.get("left_out", []))
-        state = entry["problem"] or (
-            f"good, without {lacking} named by `backup verify`" if lacking else "good"
-        )
+        state = entry["problem"] or (f"good, but lacks {lacking}" if lacking else "good")
         add_row(
             table, Path(entry["path"]).name, megabytes(entry["size"]), str(entry.get("reason", "")), state
         )
