@@ -1,6 +1,7 @@
 """An older installation is recognised by what it leaves, and no new server takes its name by chance."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,16 @@ def test_nothing_is_made_unasked(
     assert "--new-server" in raised.value.hint and "docker compose up" in raised.value.hint
     cli.settle(home, [*argv, "--new-server"])
     assert "none of its accounts" in " ".join(told.getvalue().split())
+
+
+def test_pipes_hold_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root looks into folders of others, where a pipe or a folder may be in the place of a file."""
+    for name in ("docker-compose.yaml", "homeserver.yaml", "state.json", ".env"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "compose.yaml").mkdir()
+    put(tmp_path, {"a.test.signing.key": ""})
+    assert older.look(tmp_path) == older.Older(tmp_path, ("a.test.signing.key",), "a.test")
+    assert not older.started(Home(tmp_path))
 
 
 def test_a_home_that_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
 
 def _state(entry: dict[str, Any]) -> str:
     lacking = len(entry.get("left_out", []))
-    return entry["problem"] or (f"good, without {lacking} named by `backup verify`" if lacking else "good")
+    return entry["problem"] or (f"good, but lacks {lacking}" if lacking else "good")
 
 
 @app.command()

@@ -18,7 +18,7 @@ def settle(home: Home, argv: Sequence[str]) -> None:
     """
     from samsesh.ops import older
 
-    if home.started:
+    if older.started(home):
         return
     folders = dict.fromkeys((*_here(), home.path))
     seen = next(filter(None, map(older.look, folders)), None)

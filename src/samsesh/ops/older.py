@@ -3,15 +3,16 @@
 A new server under its name would be a stranger to everybody: other keys, and none of its accounts and rooms.
 """
 
+import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from samsesh import names
-from samsesh.environment import read_env_file
-from samsesh.errors import SettingsError
+from samsesh.home import Home
 
 FOLDERS = ("", "synapse", "data")  # where its data is, below the folder
 FILES = ("homeserver.db", "homeserver.yaml")
@@ -19,7 +20,7 @@ KEY = ".signing.key"  # Synapse calls its key SERVER_NAME.signing.key
 COMPOSE = ("docker-compose.yaml", "docker-compose.yml", "compose.yaml", "compose.yml")
 IMAGE = re.compile(r"image:.*\b(matrixdotorg|element-hq)/synapse\b")
 OURS = "net.samsesh."  # labels of the containers that we write
-SERVER_NAME = re.compile(r"""^server_name:\s*["']?([^"'\s#]+)""", re.MULTILINE)
+SERVER_NAME = re.compile(r"""^(?:server_name:|SYNAPSE_SERVER_NAME=)\s*["']?([^"'\s#]+)""", re.MULTILINE)
 LARGEST = 1024 * 1024
 
 
@@ -55,14 +56,17 @@ def _signs(folder: Path) -> Iterator[str]:
 
 def _server_name(folder: Path, signs: tuple[str, ...]) -> str:
     """By its configuration, its variables or its key, in this order."""
-    told = [match[1] for sign in signs for match in SERVER_NAME.finditer(_text(folder / sign))]
-    with suppress(OSError, SettingsError):
-        told.append(read_env_file(folder / ".env").get("SYNAPSE_SERVER_NAME", ""))
-    told += [Path(sign).name.removesuffix(KEY) for sign in signs if sign.endswith(KEY)]
-    for name in told:
+    said = [match[1] for sign in (*signs, ".env") for match in SERVER_NAME.finditer(_text(folder / sign))]
+    said += [Path(sign).name.removesuffix(KEY) for sign in signs if sign.endswith(KEY)]
+    for name in said:
         with suppress(ValueError):
             return names.server_name(name)
     return ""
+
+
+def started(home: Home) -> bool:
+    """Whether a server of ours was started in this home."""
+    return '"server_name"' in _text(home.state_file)
 
 
 def _is_file(path: Path) -> bool:
@@ -73,11 +77,18 @@ def _is_file(path: Path) -> bool:
 
 
 def _text(path: Path) -> str:
-    """The beginning of a file of text; "" where there is none, or where it cannot be read."""
+    """The beginning of a file of text; "" where there is none, or where it cannot be read.
+
+    Root asks, too, in folders of others: a pipe that somebody put there holds nobody up.
+    """
     try:
-        if not path.is_file():
-            return ""
-        with path.open("rb") as opened:
-            return opened.read(LARGEST).decode(errors="replace")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return os.read(descriptor, LARGEST).decode(errors="replace") if regular else ""
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
