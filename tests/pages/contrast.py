@@ -18,9 +18,11 @@ WITHOUT_TEXT = """
 """
 TEXTS = r"""
 () => {
+  const OFF = "[disabled], [aria-disabled='true'], .mx_AccessibleButton_disabled, script, style";
   const texts = [];
   const look = (element, words, rects, style) => {
     const { color, fontSize, fontWeight } = style;
+    if (/, 0\)$/.test(color)) return; // a placeholder below a label
     let opacity = 1;
     for (let at = element; at; at = at.parentElement) opacity *= Number(getComputedStyle(at).opacity);
     for (const { x, y, width, height } of rects) {
@@ -36,7 +38,7 @@ TEXTS = r"""
   for (let node = walk.nextNode(); node; node = walk.nextNode()) {
     const element = node.parentElement;
     const words = node.textContent.trim();
-    if (!/[\p{L}\p{N}]/u.test(words) || element.closest("[disabled], [aria-disabled='true'], script, style")) continue;
+    if (!/[\p{L}\p{N}]/u.test(words) || element.closest(OFF)) continue;
     if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
