@@ -24,8 +24,13 @@ TEXTS = r"""
     const { color, fontSize, fontWeight } = style;
     if (/, 0\)$/.test(color)) return; // a placeholder below a label
     let opacity = 1;
-    for (let at = element; at; at = at.parentElement) opacity *= Number(getComputedStyle(at).opacity);
+    const frames = [];
+    for (let at = element; at; at = at.parentElement) {
+      opacity *= Number(getComputedStyle(at).opacity);
+      if (getComputedStyle(at).overflow !== "visible" && at !== document.body) frames.push(at.getBoundingClientRect());
+    }
     for (const { x, y, width, height } of rects) {
+      if (frames.some((at) => x < at.left || y < at.top || x + width > at.right + 1 || y + height > at.bottom + 1)) continue;
       const [middle, center] = [x + width / 2, y + height / 2];
       const seen = document.elementFromPoint(middle, center);
       if (width < 2 || height < 2 || !seen || !(element.contains(seen) || seen.contains(element))) continue;
