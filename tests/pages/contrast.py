@@ -30,7 +30,8 @@ TEXTS = r"""
       if (getComputedStyle(at).overflow !== "visible" && at !== document.body) frames.push(at.getBoundingClientRect());
     }
     for (const { x, y, width, height } of rects) {
-      if (frames.some((at) => x < at.left || y < at.top || x + width > at.right + 1 || y + height > at.bottom + 1)) continue;
+      const inside = (at) => x >= at.left && y >= at.top && x + width <= at.right + 1 && y + height <= at.bottom + 1;
+      if (!frames.every(inside)) continue;
       const [middle, center] = [x + width / 2, y + height / 2];
       const seen = document.elementFromPoint(middle, center);
       if (width < 2 || height < 2 || !seen || !(element.contains(seen) || seen.contains(element))) continue;
