@@ -56,8 +56,9 @@ STYLE = """
 @layer compound-tokens, app-web;
 @layer app-web {
   body { font: 15px sans-serif; background: var(--cpd-color-bg-canvas-default); color: var(--cpd-color-text-primary); }
+  #matrixchat > * { background: var(--cpd-color-bg-canvas-default); } /* cards, on the picture */
   button { border: 0; font: inherit; }
-  .link, #parts .link { color: var(--cpd-color-text-action-accent); }
+  a[href], .link { color: var(--cpd-color-text-action-accent); }
   .primary, .pill { background: var(--cpd-color-bg-action-primary-rest); color: var(--cpd-color-text-on-solid-primary); }
   .primary.hovered { background: var(--cpd-color-bg-action-primary-hovered); }
   .primary.pressed { background: var(--cpd-color-bg-action-primary-pressed); }

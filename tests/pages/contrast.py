@@ -18,12 +18,20 @@ WITHOUT_TEXT = """
 """
 TEXTS = r"""
 () => {
+  const OFF = "[disabled], [aria-disabled='true'], .mx_AccessibleButton_disabled, script, style";
   const texts = [];
   const look = (element, words, rects, style) => {
     const { color, fontSize, fontWeight } = style;
+    if (/, 0\)$/.test(color)) return; // a placeholder below a label
     let opacity = 1;
-    for (let at = element; at; at = at.parentElement) opacity *= Number(getComputedStyle(at).opacity);
+    const frames = [];
+    for (let at = element; at; at = at.parentElement) {
+      opacity *= Number(getComputedStyle(at).opacity);
+      if (getComputedStyle(at).overflow !== "visible" && at !== document.body) frames.push(at.getBoundingClientRect());
+    }
     for (const { x, y, width, height } of rects) {
+      const inside = (at) => x >= at.left && y >= at.top && x + width <= at.right + 1 && y + height <= at.bottom + 1;
+      if (!frames.every(inside)) continue;
       const [middle, center] = [x + width / 2, y + height / 2];
       const seen = document.elementFromPoint(middle, center);
       if (width < 2 || height < 2 || !seen || !(element.contains(seen) || seen.contains(element))) continue;
@@ -36,7 +44,7 @@ TEXTS = r"""
   for (let node = walk.nextNode(); node; node = walk.nextNode()) {
     const element = node.parentElement;
     const words = node.textContent.trim();
-    if (!/[\p{L}\p{N}]/u.test(words) || element.closest("[disabled], [aria-disabled='true'], script, style")) continue;
+    if (!/[\p{L}\p{N}]/u.test(words) || element.closest(OFF)) continue;
     if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
