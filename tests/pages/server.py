@@ -177,7 +177,7 @@ def caddy_json(folder: Path, facts: pages.PageFacts, ports: tuple[int, int, int,
             file = folder / name / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-    error_pages = ErrorPages(folder / "errors", languages, pages.ERRORS, pages.error_headers(facts))
+    error_pages = ErrorPages(folder / "errors", languages, pages.ERRORS, pages.error_headers())
 
     def server(port: int, route: Route) -> dict[str, Any]:
         listen = (

@@ -343,7 +343,7 @@ def test_where_it_cannot_be_had(new_home: Callable[[str], Stack]) -> None:
     assert [one["name"] for one in off] == ["web-client"] and "any other client" in off[0]["advice"]
     own.up()
     page = get(own.url("web"))[2].decode()
-    assert "Element Web" in page and off[0]["reason"] in page and "Connect an app" in page
+    assert "Element Web" in page and off[0]["reason"] in page and "An app on this computer" in page
     folder = own.path.with_name("late")
     folder.mkdir(mode=0o755)
     (folder / FILE).write_bytes(release())

@@ -12,7 +12,9 @@ import pytest
 from pages.server import FACTS
 from samsesh import pages
 from samsesh.errors import SettingsError
+from samsesh.pages import looks
 from samsesh.pages.words import LANGUAGES, catalogue
+from samsesh.settings import Settings
 
 NASTY = """<script>alert("1")</script> & 'quoted' {{ 7*7 }}"""
 
@@ -203,14 +205,49 @@ def test_the_theme(theme: str, media: str) -> None:
         assert found["media"] == media
 
 
+def test_footer_links_follow_the_brand() -> None:
+    """Under a name of the operator's own nobody is led to Samsesh's sites, unless the operator says so."""
+    link = {"text": "Blog", "url": "https://example.org/"}
+    assert len(Settings().brand.footer_links) == 3
+    assert Settings.model_validate({"brand": {"name": "Garden"}}).brand.footer_links == []
+    assert (
+        len(Settings.model_validate({"brand": {"name": "Garden", "footer_links": [link]}}).brand.footer_links)
+        == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("theme", "themes", "opening"),
+    [
+        *(("auto", ["light", "dark"], "auto"), ("auto", ["dark"], "dark"), ("auto", [], "auto")),
+        *(("dark", ["light"], "light"), ("light", ["light", "dark"], "light")),
+    ],
+)
+def test_the_opening_theme(theme: str, themes: list[str], opening: str) -> None:
+    """The browser's counts only where there are both."""
+    brand = {"theme": theme, "themes": themes}
+    assert Settings.model_validate({"brand": brand}).brand.opening_theme == opening
+
+
+@pytest.mark.parametrize("accent", ["", "#0a7d5a"])
+def test_the_picture_for_other_pages(accent: str) -> None:
+    """The same light as behind our own pages, of the theme or of both by the browser's choice."""
+    dark, light, auto = (looks.backdrop(theme, accent).decode() for theme in ("dark", "light", "auto"))
+    for theme, picture in (("dark", dark), ("light", light)):
+        for colour in (looks.GROUNDS[theme], *looks.glows(theme, accent)):
+            assert colour in picture and colour in auto
+    assert "prefers-color-scheme" in auto and "prefers-color-scheme" not in dark + light
+
+
 def test_error_pages_are_whole() -> None:
     """They load nothing, so that they can be shown at any address of any host; their policy knows what is in them."""
     for facts in (FACTS, replace(FACTS, accent="#0a7d5a", logo=b"\x89PNG", logo_type="image/png")):
-        policy = pages.error_headers(facts)["Content-Security-Policy"]
         for name, content in pages.render_errors(facts).items():
             found = Names(content)
             loaded = [*found.values("src"), *(one["href"] or "" for tag, one in found.tags if tag == "link")]
             assert all(url.startswith("data:image/") for url in loaded), name
+            policy = next(one["content"] or "" for _, one in found.tags if "http-equiv" in one)
+            assert policy.startswith("default-src 'none'; script-src 'sha256-") and "unsafe" not in policy
             inline = re.findall(
                 r"<(?:style|script)[^>]*>(.*?)</(?:style|script)>", content.decode(), re.DOTALL
             )

@@ -143,12 +143,18 @@ def _inline(facts: PageFacts) -> dict[str, str]:
     logo = facts.logo if facts.logo and len(facts.logo) <= LARGEST_INLINE else None
     kind = facts.logo_type if logo else "image/svg+xml"
     picture = base64.b64encode(logo or _asset("logo.svg")).decode()
-    return {
+    inline = {
         "style.css": _asset("style.css").decode() + brand_css(facts),
         "light.css": light_css(_asset("light.css").decode(), facts.accent),
         "theme.js": _asset("theme.js").decode(),
-        "logo": f"data:{kind};base64,{picture}",
     }
+    policy = {
+        "default-src": "'none'",
+        "script-src": _digest(inline["theme.js"]),
+        "style-src": f"{_digest(inline['style.css'])} {_digest(inline['light.css'])}",
+        "img-src": "data:",
+    }
+    return {**inline, "logo": f"data:{kind};base64,{picture}", "policy": _policy(policy)}
 
 
 def brand(facts: PageFacts) -> dict[str, bytes]:
@@ -170,12 +176,23 @@ def admin_headers(facts: PageFacts) -> dict[str, str]:
     return _headers("'none'")
 
 
-def error_headers(facts: PageFacts) -> dict[str, str]:
-    """Headers of every error page, whose style and script are within it. A proxy or browser keeps none."""
-    inline = _inline(facts)
-    styles = " ".join(_digest(inline[name]) for name in ("style.css", "light.css"))
-    headers = _headers("'none'", _digest(inline["theme.js"]), styles, "data:")
-    return {**headers, "Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"}
+def error_headers() -> dict[str, str]:
+    """Headers of every error page. A proxy or browser keeps none; what may run in it the page says itself.
+
+    They are in the gateway's configuration, so they do not change with the operator's colours.
+    """
+    policy = {
+        "frame-ancestors": "'none'",
+        "form-action": "'none'",
+        "base-uri": "'none'",
+        "require-trusted-types-for": "'script'",
+    }
+    return {
+        **_headers("'none'"),
+        "Content-Security-Policy": _policy(policy),
+        "Content-Type": "text/html; charset=utf-8",
+        "Cache-Control": "no-store",
+    }
 
 
 def _digest(text: str) -> str:
@@ -183,14 +200,16 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _headers(
-    connect: str, scripts: str = "'self'", styles: str = "'self'", pictures: str = "'self'"
-) -> dict[str, str]:
+def _policy(directives: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} {value}" for name, value in directives.items())
+
+
+def _headers(connect: str) -> dict[str, str]:
     policy = {
         "default-src": "'none'",
-        "script-src": scripts,
-        "style-src": styles,
-        "img-src": pictures,
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self'",
         "connect-src": connect,
         "form-action": "'none'",  # scripts send the form: without them no password ends in a URL
         "frame-ancestors": "'none'",
@@ -198,7 +217,7 @@ def _headers(
         "require-trusted-types-for": "'script'",
     }
     return {
-        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "Content-Security-Policy": _policy(policy),
         "Referrer-Policy": "no-referrer",  # an invitation's link is as good as a key
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",

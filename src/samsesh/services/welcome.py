@@ -37,7 +37,7 @@ def offer(context: Context) -> Offer:
             ),
             *(_trust(web, facts) if facts.own_ca else ()),
         ),
-        error_pages=ErrorPages(errors, languages, ERRORS, pages.error_headers(facts)),
+        error_pages=ErrorPages(errors, languages, ERRORS, pages.error_headers()),
         files=(
             *_files(web, pages.render_web(facts)),
             *_files(admin, pages.render_admin(facts)),
