@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ from samsesh.artifacts.turnserver import install, unpacked
 from samsesh.artifacts.turnserver import program as program_
 from samsesh.cache import Search
 from samsesh.errors import SamseshError
+from samsesh.facts import machine
+from samsesh.home import Home
+from samsesh.ops import programs, relay
+from samsesh.ops.server import open_server
 
 apt_only = pytest.mark.skipif(shutil.which("apt-get") is None, reason="not Debian or Ubuntu")
 STATUS = Path("/var/lib/dpkg/status")
@@ -227,6 +232,25 @@ def test_the_machines_lists_are_better_than_none(
     """On a first start without a way to the distribution's lists, those that are there are tried."""
     (tmp_path / "unreachable").touch()
     assert turnserver.obtain(search()).version == "4.6.1"
+
+
+def test_a_stopped_servers_relay_is_renewed(
+    search: MakeSearch, tmp_path: Path, debian: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the agent's command does: what is unpacked then is what the server starts with; nothing runs to be restarted."""
+    looking = replace(search(), machine=machine())
+    home = Home(tmp_path / "home")
+    home.prepare()
+    home.settings_file.write_text("")
+    programs.remember(home, {turnserver.NAME: programs.data(turnserver.obtain(looking))})
+    monkeypatch.setenv("SAMSESH_CACHE", str(looking.cache))
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
+    debian("4.6.1-2")
+    assert not relay.renew(home, os.environ, lambda text: None)
+    folder = relay.unpacked(open_server(home))
+    assert folder == unpacked.folder_of(looking)
+    record = unpacked.comparison(folder)
+    assert record is not None and record.packages["coturn"] == "4.6.1-2"
 
 
 def without_coturn(status: str) -> str:
