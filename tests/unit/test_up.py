@@ -12,6 +12,7 @@ import trustme
 from samsesh import secrets, stranger
 from samsesh.cli import notes
 from samsesh.cli.ending import print_report, verdict
+from samsesh.cli.reports import print_status
 from samsesh.engine import Change
 from samsesh.errors import SamseshError
 from samsesh.home import Home
@@ -113,6 +114,26 @@ def test_no_log_of_a_service_has_the_password(server: Server, capfd: pytest.Capt
         print_report(report)
     assert "a-password" not in "".join(capfd.readouterr())
     assert secrets.read(server.home, secrets.UNSHOWN) == "a-password"
+
+
+def test_status_shows_where_people_come_in(capsys: pytest.CaptureFixture[str]) -> None:
+    """Behind the verdict the addresses that people open, and what is not there with what to do."""
+    found = {
+        "ok": True,
+        "verdict": "All 4 services are running, without the relay: coturn could not be got.",
+        "addresses": {
+            "web": "https://192.0.2.1:8080",
+            "call": "https://192.0.2.1:8082",
+            "turn": "turn:192.0.2.1",
+        },
+        "services": [],
+        "off": [{"name": "turn", "reason": "coturn could not be got", "advice": "get it: samsesh up"}],
+        "notes": ["The SHA-256 fingerprint of its root, to compare: AB:CD"],
+    }
+    print_status(found)
+    verdict, web, call, _, off, note = capsys.readouterr().out.splitlines()
+    assert verdict == found["verdict"] and web.endswith("192.0.2.1:8080") and call.endswith("192.0.2.1:8082")
+    assert off == "turn is off; get it: samsesh up" and note.endswith("AB:CD")
 
 
 @pytest.mark.parametrize("server", [DOMAIN + '[tls]\nmode = "internal"\n'], indirect=True)
