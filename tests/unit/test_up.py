@@ -31,6 +31,7 @@ def server(tmp_path: Path, request: pytest.FixtureRequest) -> Server:
 
 DOMAIN = '[server]\nname = "example.org"\naccess = "domain"\n'
 CHANGED = [Change("gateway", "start")]
+RUNS = "SamSesh Chat runs, but has no certificate"
 WITHOUT = "without Element Web and calls: element-web is not there yet; livekit-server is not there yet"
 
 
@@ -41,10 +42,9 @@ def test_without_a_certificate_it_is_not_ready(server: Server) -> None:
     assert verdict(Report(server, CHANGED)) == f"SamSesh Chat is ready, {WITHOUT}."
     assert any("renewed by themselves" in note for note in notes.after_up(server))
     told = verdict(Report(server, CHANGED, uncertified=every))
-    runs = f"SamSesh Chat runs, {WITHOUT}, but has no certificate"
-    assert told == f"{runs} yet: nobody reaches it by https."
+    assert told == f"{RUNS} yet: nobody reaches it by https. It runs {WITHOUT}."
     some = verdict(Report(server, CHANGED, uncertified=every[:1]))
-    assert some == f"{runs} for {every[0]} yet: nobody reaches it by https there."
+    assert some == f"{RUNS} for {every[0]} yet: nobody reaches it by https there. It runs {WITHOUT}."
     assert not any("renewed by themselves" in note for note in notes.after_up(server, every))
 
 
@@ -58,7 +58,7 @@ def test_the_verdict_names_what_is_missing(server: Server) -> None:
     failed = Report(server, CHANGED, lacking=("relay (coturn)",))
     assert verdict(failed) == "SamSesh Chat is ready, without the relay (coturn)."
     closed = Report(server, CHANGED, unproven=SamseshError("a client could not log in"))
-    assert verdict(closed) == "SamSesh Chat runs; but see above: people may not be able to log in."
+    assert verdict(closed) == "SamSesh Chat runs, but see above: people may not be able to log in."
 
 
 @pytest.mark.parametrize("server", ['[server]\nname = "localhost"\n'], indirect=True)
