@@ -3,8 +3,12 @@
 import gzip
 import os
 import shutil
+import socketserver
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import brotli
@@ -18,7 +22,7 @@ from samsesh.engines.native.files import put
 from samsesh.errors import SamseshError
 from samsesh.facts import gather
 from samsesh.formats import to_caddy_json
-from samsesh.model import File, Route
+from samsesh.model import Endpoint, File, Route
 from samsesh.services.gateway.handlers import route_json
 
 CADDY = gather().programs.get("caddy", "")
@@ -43,13 +47,13 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def get(folder: Path, tmp_path: Path) -> Iterator[Get]:
     """Asks a real Caddy with the gateway's route for these files, and does not decode what comes."""
-    yield from serving(folder, tmp_path)
+    yield from serving(tmp_path, Route("call", root=folder, headers={"Cache-Control": "public"}))
 
 
-def serving(folder: Path, work: Path) -> Iterator[Get]:
+def serving(work: Path, *routes: Route) -> Iterator[Get]:
     port = free_port()
-    route = route_json(Route("call", root=folder, headers={"Cache-Control": "public"}))
-    server = {"listen": [f"127.0.0.1:{port}"], "automatic_https": {"disable": True}, "routes": [route]}
+    made = list(map(route_json, routes))
+    server = {"listen": [f"127.0.0.1:{port}"], "automatic_https": {"disable": True}, "routes": made}
     config = {"admin": {"disabled": True}, "apps": {"http": {"servers": {"call": server}}}}
     (work / "caddy.json").write_bytes(to_caddy_json(config))
     command = [CADDY, "run", "--config", str(work / "caddy.json")]
@@ -143,6 +147,32 @@ def test_what_is_kept_stays_as_it_was_kept(folder: Path) -> None:
     assert not is_compressed(folder) and not (folder / "index.html.gz").exists()
 
 
+@pytest.mark.needs("caddy")
+def test_what_containers_answer_is_compressed_on_its_way(folder: Path, tmp_path: Path) -> None:
+    """Their pages are files, too; what the gateway puts into a page of its own it takes as it is."""
+    plain = (folder / "assets/a.js").read_bytes()
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page/index.html").write_text('{{httpInclude "/upstream/index.html"}}ours')
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        container = Endpoint("127.0.0.1", server.server_address[1])
+        upstream = Route("call", ("/upstream/*",), upstream=container, strip="/upstream")
+        page = Route("call", ("/",), root=tmp_path / "page", template=True)
+        for get in serving(tmp_path, upstream, page, Route("call", upstream=container)):
+            script, made = get("assets/a.js"), get("", "gzip")
+            assert script.headers["Content-Encoding"] == "zstd" and len(raw(script)) < len(plain) / 2
+            assert raw(get("assets/a.js", "identity")) == plain
+            assert gzip.decompress(raw(made)).decode() == (folder / "index.html").read_text() + "ours"
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A container's web server, without words."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name above
+        pass
+
+
 @pytest.mark.slow
 @pytest.mark.needs("caddy")
 def test_element_call_is_a_quarter_smaller(tmp_path: Path) -> None:
@@ -155,7 +185,7 @@ def test_element_call_is_a_quarter_smaller(tmp_path: Path) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(real / name, folder / name)
-    for get in serving(folder, tmp_path):
+    for get in serving(tmp_path, Route("call", root=folder)):
         before = {name: len(raw(get(name))) for name in names}
         for name in names:
             compress.compress(folder / name)

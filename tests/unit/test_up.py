@@ -12,6 +12,7 @@ import trustme
 from samsesh import secrets, stranger
 from samsesh.cli import notes
 from samsesh.cli.ending import print_report, verdict
+from samsesh.cli.reports import print_status
 from samsesh.engine import Change
 from samsesh.errors import SamseshError
 from samsesh.home import Home
@@ -30,6 +31,7 @@ def server(tmp_path: Path, request: pytest.FixtureRequest) -> Server:
 
 DOMAIN = '[server]\nname = "example.org"\naccess = "domain"\n'
 CHANGED = [Change("gateway", "start")]
+RUNS = "SamSesh Chat runs, but has no certificate"
 WITHOUT = "without Element Web and calls: element-web is not there yet; livekit-server is not there yet"
 
 
@@ -40,10 +42,9 @@ def test_without_a_certificate_it_is_not_ready(server: Server) -> None:
     assert verdict(Report(server, CHANGED)) == f"SamSesh Chat is ready, {WITHOUT}."
     assert any("renewed by themselves" in note for note in notes.after_up(server))
     told = verdict(Report(server, CHANGED, uncertified=every))
-    runs = f"SamSesh Chat runs, {WITHOUT}, but has no certificate"
-    assert told == f"{runs} yet: nobody reaches it by https."
+    assert told == f"{RUNS} yet: nobody reaches it by https. It runs {WITHOUT}."
     some = verdict(Report(server, CHANGED, uncertified=every[:1]))
-    assert some == f"{runs} for {every[0]} yet: nobody reaches it by https there."
+    assert some == f"{RUNS} for {every[0]} yet: nobody reaches it by https there. It runs {WITHOUT}."
     assert not any("renewed by themselves" in note for note in notes.after_up(server, every))
 
 
@@ -57,7 +58,7 @@ def test_the_verdict_names_what_is_missing(server: Server) -> None:
     failed = Report(server, CHANGED, lacking=("relay (coturn)",))
     assert verdict(failed) == "SamSesh Chat is ready, without the relay (coturn)."
     closed = Report(server, CHANGED, unproven=SamseshError("a client could not log in"))
-    assert verdict(closed) == "SamSesh Chat runs; but see above: people may not be able to log in."
+    assert verdict(closed) == "SamSesh Chat runs, but see above: people may not be able to log in."
 
 
 @pytest.mark.parametrize("server", ['[server]\nname = "localhost"\n'], indirect=True)
@@ -113,6 +114,26 @@ def test_no_log_of_a_service_has_the_password(server: Server, capfd: pytest.Capt
         print_report(report)
     assert "a-password" not in "".join(capfd.readouterr())
     assert secrets.read(server.home, secrets.UNSHOWN) == "a-password"
+
+
+def test_status_shows_where_people_come_in(capsys: pytest.CaptureFixture[str]) -> None:
+    """Behind the verdict the addresses that people open, and what is not there with what to do."""
+    found = {
+        "ok": True,
+        "verdict": "All 4 services are running, without the relay: coturn could not be got.",
+        "addresses": {
+            "web": "https://192.0.2.1:8080",
+            "call": "https://192.0.2.1:8082",
+            "turn": "turn:192.0.2.1",
+        },
+        "services": [],
+        "off": [{"name": "turn", "reason": "coturn could not be got", "advice": "get it: samsesh up"}],
+        "notes": ["The SHA-256 fingerprint of its root, to compare: AB:CD"],
+    }
+    print_status(found)
+    verdict, web, call, _, off, note = capsys.readouterr().out.splitlines()
+    assert verdict == found["verdict"] and web.endswith("192.0.2.1:8080") and call.endswith("192.0.2.1:8082")
+    assert off == "turn is off; get it: samsesh up" and note.endswith("AB:CD")
 
 
 @pytest.mark.parametrize("server", [DOMAIN + '[tls]\nmode = "internal"\n'], indirect=True)

@@ -73,16 +73,17 @@ def _is_seen(*, in_foreground: bool) -> bool:
 
 
 def verdict(report: Report) -> str:
-    """Whether people can come, and what is missing, in one sentence."""
+    """Whether people can come, and what is missing."""
     name, uncertified = report.server.settings.brand.name, report.uncertified
     missing = without(report.server.plan.offer.off, report.lacking)
+    also = f" It runs{missing.removeprefix(',')}." if missing else ""
     if uncertified:
         every = set(uncertified) >= set(report.server.access.names())
         which = "" if every else f" for {', '.join(uncertified)}"
         reach = f"nobody reaches it by https{' there' * bool(which)}"
-        return f"{name} runs{missing}, but has no certificate{which} yet: {reach}."
+        return f"{name} runs, but has no certificate{which} yet: {reach}.{also}"
     if report.unproven:
-        return f"{name} runs{missing}; but see above: people may not be able to log in."
+        return f"{name} runs, but see above: people may not be able to log in.{also}"
     if report.changed:
         return f"{name} is ready{missing}."
     return f"Nothing to do: {name} runs as the settings say{missing}."

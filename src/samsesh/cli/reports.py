@@ -24,11 +24,11 @@ def status(ctx: typer.Context, json: JsonFlag = False) -> None:
     if json:
         print_json(found)
     else:
-        _print_status(found)
+        print_status(found)
     raise typer.Exit(0 if found["ok"] else 1)
 
 
-def _print_status(found: dict[str, Any]) -> None:
+def print_status(found: dict[str, Any]) -> None:
     from rich.text import Text
 
     from samsesh.cli.notes import for_people
