@@ -173,28 +173,8 @@ def test_synapse_refuses(home: Home) -> None:
         assert setting_behind(about, lines[0]) == setting
 
 
-def test_the_gateway_refuses_a_certificate(home: Home) -> None:
-    """A file of the operator's that is no certificate is found by Caddy, and the setting that names it."""
-    (home.path / "chain.pem").write_text("none")
-    trustme.CA().issue_cert("example.org").private_key_pem.write_to_path(str(home.path / "key.pem"))
-    values = {
-        "server.name": "example.org",
-        "server.access": "domain",
-        "tls.mode": "files",
-        "tls.certificate": "chain.pem",
-        "tls.certificate_key": "key.pem",
-    }
-    judged, _ = judge(home, "gateway", values)
-    assert not judged.taken and "PEM" in judged.said
-
-
 def test_coturn_is_tried_beside_the_one_that_runs(home: Home) -> None:
-    """Its log says what it does not take: a certificate that is none, and options that it does not know."""
-    (home.path / "chain.pem").write_text("none")
-    certificate = {"turn.certificate": "chain.pem", "turn.certificate_key": "chain.pem"}
-    judged, about = judge(home, "coturn", certificate)
-    assert not judged.taken and "no certificate found" in judged.said
-    assert setting_behind(about, judged.said) == "turn.certificate"
+    """Its log says what it does not take, such as options that it does not know."""
     unit = unit_of(home, "coturn", {})
     assert unit.judge is not None
     wrong = tuple(replace(file, content=file.content + b"bogus-option\n") for file in unit.judge.files)
@@ -205,13 +185,14 @@ def test_coturn_is_tried_beside_the_one_that_runs(home: Home) -> None:
 @pytest.mark.parametrize(
     ("name", "wrong", "words"),
     [
+        ("gateway", b"}", "invalid character '}'"),
         ("livekit", b"\nbogus: 1\n", "field bogus not found"),
         ("postgres", b"\nbogus = 1\n", 'unrecognized configuration parameter "bogus"'),
         ("rtc-auth", b":too:many\n", "LIVEKIT_KEY_FILE"),
     ],
 )
 def test_the_others_refuse(home: Home, name: str, wrong: bytes, words: str) -> None:
-    """LiveKit, PostgreSQL and the authorization service each name what they do not take."""
+    """Caddy, LiveKit, PostgreSQL and the authorization service each name what they do not take."""
     unit = unit_of(home, name, {})
     assert unit.judge is not None
     first, *rest = unit.judge.files

@@ -123,7 +123,7 @@ def test_offered_at_the_end_of_a_first_start(first_up: Any, environ: dict[str, s
     """Also if calls are missing (exit code 1): the code stays, and the second start asks nothing."""
     terminal = first_up(code)
     terminal.expect(r"started in \d+")
-    terminal.expect_exact("so that you can call it anywhere?")
+    terminal.expect(r"so\s+that\s+you\s+can\s+call\s+it\s+anywhere\?")  # wrapped where the path is long
     terminal.sendline("")
     terminal.expect(pexpect.EOF)
     terminal.close()

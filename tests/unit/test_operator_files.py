@@ -12,7 +12,7 @@ import trustme
 from samsesh import operator_files
 from samsesh.engines.native import files as native
 from samsesh.engines.native.placement import NativePlacement
-from samsesh.environment import keys, names_file, runs_code
+from samsesh.environment import keys, meaning, names_file, runs_code
 from samsesh.errors import SettingsError
 from samsesh.facts import gather
 from samsesh.home import Home
@@ -63,7 +63,7 @@ def fingerprints(home: Home, plan: Plan) -> dict[str, str]:
 
 def test_every_setting_that_is_a_path_is_marked() -> None:
     """What says that it is a path of something is a file of the server's, or a program: no third kind is forgotten."""
-    paths = {key for key, field in keys().items() if "ath of" in str(field.description)}
+    paths = {key for key in keys() if "ath of" in meaning(key)}
     paths |= {"tls.certificate", "tls.certificate_key", "synapse.appservices"}
     assert {key for key in keys() if names_file(key)} == {key for key in paths if not runs_code(key)}
 
