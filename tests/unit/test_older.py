@@ -63,7 +63,7 @@ def test_what_is_none(tmp_path: Path, files: dict[str, str]) -> None:
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     out = io.StringIO()
-    monkeypatch.setattr(output.errors, "file", out)
+    monkeypatch.setattr(output, "errors", output.Speaker(file=out))
     return out
 
 
