@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from samsesh import names, networks
+from samsesh import database_url, names, networks
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 PortRange = Annotated[str, AfterValidator(lambda value: "{}-{}".format(*names.port_range(value)))]
@@ -37,7 +37,7 @@ def _http_url(value: str) -> str:
 
 
 def _database_url(value: SecretStr) -> SecretStr:
-    names.postgresql_url(value.get_secret_value())
+    database_url.parameters(value.get_secret_value())
     return value
 
 

@@ -167,9 +167,13 @@ class Home:
                 "use that version or a newer one; this one has changed nothing",
             )
 
+    def named(self, path: str) -> Path:
+        """What the settings name, relative to this home."""
+        return self.path / Path(path).expanduser()
+
     def operator_file(self, path: str) -> Path:
-        """A file that the settings name, relative to this home."""
-        found = self.path / Path(path).expanduser()
+        """A file that the settings name; it has to be there."""
+        found = self.named(path)
         if not found.is_file():
             raise SettingsError(
                 f"the settings name the file {found}, which is not there",

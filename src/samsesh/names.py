@@ -5,7 +5,7 @@ from ipaddress import IPv6Address, ip_network
 from ipaddress import ip_address as _ip_address
 from math import isfinite
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029]")  # C0, C1, and Unicode's own line breaks
@@ -52,16 +52,6 @@ _IMAGE = re.compile(
     re.ASCII,
 )
 _REGISTRY = re.compile(rf"(?P<host>{_HOST})(?:/{_PATH})*", re.ASCII)
-# Parameters of a database URL (PostgreSQL's manual: libpq, "Parameter Key Words"); see postgresql_url.
-# fmt: off
-DATABASE_PARAMETERS = frozenset({
-    "application_name", "channel_binding", "client_encoding", "connect_timeout", "fallback_application_name",
-    "gssencmode", "hostaddr", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval",
-    "load_balance_hosts", "options", "require_auth", "ssl_max_protocol_version", "ssl_min_protocol_version",
-    "sslcert", "sslcertmode", "sslcompression", "sslcrl", "sslcrldir", "sslkey", "sslmode", "sslnegotiation",
-    "sslpassword", "sslrootcert", "sslsni", "target_session_attrs", "tcp_user_timeout",
-})
-# fmt: on
 DEEPEST = 20  # tables within tables of [extra]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
@@ -262,37 +252,6 @@ def port_range(value: str) -> tuple[int, int]:
     if not 0 < low <= high <= 65_535:
         raise ValueError("a port range goes from a lower to a higher port, within 1 and 65535")
     return low, high
-
-
-def postgresql_url(value: str) -> dict[str, str | int]:
-    """A PostgreSQL URL -> host, port, user, password, dbname and further parameters, as libpq names them.
-
-    None of them makes libpq load a library, as `sslkey=FILE:KEY` does: the process that asks may become root again.
-    """
-    try:
-        parts = urlsplit(value)
-        port = parts.port or 5432
-    except ValueError:
-        raise ValueError("the port in this database URL is no number from 1 to 65535") from None
-    if parts.scheme not in ("postgresql", "postgres"):
-        raise ValueError("a database URL begins with postgresql://")
-    if not (parts.hostname and parts.username and parts.path.strip("/")):
-        raise ValueError(
-            "a database URL has user, host and database: postgresql://user:password@host:5432/name"
-        )
-    found: dict[str, str | int] = {
-        "host": unquote(parts.hostname),
-        "port": port,
-        "user": unquote(parts.username),
-        "password": unquote(parts.password or ""),
-        "dbname": unquote(parts.path.strip("/")),
-    }
-    more = dict(parse_qsl(parts.query))
-    if unknown := sorted(more.keys() - DATABASE_PARAMETERS - found.keys()):
-        raise ValueError(f"a database URL takes no parameter {unknown[0]!r} here")
-    if ":" in more.get("sslkey", ""):
-        raise ValueError("sslkey in a database URL is the path of a file, without a colon")
-    return {**more, **found}
 
 
 def room_alias(value: str) -> str:

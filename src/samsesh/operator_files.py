@@ -4,6 +4,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from samsesh import database_url
 from samsesh.errors import SettingsError
 from samsesh.facts import system_authorities
 from samsesh.home import Home
@@ -41,9 +42,15 @@ def named_files(settings: Settings) -> list[str]:
     """Paths of files that programs read themselves, as the settings have them."""
     tls, turn = settings.tls, settings.turn
     one = (tls.certificate, tls.certificate_key, tls.directory_ca, settings.federation.ca)
-    return [
-        path for path in (*one, turn.certificate, turn.certificate_key, *settings.synapse.appservices) if path
-    ]
+    more = (turn.certificate, turn.certificate_key, *settings.synapse.appservices, *_of_database(settings))
+    return [path for path in (*one, *more) if path]
+
+
+def _of_database(settings: Settings) -> list[str]:
+    """Those that `database.url` names, but not the machine's own."""
+    url = settings.database.url
+    paths = database_url.files(url.get_secret_value()).values() if url else ()
+    return [path for path in paths if path != database_url.SYSTEM]
 
 
 def picture(setting: str, path: Path, limit: int, kinds: tuple[str, ...]) -> tuple[bytes, str]:

@@ -93,7 +93,9 @@ def test_limits(run: Run, tmp_path: Path) -> None:
     assert held.json["errcode"] == "M_LIMIT_EXCEEDED" and 0 < held.json["retry_after_ms"] <= 1000
     assert rtc.post("/get_token", b"{}", {"X-Forwarded-For": "203.0.113.2"}).status == 400
     assert 429 in {answer.status for answer in many(rtc, "2001:db8::{n:x}")}  # one customer has a whole /64
-    assert {answer.status for answer in many(rtc, "::ffff:198.51.100.{n}")} == {400}  # these are many, of IPv4
+    assert {answer.status for answer in many(rtc, "::ffff:198.51.100.{n}")} == {
+        400
+    }  # these are many, of IPv4
 
 
 def test_nobody_on_this_machine_forges_an_address(run: Run) -> None:

@@ -97,9 +97,7 @@ def test_settings_are_nowhere_else(tmp_path: Path, name: str) -> None:
         writer.add(f"files/{name}", io.BytesIO(b"x"), 1)
         writer.finish({"server_name": "a.test"})
     with pytest.raises(SamseshError, match=f"files/{name}"):
-        restore.restore(
-            home, out, port_offset=None, start=False, trusted=lambda choices: True, say=lambda text: None
-        )
+        restore.restore(home, out, given={}, start=False, trusted=lambda choices: True, say=lambda text: None)
     assert not (home.path / name).exists() or name in ("audit.log", "lock")
 
 

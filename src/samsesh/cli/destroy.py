@@ -52,3 +52,5 @@ def destroy(
         confirm = typer.prompt(one_line(f"Type {target.name} to delete it"))
     ops.destroy(home, confirm, say)
     console.print("Deleted. Begin again with: samsesh setup")
+    if target.stays:
+        console.print(one_line(f"Not touched: {target.stays}. If nobody needs it, drop it there."))

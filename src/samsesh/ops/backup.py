@@ -16,10 +16,11 @@ from samsesh.facts import free_bytes
 from samsesh.home import Home, user_name
 from samsesh.operator_files import named_files
 from samsesh.ops import archive
+from samsesh.ops.database import size as size_of_database
 from samsesh.ops.server import Server, open_server
 from samsesh.run import run, undisturbed
 from samsesh.services.postgres import MAJOR
-from samsesh.write import explained, make_dir, replacing
+from samsesh.write import explained, make_dir, replacing, write_file
 
 Say = Callable[[str], None]
 DUMP = "database.dump"
@@ -200,11 +201,10 @@ def _remove_stale(home: Home) -> None:
 @contextmanager
 def database_running(server: Server, say: Say) -> Iterator[None]:
     """The database answers inside; where nothing ran before, it alone is started, and stopped again."""
-    if (
-        server.engine.running()
-        or server.plan.offer.database is None
-        or server.plan.offer.database.unit is None
-    ):
+    where = server.plan.offer.database
+    if server.engine.running() or where is None or where.unit is None:
+        if where and not where.passfile.path.exists():  # nothing of this home has run yet
+            write_file(where.passfile.path, where.passfile.content)
         yield
         return
     try:
@@ -266,6 +266,9 @@ def _add_home(server: Server, writer: archive.Writer, say: Say) -> None:
 
 def _check_space(server: Server, path: Path) -> None:
     media, database = server.engine.sizes()
+    where = server.plan.offer.database
+    if where and where.unit is None:
+        database = size_of_database(where)
     needed = media + 2 * database + SPARE
     if (free := free_bytes(path.parent)) < needed:
         mb = 1024 * 1024

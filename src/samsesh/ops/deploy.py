@@ -63,7 +63,7 @@ def up(
         if told := addresses.settle(home, server.settings, gather()):
             say(told)
         server = again(server)
-        database.check(server)
+        database.check(server, new=not home.started and "engine" not in home.state())
         before(server)
         report = preview(server)
         report.to_get = [name for name in programs.wanted(server.settings) if name not in found]

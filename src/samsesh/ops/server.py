@@ -83,7 +83,7 @@ def planned(
         facts = with_artifacts(facts, home, found or {})
         engine = NativeEngine(home, facts)
     plan = make_plan(Context(settings, secrets, facts, placement(home, settings, facts)))
-    return Server(home, settings, secrets, facts, for_us(plan, engine), engine, loaded, say)
+    return Server(home, settings, secrets, facts, for_us(home, plan, engine), engine, loaded, say)
 
 
 def placement(home: Home, settings: Settings, facts: Facts) -> Placement:
@@ -93,7 +93,7 @@ def placement(home: Home, settings: Settings, facts: Facts) -> Placement:
     return NativePlacement(home, settings, facts)
 
 
-def for_us(plan: Plan, engine: Engine) -> Plan:
+def for_us(home: Home, plan: Plan, engine: Engine) -> Plan:
     """The plan with what it offers as this program reaches it: sockets and files may be elsewhere for containers."""
     database, admin = plan.offer.database, plan.offer.admin_api
     if admin and admin.socket:
@@ -101,9 +101,11 @@ def for_us(plan: Plan, engine: Engine) -> Plan:
     if database:
         passfile = replace(database.passfile, path=engine.on_host(database.passfile.path))
         database = replace(database, passfile=passfile)
+        parameters = {**database.parameters}
         if database.unit:
-            socket = engine.on_host(plan.unit(database.unit).sockets[0])
-            database = replace(database, parameters={**database.parameters, "host": str(socket.parent)})
+            parameters["host"] = str(engine.on_host(plan.unit(database.unit).sockets[0]).parent)
+        parameters |= {name: str(home.named(path)) for name, path in database.files.items()}
+        database = replace(database, parameters=parameters)
     return replace(plan, offer=replace(plan.offer, database=database, admin_api=admin))
 
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from samsesh import names
+from samsesh import database_url
+from samsesh.errors import SettingsError
 from samsesh.formats import to_postgresql_conf
 from samsesh.model import Context, Database, Endpoint, File, Offer, Prepare, Probe, Step, Unit
 from samsesh.secrets import Secret
@@ -23,12 +24,14 @@ def _socket(context: Context) -> Path:
 def offer(context: Context) -> Offer:
     url = context.settings.database.url
     if url is not None:
-        parameters: dict[str, str | int] = names.postgresql_url(url.get_secret_value())
+        parameters: dict[str, str | int] = database_url.parameters(url.get_secret_value())
         password = str(parameters.pop("password"))
+        files = _files(context, url.get_secret_value())
+        parameters |= {name: str(context.place.operator_file(path)) for name, path in files.items()}
         passfile = File(
             context.place.config("synapse") / "pgpass", _passfile(parameters, password), secret=True
         )
-        return Offer(database=Database(parameters, passfile, unit=None))
+        return Offer(database=Database(parameters, passfile, unit=None, files=files))
     where = context.place.reach("postgres")
     host, port = (str(where.socket.parent), PORT) if where.socket else (where.host, where.port)
     parameters = {"host": host, "port": port, "user": "synapse", "dbname": "synapse"}
@@ -39,6 +42,17 @@ def offer(context: Context) -> Offer:
         live=True,
     )
     return Offer(database=Database(parameters, passfile, unit="postgres"))
+
+
+def _files(context: Context, url: str) -> dict[str, str]:
+    """Those that a URL names. The OpenSSL of a wheel does not know where this machine has its authorities."""
+    files, system = database_url.files(url), context.facts.authorities
+    if database_url.SYSTEM in files.values() and not system:
+        raise SettingsError(
+            "database.url has sslrootcert=system, and this machine has no certificate authorities",
+            "install the package ca-certificates, or name a file: sslrootcert=PATH",
+        )
+    return {name: system if path == database_url.SYSTEM else path for name, path in files.items()}
 
 
 def _passfile(parameters: dict[str, str | int], password: str) -> bytes:

@@ -97,13 +97,15 @@ def compose(project: Project, plan: Plan, given: Given, settings: Settings) -> d
 
 def given(plan: Plan, home: Home, settings: Settings, secrets: Secrets) -> Given:
     """What each unit is given: its own files, what the settings name, secrets, and what only containers lack."""
-    return {unit.name: [*unit.files, *_more(unit, home, settings, secrets)] for unit in plan.units}
+    database = plan.offer.database
+    named = dict.fromkeys((*named_files(settings), *(database.files.values() if database else ())))
+    return {unit.name: [*unit.files, *_more(unit, home, list(named), secrets)] for unit in plan.units}
 
 
-def _more(unit: Unit, home: Home, settings: Settings, secrets: Secrets) -> list[File]:
+def _more(unit: Unit, home: Home, named: list[str], secrets: Secrets) -> list[File]:
     found = [
         File(file_in_container(path), home.operator_file(path).read_bytes(), secret=True)
-        for path in named_files(settings)
+        for path in named
         if _names(unit, file_in_container(path))
     ]
     found += [
