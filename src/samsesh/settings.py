@@ -91,7 +91,7 @@ class Registration(Section):
     password_min_length: Annotated[int, Field(ge=8, le=128)] = 8
     """Shortest password that is taken."""
     auto_join_rooms: list[RoomAlias] = []
-    """Rooms that every new account joins; those of this server are made when first needed."""
+    """Rooms that every new account joins, such as `#welcome:example.org`. Those of this server are made if missing."""
 
 
 class Directory(Section):
@@ -217,6 +217,8 @@ class Synapse(Section):
     """How much Synapse writes to its log."""
     cache_factor: Annotated[float, Field(gt=0)] = 0.5
     """Synapse's global cache factor; more is faster and larger."""
+    admin_api: bool = False
+    """Open Synapse's admin API to tools on this machine, such as synadm, at `ports.admin_api`; never to others."""
 
 
 class Artifacts(Section):

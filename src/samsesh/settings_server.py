@@ -149,6 +149,12 @@ class Ports(Section):
     ] = 8008
     federation: Annotated[Port, _port("Matrix federation, in public modes.", "https", "gateway")] = 8448
     admin: Annotated[Port, _port("Admin panel; loopback only.", "http", "gateway", public=False)] = 8081
+    admin_api: Annotated[
+        Port,
+        _port(
+            "Synapse's admin API, with `synapse.admin_api`; loopback only.", "http", "gateway", public=False
+        ),
+    ] = 8009
     call: Annotated[Port, _port("Element Call.", "http", "gateway")] = 8082
     rtc_auth: Annotated[Port, _port("MatrixRTC authorization service.", "http", "gateway")] = 8083
     livekit: Annotated[Port, _port("LiveKit signalling.", "ws", "gateway")] = 7880

@@ -20,6 +20,7 @@ def destroy(
 
     Examples: `samsesh destroy`, `samsesh destroy --confirm example.org --backup`.
     """
+    from samsesh.cli import reserved
     from samsesh.cli.backup import megabytes
     from samsesh.cli.output import console, say
     from samsesh.errors import SamseshError, SettingsError
@@ -51,6 +52,7 @@ def destroy(
     if asking:
         confirm = typer.prompt(one_line(f"Type {target.name} to delete it"))
     ops.destroy(home, confirm, say)
+    reserved.undo(home)
     console.print("Deleted. Begin again with: samsesh setup")
     if target.stays:
         console.print(one_line(f"Not touched: {target.stays}. If nobody needs it, drop it there."))

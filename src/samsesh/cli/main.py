@@ -25,6 +25,7 @@ from samsesh.cli import (
     programs,
     render,
     reports,
+    reserved,
     restore,
     rooms,
     rtc,
@@ -117,6 +118,8 @@ def _give_root_up(home: Home, command: str, given: Mapping[str, str], local: "Lo
         service.control_as_root(home, command)
     if command == "up" and sys.stdin.isatty() and sys.stdout.isatty():
         programs.offer_turnserver(home, sys.argv)
+    if command in ("up", "destroy"):
+        reserved.stay_root(home, command, sys.argv)
     become_service_user(
         home,
         record,

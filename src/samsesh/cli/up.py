@@ -91,8 +91,10 @@ def _preflight(server: "Server") -> None:
     if server.settings.server.access == "local":
         return
     from samsesh import preflight
+    from samsesh.cli import reserved
     from samsesh.cli.output import say, warn
 
+    reserved.offer(server)
     if preflight.due(server):
         say("looking whether names, ports and certificates are ready (preflight)")
     preflight.must_pass(
@@ -190,7 +192,7 @@ def _tell(report: "Report") -> None:
     from samsesh.cli.output import console, warn
     from samsesh.ops.service import reboot_warning
 
-    for warning in report.server.warnings:
+    for warning in (*report.server.warnings, *report.warnings):
         warn(warning)
     if report.backup:
         console.print(f"A backup from before the change of version is in {report.backup}")

@@ -8,14 +8,16 @@ from typing import Any
 from samsesh.download import Progress
 from samsesh.engine import Change
 from samsesh.errors import SamseshError, SettingsError
-from samsesh.facts import gather
+from samsesh.facts import free_bytes, gather
 from samsesh.home import Home
 from samsesh.load import load, save
-from samsesh.ops import addresses, backup, certificates, database, programs, service_account
+from samsesh.ops import addresses, auto_join, backup, certificates, database, programs, service_account
 from samsesh.ops.server import Server, again, engine_of, open_server
 from samsesh.run import Process
 
 Say = Callable[[str], None]
+MB = 1024 * 1024
+SPACE = 512 * MB  # bytes on a disk that a new server needs
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Report:
     uncertified: tuple[str, ...] = ()  # hosts that have no certificate yet
     manager: Process | None = None  # the process manager, where it runs in the foreground
     to_get: list[str] = field(default_factory=list)  # programs that are not at hand: see `get_programs`
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -80,6 +83,8 @@ def up(
 
 def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> None:
     home = server.home
+    if any(change.action == "start" for change in report.changes):
+        report.warnings += _check_disks(server)
     reason = backup.needed_before(server)
     if reason and home.state().get("backup_for") != reason:  # one is enough, however often the start fails
         say(f"taking a backup first: {reason}")
@@ -104,8 +109,30 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
             service_account.prove_login(server, *service_account.entry(server), way)
         home.remember(unproven=True if problem else None)
         home.audit("up", changes=" ".join(f"{change.action}:{change.unit}" for change in report.changes))
+    if "first_admin" in home.state():  # else Synapse makes them with that account
+        report.warnings += auto_join.make_missing(server)
     # Last: the password is told only once, so nothing may fail between making and telling it.
     report.first_admin = service_account.first_admin(server)
+
+
+def _check_disks(server: Server) -> list[str]:
+    """A sentence for each disk on which little is left; raises where a server has yet to begin there.
+
+    An established one is not kept down by it: it ends in order where its database has no room, and only one that runs
+    can be tidied by its people.
+    """
+    few = {
+        path: free
+        for path in (server.home.path, *server.engine.disks())
+        if (free := free_bytes(path)) < SPACE
+    }
+    told = [f"{free // MB} MB are free on the disk of {path}" for path, free in few.items()]
+    if told and not server.home.started:
+        raise SamseshError(
+            f"{told[0]}; a new server needs {SPACE // MB} MB",
+            "make room, or choose another folder with --home",
+        )
+    return [f"{one}: make room, or the database will stop; see: samsesh doctor disk" for one in told]
 
 
 def start(server: Server, say: Say) -> Report:

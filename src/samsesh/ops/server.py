@@ -14,7 +14,7 @@ from samsesh.engines.compose import ComposeEngine
 from samsesh.engines.compose.placement import ComposePlacement, facts_in_containers
 from samsesh.engines.native import NativeEngine
 from samsesh.engines.native.placement import NativePlacement
-from samsesh.errors import SamseshError
+from samsesh.errors import SamseshError, SettingsError
 from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.load import Loaded, load
@@ -105,6 +105,11 @@ def for_us(home: Home, plan: Plan, engine: Engine) -> Plan:
         if database.unit:
             parameters["host"] = str(engine.on_host(plan.unit(database.unit).sockets[0]).parent)
         parameters |= {name: str(home.named(path)) for name, path in database.files.items()}
+        if ":" in str(parameters.get("sslkey", "")):  # libpq would load what stands before it
+            raise SettingsError(
+                f"database.url names the key {parameters['sslkey']}, and no path of a key may have a colon",
+                "put it into another folder: sslkey=PATH",
+            )
         database = replace(database, parameters=parameters)
     return replace(plan, offer=replace(plan.offer, database=database, admin_api=admin))
 
