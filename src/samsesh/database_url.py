@@ -2,6 +2,8 @@
 
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from samsesh.names import CONTROL
+
 # Parameters of a database URL (PostgreSQL's manual: libpq, "Parameter Key Words").
 # fmt: off
 PARAMETERS = frozenset({
@@ -46,6 +48,8 @@ def parameters(value: str) -> dict[str, str | int]:
     }
     if unknown := sorted(more.keys() - PARAMETERS - found.keys()):
         raise ValueError(f"a database URL takes no parameter {unknown[0]!r} here")
+    if any(CONTROL.search(str(part)) for part in (*found.values(), *more.values())):
+        raise ValueError("a database URL has no line breaks and other control characters, not even as %0A")
     if ":" in more.get("sslkey", ""):
         raise ValueError("sslkey in a database URL is the path of a file, without a colon")
     return {**_verified(more), **found}

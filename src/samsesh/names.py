@@ -5,10 +5,10 @@ from ipaddress import IPv6Address, ip_network
 from ipaddress import ip_address as _ip_address
 from math import isfinite
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029]")  # C0, C1, and Unicode's own line breaks
+# C0, C1, Unicode's own line breaks, and halves of surrogate pairs: bytes that are no UTF-8 (PEP 383).
+CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _USER_LOCALPART = re.compile(r"[a-z0-9._=/+-]+")
 _SIZE = re.compile(r"(\d+)\s*([KMGT]?)(i?B)?", re.IGNORECASE | re.ASCII)
@@ -52,6 +52,9 @@ _IMAGE = re.compile(
     re.ASCII,
 )
 _REGISTRY = re.compile(rf"(?P<host>{_HOST})(?:/{_PATH})*", re.ASCII)
+LONGEST_PATH = 1024
+LARGEST_SIZE = 1024**4
+LONGEST_DURATION = 100 * 31_536_000  # seconds: what programs calculate with it stays a date
 DEEPEST = 20  # tables within tables of [extra]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
@@ -120,7 +123,7 @@ def host_name(value: str) -> str:
 
 def is_address(host: str) -> bool:
     """Whether a host is written as an address (without brackets)."""
-    return ":" in host or host.replace(".", "").isdigit()
+    return ":" in host or (host.isascii() and host.replace(".", "").isdigit())
 
 
 def is_public(address: str) -> bool:
@@ -178,22 +181,18 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def web_origin(value: str) -> str:
-    """Scheme, host and port of an http(s) address, as a content security policy takes it."""
-    parts = urlsplit(value)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.username
-        or not set(value).isdisjoint(" ;,'\"\n\r\t*")
-    ):
-        raise ValueError("an address that begins with https:// or http:// is wanted")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+def path(value: str) -> str:
+    """A path, relative to the home folder or not."""
+    if value.startswith("~") and value[:2] not in ("~", "~/"):
+        raise ValueError("a path is written out: of the homes of users, only ~/ is known here")
+    if len(value) > LONGEST_PATH:
+        raise ValueError(f"a path has at most {LONGEST_PATH} characters")
+    return value
 
 
 def version(value: str) -> tuple[int, ...]:
     """'4.6.1' or 'v1.13.5' -> (4, 6, 1); what comes behind the numbers is left out."""
-    match = re.match(r"v?(\d+(?:\.\d+)*)", value.strip())
+    match = re.match(r"v?(\d+(?:\.\d+)*)", value.strip(), re.ASCII)
     if not match:
         raise ValueError("a version is written as '1.2.3'")
     return tuple(map(int, match[1].split(".")))
@@ -232,7 +231,10 @@ def size(value: str | int) -> int:
     if not match:
         raise ValueError("a size is a number with K, M or G, such as '100M'")
     factor: int = 1024 ** " KMGT".index(match[2].upper() or " ")
-    return int(match[1]) * factor
+    number = int(match[1][:20]) * factor
+    if number > LARGEST_SIZE:
+        raise ValueError("a size is at most 1024G")
+    return number
 
 
 def duration(value: str) -> int:
@@ -240,18 +242,30 @@ def duration(value: str) -> int:
     match = _DURATION.fullmatch(value.strip())
     if not match:
         raise ValueError("a duration is a number with s, m, h, d, w or y, such as '7d'")
-    return int(match[1]) * _SECONDS[match[2].lower()]
+    seconds = int(match[1][:20]) * _SECONDS[match[2].lower()]
+    if seconds > LONGEST_DURATION:
+        raise ValueError("a duration is at most 100y")
+    return seconds
 
 
 def port_range(value: str) -> tuple[int, int]:
     """'49160-49200' -> (49160, 49200)."""
     first, dash, last = value.partition("-")
-    if not (dash and first.strip().isdigit() and last.strip().isdigit()):
+    if not (dash and value.isascii() and first.strip().isdigit() and last.strip().isdigit()):
         raise ValueError("a port range is written as '49160-49200'")
     low, high = int(first), int(last)
     if not 0 < low <= high <= 65_535:
         raise ValueError("a port range goes from a lower to a higher port, within 1 and 65535")
     return low, high
+
+
+def user_id(value: str) -> str:
+    """The ID of a user of any server (spec: appendices, "User Identifiers")."""
+    name, colon, host = value.partition(":")
+    if not (name.startswith("@") and len(name) > 1 and colon) or len(value) > 255:
+        raise ValueError("a Matrix ID looks like '@help:example.org'")
+    server_name(host)
+    return value
 
 
 def room_alias(value: str) -> str:
@@ -268,10 +282,12 @@ def plain_data(value: Any, depth: int = 0) -> Any:
     if depth > DEEPEST:
         raise ValueError("tables and lists are nested too deeply")
     if isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
+        for part in (*value, *value.values()) if isinstance(value, dict) else value:
             plain_data(part, depth + 1)
     elif not isinstance(value, str | int | float) or (isinstance(value, float) and not isfinite(value)):
         raise ValueError("text, numbers, true, false, lists and tables can be passed on, nothing else")
+    elif isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+        raise ValueError("text can be passed on that is UTF-8, nothing else")
     return value
 
 

@@ -97,7 +97,9 @@ def holder(endpoint: Endpoint) -> str:
         if entry.name.isdigit():
             try:
                 if any(str(link.readlink()) in inodes for link in (entry / "fd").iterdir()):
-                    return f" by {(entry / 'comm').read_text().strip()} (process {entry.name})"
+                    return (
+                        f" by {(entry / 'comm').read_text(errors='replace').strip()} (process {entry.name})"
+                    )
             except OSError:
                 continue
     return f" by a program of {owner}" if owner else ""

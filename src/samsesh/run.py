@@ -88,7 +88,7 @@ def stay_root(work: Callable[[str], None]) -> Callable[[str], None]:
         try:
             with os.fdopen(given) as text, os.fdopen(answering, "w") as answer:
                 try:
-                    if asked := text.read():
+                    if asked := text.readline().rstrip("\n"):  # nothing: we have ended
                         work(asked)
                 except SamseshError as error:
                     answer.write(error.message)
@@ -101,8 +101,8 @@ def stay_root(work: Callable[[str], None]) -> Callable[[str], None]:
 
     def done(text: str) -> None:
         with os.fdopen(answered) as answer, os.fdopen(giving, "w") as question:
-            question.write(text)
-            question.close()
+            question.write(f"{text}\n")
+            question.flush()
             problem = answer.read()
         os.waitpid(child, 0)
         if problem:

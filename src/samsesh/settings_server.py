@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from samsesh import names
 from samsesh.fields import (
     BindAddress,
+    Email,
+    FilePath,
     HostAddress,
     HostName,
     Network,
@@ -16,6 +18,7 @@ from samsesh.fields import (
     ServerName,
     Timezone,
     Url,
+    UserNumber,
 )
 
 
@@ -56,9 +59,9 @@ class Server(Section):
     """Send anonymous usage statistics of the server to matrix.org."""
     engine: Literal["native", "compose"] = "native"
     """What runs the services. `native`: processes of one user. `compose`: containers, with Docker Compose."""
-    uid: Annotated[int, Field(ge=1)] = 991
+    uid: UserNumber = 991
     """User ID of the services in containers, where root starts them; else it is that of whoever does."""
-    gid: Annotated[int, Field(ge=1)] = 991
+    gid: UserNumber = 991
     """Group ID of the services in containers, likewise."""
 
     @model_validator(mode="after")
@@ -104,17 +107,17 @@ class Tls(Section):
     """`acme`: from Let's Encrypt or another authority. `internal`: of this server's own authority. `files`: your own.
     `proxy`: a web server of yours in front of this one has them. `auto`: `acme` with `ip` and `domain`, `internal`
     with `lan`."""
-    email: str = ""
+    email: Email = ""
     """Your address for the certificate authority."""
     directory: Url | Literal[""] = ""
     """Address of the ACME directory. Empty: Let's Encrypt."""
-    directory_ca: str = ""
+    directory_ca: FilePath = ""
     """Path of a certificate (PEM) with which a directory of your own is checked."""
     staging: bool = False
     """Try with Let's Encrypt's staging server, whose certificates nobody trusts, and whose limits are generous."""
-    certificate: str = ""
+    certificate: FilePath = ""
     """With `files`: path of the certificate chain (PEM); relative to the home folder. Read again when it changes."""
-    certificate_key: str = ""
+    certificate_key: FilePath = ""
     """With `files`: path of its private key (PEM)."""
     hsts: bool = True
     """With `domain` and certificates by ACME or a proxy's: tell browsers to come by https only, for a year."""
@@ -247,7 +250,7 @@ class Federation(Section):
     nobody can publish rooms."""
     port: Literal["https", "federation"] = "https"
     """The port that other servers are told: `ports.https` or `ports.federation`."""
-    ca: str = ""
+    ca: FilePath = ""
     """Path of certificates (PEM) of private authorities, beside those of the system, that other servers may have;
     relative to the home folder. The homeserver takes them wherever it connects to."""
     networks: list[OuterNetwork] = []

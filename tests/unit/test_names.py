@@ -168,13 +168,19 @@ def test_sizes(text: str | int, number: int) -> None:
 
 @given(st.integers(0, 10**6), st.sampled_from("KM"))
 def test_sizes_are_synapses(number: int, unit: str) -> None:
-    """Where Synapse knows a spelling, it means the same number of bytes."""
+    """Where Synapse knows a spelling, it means the same number of bytes; none is longer than any disk."""
+    with pytest.raises(ValueError, match="1024G"):
+        names.size(f"{number + 1_048_577}M")
     assert names.size(f"{number}{unit}") == Config.parse_size(f"{number}{unit}")
 
 
 @given(st.integers(0, 10**6), st.sampled_from("smhdwy"))
 def test_durations_are_synapses(number: int, unit: str) -> None:
-    """A duration is as long as in Synapse."""
+    """A duration is as long as in Synapse; one of more than a century is refused."""
+    if Config.parse_duration(f"{number}{unit}") > 100 * Config.parse_duration("1y"):
+        with pytest.raises(ValueError, match="100y"):
+            names.duration(f"{number}{unit}")
+        return
     assert names.duration(f"{number}{unit}") * 1000 == Config.parse_duration(f"{number}{unit}")
 
 

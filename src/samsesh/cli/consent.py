@@ -82,7 +82,7 @@ def _value(name: str, text: str) -> str | int | None:
     """None for what is no word of root's: the settings refuse it or pass it over, as `native` does."""
     if name == "engine":
         return "compose" if text == "compose" else None
-    return int(text) or None if text.isdecimal() else None
+    return int(text) or None if text.isascii() and text.isdecimal() else None
 
 
 def _check(new: Record, *, to_processes: bool) -> None:

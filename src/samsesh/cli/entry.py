@@ -1,11 +1,13 @@
 """The entry point, and the one place where errors are caught and become exit codes."""
 
+import io
+import locale
 import os
 import signal
 import sys
 from types import FrameType
 
-from samsesh.errors import FAILED, SamseshError
+from samsesh.errors import FAILED, USAGE, SamseshError, SettingsError
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
@@ -16,6 +18,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted."""
+    _in_utf8()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one of them
             signal.signal(number, _end)
@@ -32,6 +35,13 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
+    except UnicodeError as error:
+        from samsesh.cli.output import print_error
+
+        print_error(
+            SettingsError(f"something that was given is no UTF-8 text ({error})", "write it in UTF-8")
+        )
+        sys.exit(USAGE)
     except OSError as error:  # what no command foresaw: a closed folder, a full disk
         from samsesh.cli.output import print_error
 
@@ -40,6 +50,15 @@ def main() -> None:
             SamseshError(what, "check that file or folder: its owner, its mode, the room on its disk")
         )
         sys.exit(FAILED)
+
+
+def _in_utf8() -> None:
+    """Files, arguments and answers are UTF-8, whatever the locale says. The launcher starts Python so, others may not."""
+    if not sys.flags.utf8_mode and locale.getencoding().lower() != "utf-8":
+        words = [sys.executable, "-I", "-X", "utf8", "-m", "samsesh", *sys.argv[1:]]
+        os.execv(sys.executable, words)  # noqa: S606 - there is no shell
+    if isinstance(sys.stdin, io.TextIOWrapper):  # as in that mode: who asks says what is wrong with an answer
+        sys.stdin.reconfigure(errors="surrogateescape")
 
 
 def _run() -> None:

@@ -27,7 +27,7 @@ def make_missing(server: "Server") -> list[str]:
         owner = next(_owners(server, synapse), None) if missing else ""
         if owner is None:
             return [
-                f"{', '.join(missing)} could not be made: no administrator is left; make one: samsesh user admin NAME --on"
+                f"{', '.join(missing)} could not be made: there is no administrator: samsesh user admin NAME --on"
             ]
         return [problem for alias in missing if (problem := _make(server, synapse, str(owner), alias))]
 

@@ -58,6 +58,7 @@ def up(
         server = open_server(home, environ, flags=flags, adopt=True)
         check_name(server)
         check_engine(server)
+        _say_name(server, say)
         keep = {**server.loaded.adopted, **(flags or {})}
         if keep or not home.settings_file.exists():
             save(home, keep)
@@ -171,6 +172,17 @@ def check_name(server: Server) -> None:
         raise SettingsError(
             f"server.name is {wanted}, but this server was made as {made}, and every account and room carries that name",
             f"set it back (samsesh config set server.name {made}), or begin anew with `samsesh destroy`",
+        )
+
+
+def _say_name(server: Server, say: Say) -> None:
+    """A name that nobody typed here is for good, too."""
+    source = server.loaded.sources.get("server.name", "")
+    if not server.home.started and source in (".env", "environment"):
+        where = str(server.home.env_file) if source == ".env" else "a variable (SYNAPSE_SERVER_NAME)"
+        say(
+            f"the server's name is {server.settings.server.name}, from {where}: it is part of every account and room, "
+            "and cannot change once the server has started"
         )
 
 

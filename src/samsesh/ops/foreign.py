@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from samsesh import environment, load
 from samsesh.home import Home
-from samsesh.load import SECRET_KEYS
+from samsesh.masking import SECRET_KEYS, masked
 from samsesh.write import write_file
 
 # Files of ours: among the operator's they would be settings that nobody looked at.
@@ -45,7 +45,7 @@ class Choice:
 
     @property
     def _open(self) -> Any:
-        return _without_password(self.value) if self.name in SECRET_KEYS else self.value
+        return _without_password(self.value) if self.name in SECRET_KEYS else masked(self.name, self.value)
 
 
 def _json(value: Any) -> str:
