@@ -240,6 +240,10 @@ def _brought_back(stack: Stack, there: Somebodys, homes: Path) -> None:
     refused(third.cli(*restore), 1, "already has the data of a Matrix server", "name an empty one")
     assert third.home.empty and not third.home.settings_file.exists()
     assert {name for (name,) in there.sql("SELECT name FROM users", "synapse")} >= {"@alice:localhost"}
+    there.make("empty")
+    stack.set({"database.url": there.url("empty")})
+    refused(stack.cli("up", "--yes"), 1, "has none of the data of this server", "SAMSESH_DATABASE_URL")
+    stack.set({"database.url": there.url("synapse")})
     gone = fine(second.cli("destroy", "--confirm", "localhost"))
     assert "Not touched: the database second at localhost" in gone.stdout
 

@@ -24,7 +24,8 @@ LOCALE = (
 def check(server: "Server", *, new: bool) -> None:
     """Log in to the database of `database.url`, if there is one; raise with what is wrong.
 
-    `new`: the server is to begin in it, or to be restored into it, so another one's data must not be there.
+    `new`: the server is to begin in it, or to be restored into it, so another one's data must not be there. An
+    established one's data has to be there: it never goes on with an empty database.
     """
     url, database = server.settings.database.url, server.plan.offer.database
     if url is None or database is None:
@@ -59,6 +60,12 @@ def check(server: "Server", *, new: bool) -> None:
         raise SamseshError(
             f"{where} already has the data of a Matrix server, and nothing is overwritten",
             f"name an empty one; or, if nobody needs that data, {remake}",
+        )
+    if not used and server.home.started:
+        raise SamseshError(
+            f"{where} has none of the data of this server",
+            "name the one that has it, or go back to our own: samsesh config unset database.url; to move: "
+            "samsesh backup create, then restore it with the variable SAMSESH_DATABASE_URL",
         )
 
 
