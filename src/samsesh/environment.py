@@ -200,7 +200,7 @@ def _document(found: Variables, variable: str, text: str) -> None:
             found.warnings.append(f"TZ={text} names no time zone and is ignored.")
             return
     elif variable in ("UID", "GID"):
-        if not (value.isascii() and value.isdigit()) or int(value) == 0:
+        if not re.fullmatch("[0-9]{1,10}", value) or int(value) == 0:
             return
         value = int(value)
     else:

@@ -151,3 +151,13 @@ def test_what_is_no_utf8_is_said(quiet: Stack) -> None:
     fine(given(b"config", b"set", b"brand.name", "Größe".encode(), locale=old))
     assert tomllib.loads(quiet.home.settings_file.read_text("utf-8"))["brand"]["name"] == "Größe"
     assert fine(given(b"config", b"get", b"brand.name", locale=old)).stdout == "Größe\n"
+
+
+def test_a_name_that_nobody_typed_is_said_aloud(quiet: Stack) -> None:
+    """A server name is for good: where a `.env` brings it, the first `up` says so before anything is started."""
+    fine(quiet.cli("config", "set", "database.url", "postgresql://a:b@127.0.0.1:9/c"))  # nothing starts here
+    (quiet.path / ".env").write_text("SYNAPSE_SERVER_NAME=chat.example.org\n")
+    give_to_service_user(quiet.path)
+    done = quiet.cli("up", "--yes")
+    refused(done, 1, "127.0.0.1:9")
+    assert f"the server's name is chat.example.org, from {quiet.path}/.env" in done.stderr

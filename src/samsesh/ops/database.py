@@ -77,15 +77,30 @@ def place(database: Database) -> str:
 
 def major(database: Database) -> int:
     """The version of somebody else's PostgreSQL."""
-    with connected(database) as link:
+    with _asked(database) as link:
         return int(link.server_version) // 10_000
 
 
 def size(database: Database) -> int:
     """Bytes of the database."""
-    with connected(database) as link, link.cursor() as cursor:
+    with _asked(database) as link, link.cursor() as cursor:
         cursor.execute("SELECT pg_database_size(current_database())")
         return int(cursor.fetchone()[0])
+
+
+@contextmanager
+def _asked(database: Database) -> Iterator[Any]:
+    """As `connected`; what is wrong with it is an error of ours."""
+    import psycopg2
+
+    try:
+        with connected(database) as link:
+            yield link
+    except psycopg2.Error as error:
+        reason = " ".join(str(error).split())
+        raise SamseshError(
+            f"{place(database)} cannot be used: {reason}", "see: samsesh doctor database"
+        ) from None
 
 
 @contextmanager
