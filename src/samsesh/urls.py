@@ -20,7 +20,8 @@ def web_url(value: str) -> str:
     """An http(s) address with a host, such as people and programs can open."""
     try:
         parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        host = re.fullmatch(r"[\w.-]+|[0-9a-f:.]+", parts.hostname or "")
+        usable = parts.scheme in ("http", "https") and host and parts.port != 0
         if usable and not re.search(r"[\s<>\"\\^`{|}]", value):
             return value
     except ValueError:  # a port that is none, a bracket that is not closed

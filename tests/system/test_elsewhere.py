@@ -133,9 +133,12 @@ def on_a_small_disk(stack: Stack) -> Iterator[Callable[[], None]]:
             script = 'cd "$0" && fallocate -l $(($(df --output=avail -B1 . | tail -n 1) - 104857600)) filler'
             subprocess.run([*inside, "sh", "-c", script, str(stack.path)], check=True)
 
-        yield fill
-        fine(stack.cli("down"))
-        stack.prefix = ()
+        try:
+            yield fill
+        finally:
+            stopped = stack.cli("down")
+            stack.prefix = ()
+        fine(stopped)
 
 
 def put(stack: Stack, name: str, content: bytes) -> None:

@@ -15,7 +15,7 @@ from samsesh.load import load, save
 from samsesh.ops import archive, backup, database, deploy, foreign
 from samsesh.ops.server import Server, engine_of, planned
 from samsesh.run import run, undisturbed
-from samsesh.write import explained, make_dir
+from samsesh.write import explained, make_dir, replacing
 
 Say = Callable[[str], None]
 Trusted = Callable[[Sequence[foreign.Choice]], bool]  # whether to take what chooses what runs here
@@ -168,15 +168,17 @@ def _load_as_text(server: Server, dump: BinaryIO) -> None:
     """For an older PostgreSQL, which does not know a setting that our pg_restore begins with. It can be left out of
     text only, which is whole before any of it is loaded: at its end psql would commit what there is.
     """
-    with tempfile.TemporaryFile(dir=server.home.data_dir, buffering=0) as text:
-        _tool(server, "pg_restore", *NOT_OURS, "--file=-", stdin=dump, stdout=text)
-        text.seek(0)
-        if (at := text.read(LONGEST_BEGINNING).find(UNKNOWN_BEFORE)) >= 0:
-            text.seek(at)
-            text.write(b" " * len(UNKNOWN_BEFORE))
-        text.seek(0)
-        quiet = ("--no-psqlrc", "--quiet", "--output=/dev/null", "--set=ON_ERROR_STOP=1")
-        _tool(server, "psql", *quiet, "--single-transaction", stdin=text)
+    with tempfile.TemporaryDirectory(prefix=".restore-", dir=server.home.data_dir) as folder:
+        path = Path(folder, "database.sql")
+        with replacing(path) as out:
+            _tool(server, "pg_restore", *NOT_OURS, "--file=-", stdin=dump, stdout=out)
+        with path.open("r+b", buffering=0) as text:  # anew: pg_restore has made `out` append
+            if (at := text.read(LONGEST_BEGINNING).find(UNKNOWN_BEFORE)) >= 0:
+                text.seek(at)
+                text.write(b" " * len(UNKNOWN_BEFORE))
+            text.seek(0)
+            quiet = ("--no-psqlrc", "--quiet", "--output=/dev/null", "--set=ON_ERROR_STOP=1")
+            _tool(server, "psql", *quiet, "--single-transaction", stdin=text)
 
 
 def _tool(server: Server, tool: str, *options: str, stdin: BinaryIO, stdout: BinaryIO | None = None) -> None:
