@@ -51,9 +51,9 @@ class Somebodys:
         how = f"TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
         self.sql(f"CREATE DATABASE {name} OWNER synapse {how}")
 
-    def url(self, name: str) -> str:
+    def url(self, name: str, password: str = QUOTED) -> str:
         tls = "sslmode=verify-full&sslrootcert=database-ca.pem"
-        return f"postgresql://synapse:{QUOTED}@localhost:{self.port}/{name}?{tls}"
+        return f"postgresql://synapse:{password}@localhost:{self.port}/{name}?{tls}"
 
 
 @contextmanager
@@ -186,69 +186,92 @@ def test_a_full_log_disk(homes: Path) -> None:
 PEOPLE = "SELECT user_id FROM room_memberships JOIN current_state_events USING (event_id) WHERE membership = 'join'"
 
 
-def test_a_database_of_somebody_elses(new_home: Callable[[str], Stack], homes: Path) -> None:
-    """`database.url` with sslmode verify-full: no PostgreSQL of ours runs, and whatever is wrong is told before anything
-    starts. Backups are taken from it and restored into it, and into no database that has somebody's data.
+# As much of Synapse's tables as a backup, a restore and a look at them need.
+TABLES = """
+CREATE TABLE schema_version (version int); INSERT INTO schema_version VALUES (1);
+CREATE TABLE users (name text); INSERT INTO users VALUES ('@alice:localhost');
+CREATE TABLE e2e_one_time_keys_json (user_id text, device_id text, algorithm text, ts_added_ms bigint, key_id text);
+INSERT INTO e2e_one_time_keys_json VALUES ('a', 'b', 'c', 1, 'old'), ('a', 'b', 'c', 2, 'new');
+GRANT ALL ON ALL TABLES IN SCHEMA public TO synapse
+"""
+
+
+@pytest.fixture(scope="module")
+def there(homes: Path) -> Iterator[Somebodys]:
+    with postgres(homes / "somebody", free_offset() + 60) as found:
+        found.sql(f"CREATE ROLE synapse LOGIN PASSWORD '{PASSWORD}'")
+        yield found
+
+
+def test_what_is_wrong_with_a_database_is_said(homes: Path, there: Somebodys) -> None:
+    """Nobody there, another authority, a wrong password or encoding: before anything is started, with what to do."""
+    stack = Stack(homes / "wrong", free_offset())
+    stack.set({"database.url": there.url("wrong").replace(str(there.port), "9")})
+    put(stack, "database-ca.pem", trustme.CA().cert_pem.bytes())
+    refused(stack.cli("up", "--yes"), 1, "localhost:9", "database.url", "start that server")
+    stack.set({"database.url": there.url("wrong", password="wrong")})
+    refused(stack.cli("up", "--yes"), 1, f"localhost:{there.port}", "certificate verify failed")
+    put(stack, "database-ca.pem", there.ca.read_bytes())
+    refused(stack.cli("up", "--yes"), 1, "password authentication failed")
+    stack.set({"database.url": there.url("wrong")})
+    there.make("wrong", "LATIN1")
+    refused(stack.cli("up", "--yes"), 1, "LATIN1", "Synapse needs UTF8, C, C")
+
+
+def test_backup_and_restore_of_a_database_of_somebody_elses(homes: Path, there: Somebodys) -> None:
+    """Over TLS, with a PostgreSQL older than ours: into an empty database that the environment names, or into our own;
+    never over somebody's data, and no established server goes on with an empty one.
     """
-    port = free_offset() + 60
+    stack = Stack(homes / "first", free_offset())
+    there.make("first")
+    there.sql(TABLES, "first")
+    stack.set({"database.url": there.url("first")})
+    put(stack, "database-ca.pem", there.ca.read_bytes())
+    saved = json.loads(fine(stack.cli("backup", "create", "--json")).stdout)
+    archive = homes / "of-somebody.tar"
+    archive.write_bytes(Path(saved["path"]).read_bytes())
+    restore = ("restore", str(archive), "--no-start", "--trust-programs")
+    there.make("second")
+    second = Stack(homes / "second", free_offset(), {"SAMSESH_DATABASE_URL": there.url("second")})
+    fine(second.cli(*restore))
+    assert there.sql("SELECT name FROM users", "second") == [("@alice:localhost",)]
+    assert there.sql("SELECT key_id FROM e2e_one_time_keys_json", "second") == [("new",)]
+    third = Stack(homes / "third", free_offset())
+    refused(third.cli(*restore), 1, "already has the data of a Matrix server", "name an empty one")
+    assert third.home.empty and not third.home.settings_file.exists()
+    there.make("empty")
+    second.environ = {}
+    second.set({"database.url": there.url("empty")})
+    refused(second.cli("up", "--yes"), 1, "has none of the data of this server", "SAMSESH_DATABASE_URL")
+    gone = fine(second.cli("destroy", "--confirm", "localhost"))
+    assert "Not touched: the database empty at localhost" in gone.stdout
+    own = Stack(homes / "own", free_offset(), {"SAMSESH_DATABASE_URL": ""})
+    fine(own.cli(*restore))
+    assert "postgresql://" not in own.home.settings_file.read_text() and own.home.started
+
+
+def test_a_database_of_somebody_elses(new_home: Callable[[str], Stack], there: Somebodys) -> None:
+    """`database.url` with sslmode verify-full: all runs but a PostgreSQL of ours, and a backup is taken from it; rooms that
+    all join are made on a started server; the admin API opens for this machine; little room on the disk is warned of.
+    """
     stack = new_home("external")
-    with on_a_small_disk(stack) as fill, postgres(homes / "somebody", port) as there:
-        _refused_at_first(stack, there)
-        stack.set({"registration.auto_join_rooms": "#welcome:localhost"})
+    there.make("synapse")
+    with on_a_small_disk(stack) as fill:
+        stack.set(
+            {"database.url": there.url("synapse"), "registration.auto_join_rooms": "#welcome:localhost"}
+        )
+        put(stack, "database-ca.pem", there.ca.read_bytes())
         stack.up()
         assert [service["name"] for service in stack.status()["services"]] == sorted(SERVICES - {"postgres"})
         asked = json.loads(
             fine(stack.cli("doctor", "--only", "database", "--only", "versions", "--json")).stdout
         )
         assert [check["status"] for check in asked["checks"]] == ["ok", "ok"]
-        _brought_back(stack, there, homes)
+        fine(stack.cli("user", "add", "alice", "--password-stdin", stdin="correct horse 1\n"))
+        assert json.loads(fine(stack.cli("backup", "create", "--json")).stdout)["ok"]
         _rooms_that_all_join(stack, there, fill)
         _admin_api(stack)
         _nothing_told(stack)
-
-
-def _refused_at_first(stack: Stack, there: Somebodys) -> None:
-    url = there.url("synapse")
-    stack.set({"database.url": url.replace(str(there.port), "9")})
-    put(stack, "database-ca.pem", trustme.CA().cert_pem.bytes())
-    refused(stack.cli("up", "--yes"), 1, "localhost:9", "database.url", "start that server")
-    stack.set({"database.url": url})
-    refused(stack.cli("up", "--yes"), 1, f"localhost:{there.port}", "certificate verify failed")
-    put(stack, "database-ca.pem", there.ca.read_bytes())
-    refused(stack.cli("up", "--yes"), 1, "password authentication failed")
-    there.sql(f"CREATE ROLE synapse LOGIN PASSWORD '{PASSWORD}'")
-    there.make("synapse", "LATIN1")
-    refused(stack.cli("up", "--yes"), 1, "LATIN1", "Synapse needs UTF8, C, C")
-    there.sql("DROP DATABASE synapse")
-    there.make("synapse")
-
-
-def _brought_back(stack: Stack, there: Somebodys, homes: Path) -> None:
-    """Into a database that the environment names; the one that the backup names has the data of the other server."""
-    fine(stack.cli("user", "add", "alice", "--password-stdin", stdin="correct horse 1\n"))
-    target = homes / "of-somebody.tar"
-    saved = fine(stack.cli("backup", "create", "--json"))
-    found = json.loads(saved.stdout)
-    assert found["ok"]
-    content = subprocess.check_output([*stack.prefix, "cat", found["path"]])
-    target.write_bytes(content)
-    there.make("second")
-    second = Stack(homes / "second", free_offset(), {"SAMSESH_DATABASE_URL": there.url("second")})
-    restore = ("restore", str(target), "--no-start", "--trust-programs")
-    fine(second.cli(*restore))
-    users = {name for (name,) in there.sql("SELECT name FROM users", "second")}
-    assert "@alice:localhost" in users
-    assert there.sql("SELECT count(*) FROM schema_version", "second") == [(1,)]
-    third = Stack(homes / "third", free_offset())
-    refused(third.cli(*restore), 1, "already has the data of a Matrix server", "name an empty one")
-    assert third.home.empty and not third.home.settings_file.exists()
-    assert {name for (name,) in there.sql("SELECT name FROM users", "synapse")} >= {"@alice:localhost"}
-    there.make("empty")
-    stack.set({"database.url": there.url("empty")})
-    refused(stack.cli("up", "--yes"), 1, "has none of the data of this server", "SAMSESH_DATABASE_URL")
-    stack.set({"database.url": there.url("synapse")})
-    gone = fine(second.cli("destroy", "--confirm", "localhost"))
-    assert "Not touched: the database second at localhost" in gone.stdout
 
 
 def _rooms_that_all_join(stack: Stack, there: Somebodys, fill: Callable[[], None]) -> None:

@@ -14,6 +14,7 @@ from samsesh import __version__, secrets
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.facts import free_bytes
 from samsesh.home import Home, user_name
+from samsesh.model import Database
 from samsesh.operator_files import named_files
 from samsesh.ops import archive
 from samsesh.ops.database import size as size_of_database
@@ -203,8 +204,7 @@ def database_running(server: Server, say: Say) -> Iterator[None]:
     """The database answers inside; where nothing ran before, it alone is started, and stopped again."""
     where = server.plan.offer.database
     if server.engine.running() or where is None or where.unit is None:
-        if where and not where.passfile.path.exists():  # nothing of this home has run yet
-            write_file(where.passfile.path, where.passfile.content)
+        _keep_password(where)
         yield
         return
     try:
@@ -213,6 +213,12 @@ def database_running(server: Server, say: Say) -> Iterator[None]:
     finally:
         with undisturbed():
             server.engine.stop(say)
+
+
+def _keep_password(where: Database | None) -> None:
+    """Of somebody else's database, for programs that ask it before anything of this home has run."""
+    if where and where.unit is None and not where.passfile.path.exists():
+        write_file(where.passfile.path, where.passfile.content)
 
 
 def _dump(server: Server, path: Path) -> None:
@@ -268,6 +274,7 @@ def _check_space(server: Server, path: Path) -> None:
     media, database = server.engine.sizes()
     where = server.plan.offer.database
     if where and where.unit is None:
+        _keep_password(where)
         database = size_of_database(where)
     needed = media + 2 * database + SPARE
     if (free := free_bytes(path.parent)) < needed:
