@@ -251,8 +251,8 @@ def test_backup_and_restore_of_a_database_of_somebody_elses(homes: Path, there: 
 
 
 def test_a_database_of_somebody_elses(new_home: Callable[[str], Stack], there: Somebodys) -> None:
-    """`database.url` with sslmode verify-full: all runs but a PostgreSQL of ours, and a backup is taken from it; rooms that
-    all join are made on a started server; the admin API opens for this machine; little room on the disk is warned of.
+    """`database.url` with sslmode verify-full: all runs but a PostgreSQL of ours, and a backup is taken from it. Rooms
+    that all join are made on a started server, the admin API opens for this machine, little room on a disk is warned of.
     """
     stack = new_home("external")
     there.make("synapse")
