@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 
 # Lowest first. A part is a module or package directly in samsesh; parts of one layer may import each other.
 LAYERS = (
-    ("__init__", "errors", "formats", "names", "networks", "text"),
+    ("__init__", "database_url", "errors", "formats", "masking", "names", "networks", "text", "urls"),
     ("owners", "pairs", "run", "write"),
     ("compress", "placing"),
     ("home",),

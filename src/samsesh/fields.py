@@ -11,9 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
-from samsesh import names, networks, synapse_keys
+from samsesh import database_url, names, networks, synapse_keys, urls
 
-_EMAIL_LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
 Port = Annotated[int, Field(ge=1, le=65_535)]
 PortRange = Annotated[str, AfterValidator(lambda value: "{}-{}".format(*names.port_range(value)))]
 ServerName = Annotated[str, AfterValidator(names.server_name)]
@@ -27,7 +26,8 @@ OuterNetwork = Annotated[str, AfterValidator(networks.outer_network)]
 
 
 def _size(value: str) -> str:
-    names.size(value)
+    if not names.size(value):
+        raise ValueError("this is no size at all; the smallest is 1")
     return value
 
 
@@ -37,26 +37,14 @@ def _duration_or_empty(value: str) -> str:
     return "".join(value.split()).lower()  # as Synapse reads it
 
 
-def _http_url(value: str) -> str:
-    if not value.startswith(("https://", "http://", "mailto:")):
-        raise ValueError("a link begins with https://, http:// or mailto:")
-    return value
-
-
-def _email_or_empty(value: str) -> str:
-    """As browsers take it (HTML: "valid e-mail address"), at a host with a dot in its name."""
-    local, _, host = value.rpartition("@")
-    try:
-        right = value == "" or (_EMAIL_LOCAL.fullmatch(local) and "." in names.host_name(host.lower()))
-    except ValueError:
-        right = False
-    if not right or len(value) > 254:
-        raise ValueError("an e-mail address looks like 'me@example.org'")
+def _shown(value: str) -> str:
+    if not value.strip():
+        raise ValueError("a text that can be seen is wanted")
     return value
 
 
 def _database_url(value: SecretStr) -> SecretStr:
-    names.postgresql_url(value.get_secret_value())
+    database_url.parameters(value.get_secret_value())
     return value
 
 
@@ -99,14 +87,18 @@ def _registry_or_empty(value: str) -> str:
     return value and names.registry(value)
 
 
-Email = Annotated[str, AfterValidator(_email_or_empty)]
 Size = Annotated[str, AfterValidator(_size)]
 Duration = Annotated[str, AfterValidator(_duration_or_empty)]
-Url = Annotated[str, AfterValidator(_http_url)]
+Url = Annotated[str, AfterValidator(urls.web_url)]
+Link = Annotated[str, AfterValidator(urls.link)]
+Email = Annotated[str, AfterValidator(lambda value: value and urls.email(value))]
+UserId = Annotated[str, AfterValidator(lambda value: value and names.user_id(value))]
+FilePath = Annotated[str, AfterValidator(names.path)]
+Text = Annotated[str, Field(max_length=60), AfterValidator(_shown)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Colour = Annotated[str, AfterValidator(_colour)]
 Sha256 = Annotated[str, AfterValidator(_sha256)]
-WebOrigin = Annotated[str, AfterValidator(names.web_origin)]
+WebOrigin = Annotated[str, AfterValidator(urls.web_origin)]
 ImageName = Annotated[str, AfterValidator(_image_or_empty)]
 Registry = Annotated[str, AfterValidator(_registry_or_empty)]
 RoomAlias = Annotated[str, AfterValidator(names.room_alias)]
@@ -124,7 +116,9 @@ OWNED_IN_WEB = dict.fromkeys(
 ElementWebKeys = Annotated[
     dict[str, Any], AfterValidator(names.plain_data), _not_owned("element_web", OWNED_IN_WEB)
 ]
-PositiveRate = Annotated[float, Field(gt=0)]
+PositiveRate = Annotated[float, Field(gt=0, le=1_000_000)]
+Burst = Annotated[int, Field(ge=1, le=1_000_000)]
+UserNumber = Annotated[int, Field(ge=1, le=2_147_483_647)]  # as far as Docker takes them
 # Mark of a setting that chooses what is executed or loaded, or whom the server trusts with everything it knows:
 # somebody else's file never sets it unasked. `environment.runs_code` asks for it.
 RUNS_CODE: Any = Field(json_schema_extra={"runs_code": True})

@@ -34,6 +34,10 @@ class Opening:
         rest = {"protocol": self.protocol, "service": self.service, "public": self.public, "why": self.why}
         return {**place, **rest}
 
+    @property
+    def numbers(self) -> range:
+        return range(self.first, self.last + 1)
+
     def ports(self, between: str) -> str:
         return str(self.first) if self.first == self.last else f"{self.first}{between}{self.last}"
 

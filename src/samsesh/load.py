@@ -14,11 +14,11 @@ from samsesh.environment import Variables, keys, meaning, nearest
 from samsesh.errors import SettingsError
 from samsesh.findings import reason
 from samsesh.home import Home, user_name
+from samsesh.masking import SECRET_KEYS, masked
 from samsesh.settings import Settings
 from samsesh.write import write_file
 
 HEADER = "# Settings of this Samsesh server. `samsesh config sample` shows all there are; `samsesh up` applies changes.\n"
-SECRET_KEYS = frozenset({"database.url"})
 FREE = ("extra.synapse.", "extra.element_web.")  # below them, every key is taken
 
 
@@ -106,7 +106,7 @@ def drift(settings: Settings, process: Variables, adopted: Mapping[str, Any]) ->
         section, name = key.split(".")
         now = getattr(getattr(settings, section), name)
         if key not in adopted and plain(now) != wanted:
-            shown = ("***", "***") if key in SECRET_KEYS else (plain(now), wanted)
+            shown = (masked(key, plain(now)), masked(key, wanted))
             in_force = "not set" if shown[0] in ("", None, []) else shown[0]
             found.append(
                 f"{process.sources[key]} says {shown[1]}, but {key} is {in_force}: the settings count. "
@@ -194,7 +194,9 @@ def validate(
     except ValidationError as error:
         found: dict[tuple[str, ...], list[Any]] = {}
         for finding in error.errors(include_url=False):
-            if finding["type"] == "default_factory_not_called":  # only since another value of its section is wrong
+            if (
+                finding["type"] == "default_factory_not_called"
+            ):  # only since another value of its section is wrong
                 continue
             found.setdefault(_path(finding, data), []).append(finding)
     problems = [_problem(path, findings, home, text, places or {}) for path, findings in found.items()]
@@ -312,7 +314,7 @@ def save(home: Home, changes: Mapping[str, Any], remove: Iterable[str] = ()) -> 
         raise SettingsError(
             f"{home.settings_file} cannot be changed: {error}", "write the setting into it by hand"
         ) from None
-    write_file(home.settings_file, written)
+    write_file(home.settings_file.resolve(), written)  # where the operator keeps it, if that is a link
 
 
 def _filled(data: dict[str, Any]) -> dict[str, Any]:

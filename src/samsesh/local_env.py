@@ -9,7 +9,7 @@ from pathlib import Path
 from samsesh import owners
 from samsesh.environment import DOCUMENT, SECRET_VARIABLES, keys, read_env_file, runs_code, variable_of
 from samsesh.errors import SettingsError
-from samsesh.load import SECRET_KEYS
+from samsesh.masking import SECRET_KEYS
 
 # Relative: that is the folder that we are in, whatever somebody puts in its place meanwhile.
 FILE = Path(".env")

@@ -119,12 +119,33 @@ class Unit:
     judge: Judge | None = None
 
 
+# libpq's parameters and their variables (PostgreSQL's manual, 32.15). The few without one only tune connections.
 LIBPQ = {
-    "host": "PGHOST",
-    "port": "PGPORT",
-    "user": "PGUSER",
+    "application_name": "PGAPPNAME",
+    "channel_binding": "PGCHANNELBINDING",
+    "client_encoding": "PGCLIENTENCODING",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
     "dbname": "PGDATABASE",
+    "gssencmode": "PGGSSENCMODE",
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "load_balance_hosts": "PGLOADBALANCEHOSTS",
+    "options": "PGOPTIONS",
+    "port": "PGPORT",
+    "require_auth": "PGREQUIREAUTH",
+    "ssl_max_protocol_version": "PGSSLMAXPROTOCOLVERSION",
+    "ssl_min_protocol_version": "PGSSLMINPROTOCOLVERSION",
+    "sslcert": "PGSSLCERT",
+    "sslcertmode": "PGSSLCERTMODE",
+    "sslcompression": "PGSSLCOMPRESSION",
+    "sslcrl": "PGSSLCRL",
+    "sslkey": "PGSSLKEY",
     "sslmode": "PGSSLMODE",
+    "sslnegotiation": "PGSSLNEGOTIATION",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslsni": "PGSSLSNI",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+    "user": "PGUSER",
 }
 
 
@@ -135,10 +156,12 @@ class Database:
     parameters: Mapping[str, str | int]
     passfile: File
     unit: str | None  # the unit to wait for; None: somebody else's server
+    # parameter -> the copy of the file that `database.url` names for it, as programs are given it
+    files: Mapping[str, File] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The same as variables (PostgreSQL's manual, 32.15), for its programs."""
+        """The same as variables, for PostgreSQL's programs."""
         return {LIBPQ[name]: str(value) for name, value in self.parameters.items() if name in LIBPQ}
 
 

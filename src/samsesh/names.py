@@ -5,10 +5,10 @@ from ipaddress import ip_address as _ip_address
 from ipaddress import ip_network
 from math import isfinite
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029]")  # C0, C1, and Unicode's own line breaks
+# C0, C1, Unicode's own line breaks, and halves of surrogate pairs: bytes that are no UTF-8 (PEP 383).
+CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _USER_LOCALPART = re.compile(r"[a-z0-9._=/+-]+")
 _SIZE = re.compile(r"(\d+)\s*([KMGT]?)(i?B)?", re.IGNORECASE | re.ASCII)
@@ -52,16 +52,9 @@ _IMAGE = re.compile(
     re.ASCII,
 )
 _REGISTRY = re.compile(rf"(?P<host>{_HOST})(?:/{_PATH})*", re.ASCII)
-# Parameters of a database URL (PostgreSQL's manual: libpq, "Parameter Key Words"); see postgresql_url.
-# fmt: off
-DATABASE_PARAMETERS = frozenset({
-    "application_name", "channel_binding", "client_encoding", "connect_timeout", "fallback_application_name",
-    "gssencmode", "hostaddr", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval",
-    "load_balance_hosts", "options", "require_auth", "ssl_max_protocol_version", "ssl_min_protocol_version",
-    "sslcert", "sslcertmode", "sslcompression", "sslcrl", "sslcrldir", "sslkey", "sslmode", "sslnegotiation",
-    "sslpassword", "sslrootcert", "sslsni", "target_session_attrs", "tcp_user_timeout",
-})
-# fmt: on
+LONGEST_PATH = 1024
+LARGEST_SIZE = 1024**4
+LONGEST_DURATION = 100 * 31_536_000  # seconds: what programs calculate with it stays a date
 DEEPEST = 20  # tables within tables of [extra]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
@@ -130,7 +123,7 @@ def host_name(value: str) -> str:
 
 def is_address(host: str) -> bool:
     """Whether a host is written as an address (without brackets)."""
-    return ":" in host or host.replace(".", "").isdigit()
+    return ":" in host or (host.isascii() and host.replace(".", "").isdigit())
 
 
 def is_public(address: str) -> bool:
@@ -188,22 +181,18 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def web_origin(value: str) -> str:
-    """Scheme, host and port of an http(s) address, as a content security policy takes it."""
-    parts = urlsplit(value)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.username
-        or not set(value).isdisjoint(" ;,'\"\n\r\t*")
-    ):
-        raise ValueError("an address that begins with https:// or http:// is wanted")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+def path(value: str) -> str:
+    """A path, relative to the home folder or not."""
+    if value.startswith("~") and value[:2] not in ("~", "~/"):
+        raise ValueError("a path is written out: of the homes of users, only ~/ is known here")
+    if len(value) > LONGEST_PATH:
+        raise ValueError(f"a path has at most {LONGEST_PATH} characters")
+    return value
 
 
 def version(value: str) -> tuple[int, ...]:
     """'4.6.1' or 'v1.13.5' -> (4, 6, 1); what comes behind the numbers is left out."""
-    match = re.match(r"v?(\d+(?:\.\d+)*)", value.strip())
+    match = re.match(r"v?(\d+(?:\.\d+)*)", value.strip(), re.ASCII)
     if not match:
         raise ValueError("a version is written as '1.2.3'")
     return tuple(map(int, match[1].split(".")))
@@ -242,7 +231,10 @@ def size(value: str | int) -> int:
     if not match:
         raise ValueError("a size is a number with K, M or G, such as '100M'")
     factor: int = 1024 ** " KMGT".index(match[2].upper() or " ")
-    return int(match[1]) * factor
+    number = int(match[1][:20]) * factor
+    if number > LARGEST_SIZE:
+        raise ValueError("a size is at most 1024G")
+    return number
 
 
 def duration(value: str) -> int:
@@ -250,13 +242,16 @@ def duration(value: str) -> int:
     match = _DURATION.fullmatch(value.strip())
     if not match:
         raise ValueError("a duration is a number with s, m, h, d, w or y, such as '7d'")
-    return int(match[1]) * _SECONDS[match[2].lower()]
+    seconds = int(match[1][:20]) * _SECONDS[match[2].lower()]
+    if seconds > LONGEST_DURATION:
+        raise ValueError("a duration is at most 100y")
+    return seconds
 
 
 def port_range(value: str) -> tuple[int, int]:
     """'49160-49200' -> (49160, 49200)."""
     first, dash, last = value.partition("-")
-    if not (dash and first.strip().isdigit() and last.strip().isdigit()):
+    if not (dash and value.isascii() and first.strip().isdigit() and last.strip().isdigit()):
         raise ValueError("a port range is written as '49160-49200'")
     low, high = int(first), int(last)
     if not 0 < low <= high <= 65_535:
@@ -264,35 +259,13 @@ def port_range(value: str) -> tuple[int, int]:
     return low, high
 
 
-def postgresql_url(value: str) -> dict[str, str | int]:
-    """A PostgreSQL URL -> host, port, user, password, dbname and further parameters, as libpq names them.
-
-    None of them makes libpq load a library, as `sslkey=FILE:KEY` does: the process that asks may become root again.
-    """
-    try:
-        parts = urlsplit(value)
-        port = parts.port or 5432
-    except ValueError:
-        raise ValueError("the port in this database URL is no number from 1 to 65535") from None
-    if parts.scheme not in ("postgresql", "postgres"):
-        raise ValueError("a database URL begins with postgresql://")
-    if not (parts.hostname and parts.username and parts.path.strip("/")):
-        raise ValueError(
-            "a database URL has user, host and database: postgresql://user:password@host:5432/name"
-        )
-    found: dict[str, str | int] = {
-        "host": unquote(parts.hostname),
-        "port": port,
-        "user": unquote(parts.username),
-        "password": unquote(parts.password or ""),
-        "dbname": unquote(parts.path.strip("/")),
-    }
-    more = dict(parse_qsl(parts.query))
-    if unknown := sorted(more.keys() - DATABASE_PARAMETERS - found.keys()):
-        raise ValueError(f"a database URL takes no parameter {unknown[0]!r} here")
-    if ":" in more.get("sslkey", ""):
-        raise ValueError("sslkey in a database URL is the path of a file, without a colon")
-    return {**more, **found}
+def user_id(value: str) -> str:
+    """The ID of a user of any server (spec: appendices, "User Identifiers")."""
+    name, colon, host = value.partition(":")
+    if not (name.startswith("@") and len(name) > 1 and colon) or len(value) > 255:
+        raise ValueError("a Matrix ID looks like '@help:example.org'")
+    server_name(host)
+    return value
 
 
 def room_alias(value: str) -> str:
@@ -309,10 +282,12 @@ def plain_data(value: Any, depth: int = 0) -> Any:
     if depth > DEEPEST:
         raise ValueError("tables and lists are nested too deeply")
     if isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
+        for part in (*value, *value.values()) if isinstance(value, dict) else value:
             plain_data(part, depth + 1)
     elif not isinstance(value, str | int | float) or (isinstance(value, float) and not isfinite(value)):
         raise ValueError("text, numbers, true, false, lists and tables can be passed on, nothing else")
+    elif isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+        raise ValueError("text can be passed on that is UTF-8, nothing else")
     return value
 
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from samsesh import database_url
 from samsesh.access import Access
 from samsesh.environment import keys, names_file
 from samsesh.errors import SettingsError
+from samsesh.facts import AUTHORITIES as SYSTEM_AUTHORITIES
 from samsesh.facts import system_authorities
 from samsesh.home import Home, user_name
 from samsesh.pairs import Pair
@@ -26,6 +28,7 @@ PICTURES = {  # most bytes, media types
     "brand.background": (LARGEST, ("image/jpeg", "image/png", "image/webp", "image/svg+xml")),
 }
 AUTHORITIES = ("federation.ca", "tls.directory_ca")
+DATABASE = "database.url"  # a list of files in it, to us
 PAIRS = {"tls.certificate": "tls.certificate_key", "turn.certificate": "turn.certificate_key"}
 
 
@@ -76,6 +79,11 @@ class OperatorFiles:
         content = self.content(setting)
         return None if content is None else (content, media_type(content))
 
+    def database_files(self) -> dict[str, NamedFile]:
+        """Parameter of `database.url` -> the file that it names."""
+        named = {file.path: file for file in self.files if file.setting == DATABASE}
+        return {name: named[path] for name, path in _of_database(self.settings).items()}
+
     def authorities(self) -> tuple[bytes, bytes] | None:
         """Certificates (PEM) of `federation.ca`, and those that the system trusts."""
         content = self.content("federation.ca")
@@ -88,12 +96,25 @@ class OperatorFiles:
 def named(settings: Settings) -> list[tuple[str, str]]:
     """(setting, path) of every file that the settings name."""
     values = {key: _value(settings, key) for key in keys() if names_file(key)}
+    values[DATABASE] = [path for path in in_url(settings).values() if path != database_url.SYSTEM]
     return [
         (key, path)
         for key, value in values.items()
-        for path in (value if isinstance(value, list) else [value])
+        for path in (dict.fromkeys(value) if isinstance(value, list) else [value])
         if path
     ]
+
+
+def in_url(settings: Settings) -> dict[str, str]:
+    """Parameter of `database.url` -> the path that it names, or `database_url.SYSTEM`."""
+    url = settings.database.url
+    return database_url.files(url.get_secret_value()) if url else {}
+
+
+def _of_database(settings: Settings) -> dict[str, str]:
+    """The same with the path of the machine's authorities, which the OpenSSL of a wheel does not know."""
+    system = str(system_authorities() or SYSTEM_AUTHORITIES[0])
+    return {name: system if path == database_url.SYSTEM else path for name, path in in_url(settings).items()}
 
 
 def in_use(settings: Settings) -> list[tuple[str, str]]:
@@ -106,7 +127,8 @@ def in_use(settings: Settings) -> list[tuple[str, str]]:
         "turn.certificate": settings.turn.enabled and bool(settings.turn.certificate_key),
         **dict.fromkeys(PAIRS.values(), False),
     }
-    return [(setting, path) for setting, path in named(settings) if counts.get(setting, True)]
+    count = [(setting, path) for setting, path in named(settings) if counts.get(setting, True)]
+    return list(dict.fromkeys((*count, *((DATABASE, path) for path in _of_database(settings).values()))))
 
 
 def of(files: tuple[NamedFile, ...], setting: str) -> NamedFile | None:
@@ -148,6 +170,8 @@ def own_content(home: Home, setting: str, path: str) -> bytes:
     """What a named file holds; SettingsError, with the setting, if it cannot be read."""
     place = home.named_file(path)
     hint = f"put it there, correct the path, or remove it: samsesh config unset {setting}"
+    if setting == DATABASE:
+        hint = "put it there (the machine's: install ca-certificates), or correct the URL"
     try:
         found = place.stat()
         if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST:

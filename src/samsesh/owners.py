@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import re
 import stat
 from collections import deque
 from pathlib import Path
@@ -15,7 +16,7 @@ ACCESS_LIST = "system.posix_acl_access"
 def ours() -> frozenset[int]:
     """User ids of root, the caller and, as root, who called by sudo."""
     by_sudo = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
-    return frozenset({0, os.geteuid(), *([int(by_sudo)] if by_sudo.isdecimal() else [])})
+    return frozenset({0, os.geteuid(), *([int(by_sudo)] if re.fullmatch("[0-9]{1,10}", by_sudo) else [])})
 
 
 def changed_by(path: Path, info: os.stat_result) -> str:

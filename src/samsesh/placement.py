@@ -1,5 +1,6 @@
 """What services ask of an engine while they are planned."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +31,8 @@ class Placement(Protocol):
     def content(self, setting: str) -> bytes | None: ...  # of the one that it names; None: it is nowhere
     def picture(self, setting: str) -> tuple[bytes, str] | None: ...  # content and media type
     def operator_file(self, setting: str, path: str) -> Path: ...  # the copy of a named file, for programs
+    # parameter of `database.url` -> the file that it names
+    def database_files(self) -> Mapping[str, NamedFile]: ...
     def source(self, path: str) -> Path | None: ...  # the file itself; None: programs see copies alone
     def listen(self, name: str) -> Endpoint: ...  # where a unit listens for others of this server
     def reach(self, name: str) -> Endpoint: ...  # where these others find it

@@ -12,6 +12,8 @@ from samsesh.facts import Facts
 from samsesh.home import user_name
 from samsesh.model import Endpoint, Unit
 
+PASSING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+RESERVED = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
 ENDING_SECONDS = 3.0  # a program that has just ended may keep its ports for a moment
 
 
@@ -85,7 +87,9 @@ def holder(endpoint: Endpoint) -> str:
     Empty where none is to be seen, or only that it was ours.
     """
     inodes, owner = set(), ""
-    for port, uid, inode in _bound(endpoint.protocol):
+    for port, uid, inode in _bound(
+        endpoint.protocol, listening=False
+    ):  # a connection to elsewhere has a port, too
         if port == endpoint.port:
             inodes.add(f"socket:[{inode}]")
             owner = "" if uid == os.geteuid() else user_name(uid)
@@ -93,7 +97,9 @@ def holder(endpoint: Endpoint) -> str:
         if entry.name.isdigit():
             try:
                 if any(str(link.readlink()) in inodes for link in (entry / "fd").iterdir()):
-                    return f" by {(entry / 'comm').read_text().strip()} (process {entry.name})"
+                    return (
+                        f" by {(entry / 'comm').read_text(errors='replace').strip()} (process {entry.name})"
+                    )
             except OSError:
                 continue
     return f" by a program of {owner}" if owner else ""
@@ -101,12 +107,7 @@ def holder(endpoint: Endpoint) -> str:
 
 def held_by(pids: Iterable[int]) -> set[Port]:
     """What these processes listen at."""
-    links = set[str]()
-    for pid in pids:
-        with suppress(OSError):  # it has ended
-            for link in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(FileNotFoundError):  # closed meanwhile
-                    links.add(str(link.readlink()))
+    links = _links(pids)
     return {
         (protocol, port)
         for protocol in ("tcp", "udp")
@@ -115,11 +116,70 @@ def held_by(pids: Iterable[int]) -> set[Port]:
     }
 
 
-def _bound(protocol: str) -> Iterator[tuple[int, int, str]]:
-    """(port, user, inode) of every socket that something can come in by (proc(5))."""
+def of_others(ports: Collection[Port], pids: Iterable[int]) -> list[str]:
+    """Those of these ports that a program beside these processes has now, and which one it is."""
+    links = _links(pids)
+    held = {
+        (protocol, port)
+        for protocol in ("tcp", "udp")
+        for port, _, inode in _bound(protocol, listening=False)
+        if (protocol, port) in ports and f"socket:[{inode}]" not in links
+    }
+    return [
+        f"{port} ({protocol}) is held{holder(Endpoint(port=port, protocol=protocol)) or ' by another program'}"
+        for protocol, port in sorted(held)
+    ]
+
+
+def passing() -> range:
+    """The ports from which the kernel takes one for a connection (ip-sysctl: ip_local_port_range)."""
+    try:
+        low, high = map(int, PASSING.read_text().split())
+    except (OSError, ValueError):
+        return range(32_768, 61_000)
+    return range(low, high + 1)
+
+
+def reserved() -> set[int]:
+    """Those among them that it does not take (ip_local_reserved_ports)."""
+    try:
+        return numbers(RESERVED.read_text())
+    except (OSError, ValueError):
+        return set()
+
+
+def numbers(text: str) -> set[int]:
+    """`8000,49160-49200`, as the kernel has it, as a set."""
+    spans = (part.partition("-") for part in text.strip().split(",") if part)
+    return {number for first, _, last in spans for number in range(int(first), int(last or first) + 1)}
+
+
+def spans(ports: Iterable[int]) -> str:
+    """The reverse of `numbers`."""
+    found: list[list[int]] = []
+    for port in sorted(ports):
+        if found and port == found[-1][1] + 1:
+            found[-1][1] = port
+        else:
+            found.append([port, port])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in found)
+
+
+def _links(pids: Iterable[int]) -> set[str]:
+    links = set[str]()
+    for pid in pids:
+        with suppress(OSError):  # it has ended
+            for link in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(FileNotFoundError):  # closed meanwhile
+                    links.add(str(link.readlink()))
+    return links
+
+
+def _bound(protocol: str, *, listening: bool = True) -> Iterator[tuple[int, int, str]]:
+    """(port, user, inode) of every socket that something can come in by, or of all that have a port (proc(5))."""
     state = "07" if protocol == "udp" else "0A"  # how the kernel says: nobody at the other end; listening
     for table in (Path(f"/proc/net/{protocol}"), Path(f"/proc/net/{protocol}6")):
         for line in table.read_text().splitlines()[1:] if table.exists() else []:
             words = line.split()
-            if words[3] == state:
+            if words[3] == state or (not listening and words[9] != "0"):
                 yield int(words[1].rpartition(":")[2], 16), int(words[7]), words[9]

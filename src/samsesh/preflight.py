@@ -15,6 +15,7 @@ from samsesh.ops.server import Server
 
 GROUP = "preflight"
 KEPT = "preflight"  # in the home's state: the settings for which it passed
+SPARED = frozenset({"disk"})  # what an established server starts without: it is warned of
 SECTIONS = ("server", "hosts", "tls", "proxy", "ports", "federation")
 
 
@@ -38,13 +39,21 @@ def must_pass(server: Server, warn: Callable[[Outcome], None], told: Told | None
     """Examine where it is due; `warn` hears of what does not stop a start. Raises with what does."""
     if not due(server):
         return
-    outcomes = run(server, told)
-    for outcome in outcomes:
-        if outcome.result.status == "warning":
-            warn(outcome)
-    if failed := [outcome for outcome in outcomes if outcome.result.status == "failed"]:
+    warnings, failed = weighed(run(server, told), started=server.home.started)
+    for outcome in warnings:
+        warn(outcome)
+    if failed:
         raise refusal(failed)
     passed(server)
+
+
+def weighed(outcomes: Sequence[Outcome], *, started: bool) -> tuple[list[Outcome], list[Outcome]]:
+    """(what to warn of, what stops a start)."""
+    grave = [one for one in outcomes if one.result.status == "failed"]
+    failed = [one for one in grave if not (started and one.check.id in SPARED)]
+    return [
+        one for one in outcomes if one.result.status == "warning" or (one in grave and one not in failed)
+    ], failed
 
 
 def passed(server: Server) -> None:

@@ -152,7 +152,7 @@ def read(home: Home, name: str) -> str | None:
     """One secret as text, or None where it is not there. An empty one is damage: nothing may run without it."""
     path = home.secrets_dir / name
     try:
-        found = path.read_text()
+        found = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     except UnicodeDecodeError:

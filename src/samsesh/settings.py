@@ -12,12 +12,16 @@ from samsesh import names
 from samsesh.fields import (
     NAMES_FILE,
     RUNS_CODE,
+    Burst,
     Colour,
     DatabaseUrl,
     Duration,
     ElementWebKeys,
     Email,
+    FilePath,
+    HostAddress,
     ImageName,
+    Link,
     MediaAddresses,
     Person,
     PositiveRate,
@@ -27,7 +31,9 @@ from samsesh.fields import (
     Sha256,
     Size,
     SynapseKeys,
+    Text,
     Url,
+    UserId,
     WebOrigin,
 )
 from samsesh.settings_server import Federation, Hosts, Ports, Proxy, Section, Server, Tls
@@ -36,9 +42,9 @@ from samsesh.settings_server import Federation, Hosts, Ports, Proxy, Section, Se
 class FooterLink(Section):
     """A link at the foot of the web pages."""
 
-    text: Annotated[str, Field(min_length=1, max_length=60)]
+    text: Text
     """What people read."""
-    url: Url
+    url: Link
     """Where it leads."""
 
 
@@ -59,15 +65,15 @@ def _default_links(brand: dict[str, Any]) -> list[FooterLink]:
 class Brand(Section):
     """What people see."""
 
-    name: Annotated[str, Field(min_length=1, max_length=60)] = BRAND
+    name: Text = BRAND
     """Name of the service on its pages."""
     theme: Literal["dark", "light", "auto"] = "dark"
     """Theme that a page opens with; `auto`: the browser's. People can switch."""
     themes: list[Literal["dark", "light"]] = ["light", "dark"]
     """Themes that people can choose from; Element Web always has both. `brand.theme` counts where it is one of them."""
-    logo: Annotated[str, NAMES_FILE] = ""
+    logo: Annotated[FilePath, NAMES_FILE] = ""
     """Path of a logo (svg or png, at most 1 MB) in place of ours; relative to the home folder."""
-    background: Annotated[str, NAMES_FILE] = ""
+    background: Annotated[FilePath, NAMES_FILE] = ""
     """Path of a picture behind the pages (jpg, png, webp or svg, at most 5 MB); relative to the home folder."""
     accent: Colour = ""
     """Colour of buttons and links, such as `#0a7d5a`; lighter or darker where that makes it readable. Empty: ours."""
@@ -100,7 +106,7 @@ class Registration(Section):
     password_min_length: Annotated[int, Field(ge=8, le=128)] = 8
     """Shortest password that is taken."""
     auto_join_rooms: list[RoomAlias] = []
-    """Rooms that every new account joins; those of this server are made when first needed."""
+    """Rooms that every new account joins, such as `#welcome:example.org`. Those of this server are made if missing."""
 
 
 class Directory(Section):
@@ -115,15 +121,15 @@ class RateLimits(Section):
 
     message_per_second: PositiveRate = 0.5
     """Messages a second that one person may send on average; calls need 0.5."""
-    message_burst: Annotated[int, Field(ge=1)] = 30
+    message_burst: Burst = 30
     """Messages that one person may send at once."""
     login_per_second: PositiveRate | Literal["auto"] = "auto"
     """Log-ins a second from one address."""
-    login_burst: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    login_burst: Burst | Literal["auto"] = "auto"
     """Log-ins at once from one address."""
     invite_per_second: PositiveRate | Literal["auto"] = "auto"
     """Room invitations a second to one person."""
-    invite_burst: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    invite_burst: Burst | Literal["auto"] = "auto"
     """Room invitations at once to one person."""
 
 
@@ -156,15 +162,15 @@ class Turn(Section):
 
     enabled: bool = True
     """Run a TURN server."""
-    host: str = ""
+    host: HostAddress | Literal[""] = ""
     """Name or address of the TURN server for clients. Empty: that of this server."""
     user_lifetime: Duration = "1h"
     """How long a TURN credential is good for."""
     allow_guests: bool = False
     """Give TURN credentials to guests."""
-    certificate: Annotated[str, NAMES_FILE] = ""
+    certificate: Annotated[FilePath, NAMES_FILE] = ""
     """Path of a certificate chain (PEM) for TURN over TLS; relative to the home folder. Empty: no TLS."""
-    certificate_key: Annotated[str, NAMES_FILE] = ""
+    certificate_key: Annotated[FilePath, NAMES_FILE] = ""
     """Path of that certificate's private key (PEM)."""
     on_https: bool = False
     """Offer TURN at `ports.https`, too, which may be the only port that a network lets out. With `server.access` `ip` or
@@ -202,7 +208,7 @@ class Support(Section):
 
     publish: bool = True
     """Publish a contact."""
-    matrix_id: str = ""
+    matrix_id: UserId = ""
     """Matrix ID of the contact. Empty: the first administrator."""
     email: Email = ""
     """E-mail address of the contact."""
@@ -220,28 +226,30 @@ class Database(Section):
 class Synapse(Section):
     """The homeserver."""
 
-    appservices: Annotated[list[str], NAMES_FILE] = []
+    appservices: Annotated[list[FilePath], NAMES_FILE] = []
     """Paths of registration files of bridges and bots; relative to the home folder."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """How much Synapse writes to its log."""
-    cache_factor: Annotated[float, Field(gt=0)] = 0.5
+    cache_factor: Annotated[float, Field(gt=0, le=100)] = 0.5
     """Synapse's global cache factor; more is faster and larger."""
+    admin_api: bool = False
+    """Open Synapse's admin API to tools on this machine, such as synadm, at `ports.admin_api`; never to others."""
 
 
 class Artifacts(Section):
     """How programs that are no Python packages are got."""
 
-    livekit: Annotated[str, RUNS_CODE] = ""
+    livekit: Annotated[FilePath, RUNS_CODE] = ""
     """Path of a `livekit-server` of your own. Empty: found, fetched or built."""
     livekit_sha256: Annotated[Sha256, RUNS_CODE] = ""
     """SHA-256 that LiveKit's release for this machine has to have. Empty: the one that Samsesh knows, if it does."""
-    turnserver: Annotated[str, RUNS_CODE] = ""
+    turnserver: Annotated[FilePath, RUNS_CODE] = ""
     """Path of coturn's `turnserver` of your own. Empty: the machine's, else unpacked from the distribution's packages."""
-    element_call: Annotated[str, RUNS_CODE] = ""
+    element_call: Annotated[FilePath, RUNS_CODE] = ""
     """Path of a folder with a built Element Call. Empty: the one that comes along, or fetched."""
     element_call_sha256: Annotated[Sha256, RUNS_CODE] = ""
     """SHA-256 that Element Call's release has to have. Empty: the one that Samsesh knows, if it does."""
-    element_web: Annotated[str, RUNS_CODE] = ""
+    element_web: Annotated[FilePath, RUNS_CODE] = ""
     """Path of an Element Web of your own: a release (`element-v1.12.x.tar.gz`) or its folder. Empty: fetched."""
     element_web_sha256: Annotated[Sha256, RUNS_CODE] = ""
     """SHA-256 that the tarball of Element Web has to have. Empty: the one that Samsesh knows, if it does."""

@@ -9,6 +9,7 @@ from samsesh.fields import (
     NAMES_FILE,
     BindAddress,
     Email,
+    FilePath,
     HostAddress,
     HostName,
     Network,
@@ -18,6 +19,7 @@ from samsesh.fields import (
     ServerName,
     Timezone,
     Url,
+    UserNumber,
 )
 
 
@@ -59,9 +61,9 @@ class Server(Section):
     """Send anonymous usage statistics of the server to matrix.org."""
     engine: Literal["native", "compose"] = "native"
     """What runs the services. `native`: processes of one user. `compose`: containers, with Docker Compose."""
-    uid: Annotated[int, Field(ge=1)] = 991
+    uid: UserNumber = 991
     """User ID of the services in containers, where root starts them; else it is that of whoever does."""
-    gid: Annotated[int, Field(ge=1)] = 991
+    gid: UserNumber = 991
     """Group ID of the services in containers, likewise."""
 
     @model_validator(mode="after")
@@ -111,13 +113,13 @@ class Tls(Section):
     """Your address for the certificate authority."""
     directory: Url | Literal[""] = ""
     """Address of the ACME directory. Empty: Let's Encrypt."""
-    directory_ca: Annotated[str, NAMES_FILE] = ""
+    directory_ca: Annotated[FilePath, NAMES_FILE] = ""
     """Path of a certificate (PEM) with which a directory of your own is checked."""
     staging: bool = False
     """Try with Let's Encrypt's staging server, whose certificates nobody trusts, and whose limits are generous."""
-    certificate: Annotated[str, NAMES_FILE] = ""
+    certificate: Annotated[FilePath, NAMES_FILE] = ""
     """With `files`: path of the certificate chain (PEM); relative to the home folder. Read again when it changes."""
-    certificate_key: Annotated[str, NAMES_FILE] = ""
+    certificate_key: Annotated[FilePath, NAMES_FILE] = ""
     """With `files`: path of its private key (PEM)."""
     hsts: bool = True
     """With `domain` and certificates by ACME or a proxy's: tell browsers to come by https only, for a year."""
@@ -152,6 +154,12 @@ class Ports(Section):
     ] = 8008
     federation: Annotated[Port, _port("Matrix federation, in public modes.", "https", "gateway")] = 8448
     admin: Annotated[Port, _port("Admin panel; loopback only.", "http", "gateway", public=False)] = 8081
+    admin_api: Annotated[
+        Port,
+        _port(
+            "Synapse's admin API, with `synapse.admin_api`; loopback only.", "http", "gateway", public=False
+        ),
+    ] = 8009
     call: Annotated[Port, _port("Element Call.", "http", "gateway")] = 8082
     rtc_auth: Annotated[Port, _port("MatrixRTC authorization service.", "http", "gateway")] = 8083
     livekit: Annotated[Port, _port("LiveKit signalling.", "ws", "gateway")] = 7880
@@ -249,7 +257,7 @@ class Federation(Section):
     nobody can publish rooms."""
     port: Literal["https", "federation"] = "https"
     """The port that other servers are told: `ports.https` or `ports.federation`."""
-    ca: Annotated[str, NAMES_FILE] = ""
+    ca: Annotated[FilePath, NAMES_FILE] = ""
     """Path of certificates (PEM) of private authorities, beside those of the system, that other servers may have;
     relative to the home folder. The homeserver takes them wherever it connects to."""
     networks: list[OuterNetwork] = []

@@ -30,6 +30,15 @@ def has_controls(name: str) -> bool:
     return any(letter in "\t\n" or (_CONTROLS.match(letter) and not _is_byte(letter)) for letter in name)
 
 
+def is_text(given: str) -> bool:
+    """Whether it can be written as UTF-8: what a terminal or an argument gave as other bytes cannot."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _escaped(control: str) -> str:
     return control.encode("unicode_escape").decode("ascii")
 

@@ -93,6 +93,12 @@ def append_line(path: Path, line: str) -> None:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def set_kernel(path: Path, value: str) -> None:
+    """Give a file below /proc/sys its value, in the single write that the kernel wants."""
+    with explained(path), path.open("wb", buffering=0) as out:
+        out.write(value.encode() + b"\n")
+
+
 def make_dir(path: Path, mode: int = PRIVATE_DIR) -> None:
     """Make a folder and those above it; an existing one is left as it is."""
     try:

@@ -18,7 +18,8 @@ import yaml
 from docker.engine import CACHE, place_compose
 from golden.test_golden import HERE, REGISTRATION, TOLD, settings_of, write_pair
 from programs import need
-from samsesh.engines.compose import render
+from samsesh.engines.compose import kept, render
+from samsesh.engines.compose.docker import Docker
 from samsesh.engines.compose.files import of_containers
 from samsesh.engines.compose.judge import _run as run_command
 from samsesh.engines.compose.placement import ComposePlacement, facts_in_containers, service
@@ -113,6 +114,25 @@ def test_trials_are_closed(home: Home, tmp_path: Path) -> None:
         named = {Path(mount.partition("target=")[2].partition('"')[0]) for mount in mounts}
         for file in unit.judge.files:
             assert any(file.path.is_relative_to(path) for path in named), file.path
+
+
+@pytest.mark.parametrize("name", ["external"], indirect=True)
+def test_tools_for_a_database_of_somebody_elses(home: Home, tmp_path: Path) -> None:
+    """A container for the moment is given the files that the URL names, and the password in its environment alone."""
+    folder, settings = tmp_path / "out", settings_of(home)
+    _, files, plan = rendered(home, folder)
+    project = render.Project("samsesh-test", folder, folder / "run", (1000, 1001), TOLD.memory)
+    docker = Docker("samsesh-test", folder)
+    command, env = kept.postgres_tool(docker, settings, SECRETS, plan, "pg_dump", None, project)
+    (volume,) = [word.removeprefix("--volume=") for word in command if word.startswith("--volume=")]
+    outside, inside, _ = volume.split(":")
+    assert str(Path(outside).relative_to(folder)) in files
+    assert {
+        f"--env=PGSSLROOTCERT={inside}",
+        "--env=PGSSLMODE=verify-full",
+        "--env=PGHOST=db.example.org",
+    } <= {*command}
+    assert env["PGPASSWORD"] == "pass:word" and "pass:word" not in " ".join(command)
 
 
 def test_closed(home: Home, tmp_path: Path) -> None:

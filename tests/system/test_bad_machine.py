@@ -86,7 +86,7 @@ def test_too_small_a_disk_is_told_before_starting(empty: Stack) -> None:
     empty.path.mkdir()
     with own_mount(empty.path, "40m") as empty.prefix:
         done = empty.cli("up", "--yes", "--port-offset", str(empty.offset))
-        refused(done, 1, f"MB are free on the disk of {empty.path}; a start needs 512 MB", "make room")
+        refused(done, 1, f"MB are free on the disk of {empty.path}; a new server needs 512 MB", "make room")
         assert (
             "data" not in subprocess.check_output([*empty.prefix, "ls", str(empty.path)], text=True).split()
         )

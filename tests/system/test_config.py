@@ -1,7 +1,9 @@
 """`samsesh config` as people and programs use it."""
 
 import json
+import subprocess
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,41 @@ def test_settings_that_do_not_count_are_told(quiet: Stack) -> None:
     """Who names certificates or a proxy for a server of this machine alone hears that they do not count."""
     fine(quiet.cli("config", "set", "tls.mode", "proxy"))
     assert "tls.mode does not count" in fine(quiet.cli("config", "validate")).stderr
+
+
+def test_what_is_no_utf8_is_said(quiet: Stack) -> None:
+    """Arguments and passwords in another encoding: one sentence, whatever the locale; and UTF-8 works in any locale."""
+
+    def given(
+        *words: bytes, stdin: bytes = b"", locale: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        argv = [*(word.encode() for word in quiet.argv()), *words]
+        done = subprocess.run(
+            argv,
+            input=stdin,
+            env={**quiet.env(), **(locale or {})},
+            cwd="/",
+            capture_output=True,
+            timeout=240,
+        )
+        return subprocess.CompletedProcess(argv, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    refused(given(b"config", b"set", b"brand.name", b"Gr\xf6\xdfe"), 2, "UTF-8", r"Gr\udcf6\udcdfe")
+    refused(given(b"us\xe9r"), 2, "UTF-8")
+    password = (b"setup", b"--yes", b"--no-start", b"--admin-password-stdin")
+    refused(given(*password, stdin=b"stra\xdfenbahn 1\n"), 2, "UTF-8")
+    old = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    refused(given(*password, stdin=b"stra\xdfenbahn 1\n", locale=old), 2, "UTF-8")
+    fine(given(b"config", b"set", b"brand.name", "Größe".encode(), locale=old))
+    assert tomllib.loads(quiet.home.settings_file.read_text("utf-8"))["brand"]["name"] == "Größe"
+    assert fine(given(b"config", b"get", b"brand.name", locale=old)).stdout == "Größe\n"
+
+
+def test_a_name_that_nobody_typed_is_said_aloud(quiet: Stack) -> None:
+    """A server name is for good: where a `.env` brings it, the first `up` says so before anything is started."""
+    fine(quiet.cli("config", "set", "database.url", "postgresql://a:b@127.0.0.1:9/c"))  # nothing starts here
+    (quiet.path / ".env").write_text("SYNAPSE_SERVER_NAME=chat.example.org\n")
+    give_to_service_user(quiet.path)
+    done = quiet.cli("up", "--yes")
+    refused(done, 1, "127.0.0.1:9")
+    assert f"the server's name is chat.example.org, from {quiet.path}/.env" in done.stderr

@@ -37,6 +37,23 @@ def test_the_panel_stays_on_this_machine_unless_it_is_published() -> None:
     assert behind.bound("web", LOOPBACK) == ("10.0.0.2",)
 
 
+@pytest.mark.parametrize("mode", ["local", "lan", "domain", "proxy"])
+def test_the_admin_api_is_for_this_machine_alone(mode: str) -> None:
+    """Off unless asked for; then in plain http on loopback, however the server is reached, without a certificate."""
+    more: dict[str, dict[str, object]] = {"server": {"access": "domain" if mode == "proxy" else mode}}
+    if mode == "proxy":
+        more |= {
+            "tls": {"mode": "proxy"},
+            "proxy": {"bind": "10.0.0.2"},
+            "hosts": {"admin": "admin.example.org"},
+        }
+    assert "admin_api" not in access(**more).sites()
+    opened = access(**more, synapse={"admin_api": True})
+    assert opened.url("admin_api") == "http://localhost:8009"
+    assert opened.bound("admin_api", LOOPBACK) == LOOPBACK
+    assert "localhost" not in opened.names()
+
+
 @pytest.mark.parametrize("mode", ["auto", "proxy"])
 def test_other_servers_are_told_the_port_that_is_set(mode: str) -> None:
     """federation.port counts behind a proxy, too, which has both ports."""

@@ -114,10 +114,11 @@ def test_two_clocks_are_at_most_half_a_quarter_apart(now: float, off: float) -> 
 @pytest.mark.parametrize(
     ("answer", "status", "told"),
     [
-        (database.Answer(("UTF8", "C", "C"), 30 * MB, 11, 60), "ok", "11 of 60"),
-        (database.Answer(("UTF8", "en_US.UTF-8", "C"), 30 * MB, 11, 60), "failed", "en_US"),
-        (database.Answer(("SQL_ASCII", "C", "C"), 30 * MB, 11, 60), "failed", "SQL_ASCII"),
-        (database.Answer(("UTF8", "C", "C"), 30 * MB, 50, 60), "warning", "50 of 60"),
+        (database.Answer(("UTF8", "C", "C"), 18, 30 * MB, 11, 60), "ok", "11 of 60"),
+        (database.Answer(("UTF8", "en_US.UTF-8", "C"), 18, 30 * MB, 11, 60), "failed", "en_US"),
+        (database.Answer(("SQL_ASCII", "C", "C"), 18, 30 * MB, 11, 60), "failed", "SQL_ASCII"),
+        (database.Answer(("UTF8", "C", "C"), 18, 30 * MB, 50, 60), "warning", "50 of 60"),
+        (database.Answer(("UTF8", "C", "C"), 19, 30 * MB, 11, 60), "warning", "PostgreSQL 19"),
     ],
 )
 def test_the_database(answer: database.Answer, status: str, told: str) -> None:

@@ -50,6 +50,15 @@ def home(tmp_path: Path) -> Home:
     return made
 
 
+def test_numbers_are_written_in_ascii() -> None:
+    """Digits of other scripts are text, which no number takes, instead of numbers or a traceback."""
+    for text in ("٣", "²", "１２", "1_000", "9" * 5000):  # noqa: RUF001
+        assert from_text("ports.web", text) == text
+    assert from_text("ports.web", "8080") == 8080 and from_text("synapse.cache_factor", "1e1") == 10.0
+    for text in ("²", "٣", "9" * 5000):
+        assert not read_variables({"UID": text, "GID": text}, "here", strict=True).settings
+
+
 @pytest.mark.parametrize("variable", SEED)
 def test_the_documents_variables_are_adopted(home: Home, variable: str) -> None:
     """Each variable of the document's table sets what it says, before the first start."""

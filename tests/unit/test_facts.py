@@ -1,10 +1,17 @@
 """What the machine is, and what it would have to be."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import trustme
 
+from programs import free_port
+from samsesh.engines.native import kept
+from samsesh.errors import SamseshError
 from samsesh.facts import NATIVE_PACKAGES, gather
+from samsesh.model import Database, File, Offer, Plan
+from samsesh.run import run
 
 
 @pytest.mark.parametrize(
@@ -33,3 +40,20 @@ def test_this_machine() -> None:
     assert "127.0.0.1" in facts.loopback
     assert facts.memory > 256 * 1024 * 1024
     assert {"postgres", "initdb", "pg_dump", "pg_restore", "caddy", "python"} <= facts.programs.keys()
+
+
+def test_programs_of_postgresql_speak_tls(tmp_path: Path) -> None:
+    """Those from PyPI were built without it, and would refuse a server elsewhere; ours are not asked to."""
+    authority = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(authority)
+    where: dict[str, str | int] = {"host": "127.0.0.1", "port": free_port(), "user": "a", "dbname": "b"}
+    tls: dict[str, str | int] = {"sslmode": "verify-full", "sslrootcert": str(authority)}
+    passfile = File(tmp_path / "pgpass", b"")
+    elsewhere = Plan((), Offer(database=Database({**where, **tls}, passfile, unit=None)))
+    for tool in ("pg_dump", "psql"):
+        command, env = kept.postgres_tool(gather(), elsewhere, tool)
+        with pytest.raises(SamseshError) as refused:
+            run([*command, "--no-password"], env=env)
+        assert "Connection refused" in refused.value.detail
+    ours = Plan((), Offer(database=Database(where, passfile, unit="postgres")))
+    assert "LD_PRELOAD" not in kept.postgres_tool(gather(), ours, "pg_dump")[1]

@@ -17,6 +17,7 @@ from samsesh.formats import to_caddy_json
 from samsesh.home import Home
 from samsesh.model import Context, Endpoint, ErrorPages, Offer, Route
 from samsesh.secrets import preview
+from samsesh.services import synapse
 from samsesh.services.gateway.caddy import caddy_json, log_encoder
 from samsesh.services.gateway.errors import error_routes, intercept_routes
 from samsesh.services.gateway.handlers import ending_connections, route_json
@@ -157,6 +158,43 @@ def test_what_is_behind_gets_one_true_address(tmp_path: Path) -> None:
     assert b"\r\nx-forwarded-for: 127.0.0.1\r\n" in requests[0]
     assert b"203.0.113.66" not in requests[0]
     assert answers <= 1 and len(requests) == 2
+
+
+@pytest.mark.needs("caddy")
+def test_the_admin_api_has_a_port_of_its_own(tmp_path: Path) -> None:
+    """`synapse.admin_api`: tools reach it and log in there; at the port of apps it stays closed."""
+    numbers = {"admin_api": free_port(), "api": free_port()}
+    settings = Settings.model_validate({"ports": numbers, "synapse": {"admin_api": True}})
+    home, facts = Home(tmp_path), gather()
+    context = Context(settings, preview(home), facts, NativePlacement(home, settings, facts))
+    servers = caddy_json(context, synapse.offer(context))["apps"]["http"]["servers"]
+    two = {name: servers[name] for name in numbers}
+    config = {"admin": {"disabled": True}, "apps": {"http": {"servers": two}}}
+    (tmp_path / "caddy.json").write_bytes(to_caddy_json(config))
+    home.make_runtime_dir()
+    requests: list[bytes] = []
+    with socket.socket(socket.AF_UNIX) as backend:
+        backend.bind(str(context.place.reach("synapse").socket))
+        backend.listen()
+        threading.Thread(target=heard, args=(backend, requests), daemon=True).start()
+        command = [CADDY, "run", "--config", str(tmp_path / "caddy.json")]
+        with subprocess.Popen(command, env={"HOME": str(tmp_path)}, stderr=subprocess.DEVNULL) as caddy:
+            try:
+                transport = httpx2.HTTPTransport(retries=6)  # until it listens
+                with closing(httpx2.Client(transport=transport, trust_env=False)) as client:
+                    answers = {
+                        (name, path): client.get(f"http://127.0.0.1:{numbers[name]}{path}").text
+                        for name in ("admin_api", "api")
+                        for path in ("/_synapse/admin/v1/rooms", "/_matrix/client/versions", "/")
+                    }
+            finally:
+                caddy.terminate()
+    passed = {place for place, text in answers.items() if text == "no"}
+    assert passed == {
+        ("admin_api", "/_synapse/admin/v1/rooms"),
+        ("admin_api", "/_matrix/client/versions"),
+        ("api", "/_matrix/client/versions"),
+    }
 
 
 def at_once(port: int, body: bytes) -> int:

@@ -18,6 +18,7 @@ from samsesh.environment import keys
 from samsesh.errors import USAGE, SettingsError
 from samsesh.home import Home
 from samsesh.load import Loaded, flat, line_of, load, nested, plain, save, validate
+from samsesh.masking import masked
 from samsesh.ops.config import sample, value_of
 from samsesh.settings import Settings
 
@@ -148,7 +149,7 @@ def test_the_members_of_a_union_are_one_problem_without_pydantics_words() -> Non
     told = problem("[rate_limits]\nlogin_burst = 0").message
     assert told.endswith("line 2: rate_limits.login_burst (0): a number of at least 1 or 'auto' is wanted")
     assert problem('[support]\npage = "x"').message.endswith(
-        "support.page ('x'): a link begins with https://, http:// or mailto:"
+        "support.page ('x'): an address that begins with https:// or http:// is wanted, such as 'https://example.org/help'"
     )
 
 
@@ -231,8 +232,35 @@ def test_a_password_in_a_database_url_is_never_shown() -> None:
         (
             "database.url",
             ["postgresql://a:b@c/d"],
-            ["postgresql://c/d", "http://a:b@c/d", "postgresql://a@c:99999/d"],
+            ["postgresql://c/d", "http://a:b@c/d", "postgresql://a@c:99999/d", "postgresql://a:b%0Ac@c/d"],
         ),
+        ("brand.name", ["Ours", "ä 😀"], ["", "  ", "a" * 61]),
+        ("brand.logo", ["", "logo.svg", "~/logo.svg", "/srv/ä b.png"], ["~nobody/x", "a" * 1025]),
+        (
+            "support.email",
+            ["", "me@example.org", "a.b+c@Example.org"],
+            ["me", "@b", "a b@c.org", "a@b@c", "a@-b"],
+        ),
+        ("support.matrix_id", ["", "@a:example.org"], ["a", "@a", "a:b", "@a:B c", "@:example.org"]),
+        (
+            "support.page",
+            ["", "https://a.org/b?c"],
+            ["mailto:a@b", "https://", "https://[a", "http://a:x", "ftp://a"],
+        ),
+        ("tls.directory", ["https://ca.test/dir"], ["https://ca test", "https:/ca", "ca.test"]),
+        ("artifacts.mirror", ["http://mirror.test/gh"], ["mirror", "mailto:a@b.org", "https://a:99999"]),
+        (
+            "turn.host",
+            ["", "turn.example.org", "203.0.113.7", "2001:db8::1"],
+            ["a b", "a:1", "https://a", "1.2.3"],
+        ),
+        ("media.upload_size", ["1T"], ["0", "2000G", "9" * 5000]),
+        ("turn.user_lifetime", ["100y"], ["101y", "9" * 5000 + "s"]),
+        ("rate_limits.message_burst", [1, 1_000_000], [0, 10**9]),
+        ("rate_limits.message_per_second", [0.001], [0, 1e9]),
+        ("server.uid", [1, 65_534], [0, 2**31]),
+        ("synapse.appservices", [["a.yaml"]], [["~you/a.yaml"]]),
+        ("web.reach", [["https://a.org"]], [["https://a:99999"]]),
     ],
 )
 def test_values_that_a_program_would_refuse_are_refused_before(
@@ -243,6 +271,55 @@ def test_values_that_a_program_would_refuse_are_refused_before(
         assert isinstance(outcome(tomlkit.dumps(nested({section: value}))), Loaded), value
     for value in bad:
         assert section.split(".")[0] in problem(tomlkit.dumps(nested({section: value}))).message, value
+
+
+def test_every_text_has_a_grammar() -> None:
+    """No setting is any text at all: what programs, browsers or people could not do with is refused when it is set."""
+    free = {
+        key
+        for key, field in keys().items()
+        if field.annotation in (str, list[str]) and not any(hasattr(one, "func") for one in field.metadata)
+    }
+    assert not free
+
+
+def test_bytes_that_are_no_text_are_no_value() -> None:
+    """As they come in arguments, variables and answers (PEP 383); in `extra` at any depth, names included."""
+    with pytest.raises(SettingsError, match=r"brand\.name"):
+        validate({"brand.name": "a\udcff"}, Home(Path("/nonexistent")))
+    for odd in ({"a": ["\udcff"]}, {"\udcff": 1}):
+        with pytest.raises(SettingsError, match=r"extra\.synapse"):
+            validate({"extra.synapse": odd}, Home(Path("/nonexistent")))
+
+
+def test_a_linked_settings_file_stays_one(tmp_path: Path) -> None:
+    """Somebody who keeps it elsewhere finds every change there."""
+    home, kept = Home(tmp_path / "home"), tmp_path / "kept" / "chat.toml"
+    home.path.mkdir()
+    kept.parent.mkdir()
+    kept.write_text("# mine\n")
+    home.settings_file.symlink_to(kept)
+    save(home, {"brand.name": "Ours"})
+    assert home.settings_file.is_symlink() and "# mine" in kept.read_text() and "Ours" in kept.read_text()
+
+
+SECRETS = {
+    "oidc_providers": [{"client_id": "seen", "client_secret": "hidden", "client_secret_path": "/seen"}],
+    "email": {"smtp_pass": "hidden", "smtp_user": "seen"},
+    "recaptcha_public_key": "seen",
+    "recaptcha_private_key": "hidden",
+    "password_config": {"pepper": "hidden", "policy": {"minimum_length": 9}},
+    "redis": {"password": "hidden", "url": "redis://me:hidden@seen"},
+    "registration_requires_token": True,
+}
+
+
+def test_secrets_of_extra_are_not_shown() -> None:
+    """Whatever programs call them, at any depth; what is none can be read."""
+    shown = json.dumps(masked("extra.synapse", SECRETS))
+    assert "hidden" not in shown and shown.count("seen") == json.dumps(SECRETS).count("seen")
+    assert masked("extra.synapse.email.smtp_pass", "hidden") == "***"
+    assert masked("brand.name", "secret") == "secret"
 
 
 def test_the_reserved_account_is_nobodys_name() -> None:

@@ -10,7 +10,7 @@ from synapse.config._base import Config
 from synapse.types import UserID
 from synapse.util.stringutils import parse_and_validate_server_name
 
-from samsesh import names, networks
+from samsesh import database_url, names, networks
 
 # The examples of the specification (appendices, "Server Name"), and what lies just beside them.
 SERVER_NAMES = [
@@ -168,20 +168,26 @@ def test_sizes(text: str | int, number: int) -> None:
 
 @given(st.integers(0, 10**6), st.sampled_from("KM"))
 def test_sizes_are_synapses(number: int, unit: str) -> None:
-    """Where Synapse knows a spelling, it means the same number of bytes."""
+    """Where Synapse knows a spelling, it means the same number of bytes; none is longer than any disk."""
+    with pytest.raises(ValueError, match="1024G"):
+        names.size(f"{number + 1_048_577}M")
     assert names.size(f"{number}{unit}") == Config.parse_size(f"{number}{unit}")
 
 
 @given(st.integers(0, 10**6), st.sampled_from("smhdwy"))
 def test_durations_are_synapses(number: int, unit: str) -> None:
-    """A duration is as long as in Synapse."""
+    """A duration is as long as in Synapse; one of more than a century is refused."""
+    if Config.parse_duration(f"{number}{unit}") > 100 * Config.parse_duration("1y"):
+        with pytest.raises(ValueError, match="100y"):
+            names.duration(f"{number}{unit}")
+        return
     assert names.duration(f"{number}{unit}") * 1000 == Config.parse_duration(f"{number}{unit}")
 
 
 @given(st.text())
 def test_other_sizes_durations_and_ranges_are_value_errors(text: str) -> None:
     """Any text is what it should be or a ValueError, and no other exception."""
-    for grammar in (names.size, names.duration, names.port_range, names.postgresql_url, names.room_alias):
+    for grammar in (names.size, names.duration, names.port_range, database_url.parameters, names.room_alias):
         with suppress(ValueError):
             grammar(text)
 
@@ -204,7 +210,7 @@ def test_port_ranges() -> None:
 
 def test_database_urls() -> None:
     """A PostgreSQL URL is taken apart as libpq does it: escapes, ports, further parameters."""
-    assert names.postgresql_url("postgresql://us%40er:p%2Fw@[::1]:6000/chat?sslmode=require&user=x") == {
+    assert database_url.parameters("postgresql://us%40er:p%2Fw@[::1]:6000/chat?sslmode=require&user=x") == {
         "host": "::1",
         "port": 6000,
         "user": "us@er",
@@ -212,7 +218,8 @@ def test_database_urls() -> None:
         "dbname": "chat",
         "sslmode": "require",
     }
-    assert names.postgresql_url("postgres://a@b/c")["password"] == ""
+    assert database_url.parameters("postgres://a@b/c")["password"] == ""
+    assert database_url.parameters("postgres://a@/c?host=/run/postgresql")["host"] == "/run/postgresql"
     for text in (
         "",
         "mysql://a:b@c/d",
@@ -222,14 +229,14 @@ def test_database_urls() -> None:
         "postgresql://[a/b",
     ):
         with pytest.raises(ValueError, match=r"database URL|host"):
-            names.postgresql_url(text)
+            database_url.parameters(text)
 
 
 def test_database_urls_load_nothing() -> None:
     """libpq loads an engine of OpenSSL that `sslkey` names, by its path, and follows other files of settings: a user of
     the services who could name one would be root where root asks the database for containers."""
     url = "postgresql://a:b@c/d?sslmode=verify-full&sslcert=/x/c.pem&connect_timeout=5&sslkey="
-    assert names.postgresql_url(f"{url}/x/k.pem")["sslkey"] == "/x/k.pem"
+    assert database_url.parameters(f"{url}/x/k.pem")["sslkey"] == "/x/k.pem"
     for more in (
         "/tmp/evil.so:k",
         "%2Ftmp%2Fevil.so%3Ak",
@@ -238,7 +245,26 @@ def test_database_urls_load_nothing() -> None:
         "/x/k.pem&sslkeylogfile=/x/l",
     ):
         with pytest.raises(ValueError, match="database URL"):
-            names.postgresql_url(url + more)
+            database_url.parameters(url + more)
+
+
+def test_tls_of_databases() -> None:
+    """What is to be verified says by whose certificate; a mode that libpq or its user's home would refuse is refused."""
+    url = "postgresql://a:b@c/d?"
+    full = database_url.parameters(f"{url}sslmode=verify-full")
+    assert (full["sslmode"], full["sslrootcert"]) == ("verify-full", "system")
+    assert database_url.parameters(f"{url}sslrootcert=system")["sslmode"] == "verify-full"
+    named = f"{url}sslmode=verify-ca&sslrootcert=ca.pem&sslcert=me.pem&sslkey=%2Fme.key&sslcrl=gone.pem"
+    files = {"sslrootcert": "ca.pem", "sslcert": "me.pem", "sslkey": "/me.key", "sslcrl": "gone.pem"}
+    assert database_url.files(named) == files
+    for wrong in (
+        "sslmode=full",
+        "sslmode=verify-ca",
+        "sslmode=require&sslrootcert=system",
+        "sslpassword=hush",
+    ):
+        with pytest.raises(ValueError, match=r"database URL|verify-full"):
+            database_url.parameters(url + wrong)
 
 
 @pytest.mark.parametrize("alias", ["#welcome:example.org", "#ä b:example.org:8448", "#a:[::1]"])

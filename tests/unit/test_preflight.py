@@ -11,8 +11,8 @@ import pytest
 import trustme
 
 from programs import free_port
+from samsesh import diagnosis, names, ports, preflight
 from samsesh import facts as machine
-from samsesh import names, ports
 from samsesh.access import Access
 from samsesh.checks import (
     clock,
@@ -323,6 +323,15 @@ def test_ports_at_which_everybody_asks(sections: dict[str, Any], told: tuple[str
     found = public_ports.unusual(Access(Settings.model_validate({**usual, **sections}), (V4,)))
     text = f"{found.summary} {found.advice}" if found else ""
     assert bool(text) == bool(told) and all(words in text for words in told), text
+
+
+def test_little_room_stops_a_new_server_only() -> None:
+    """One that is there already starts with a warning; whatever else is wrong stops it as it stops a new one."""
+    checks = {one.id: one for one in diagnosis.all_checks()}
+    full = diagnosis.Outcome(checks["disk"], diagnosis.Result("failed", "almost no room is left"))
+    wrong = diagnosis.Outcome(checks["public-names"], diagnosis.Result("failed", "no address"))
+    assert preflight.weighed([full, wrong], started=False) == ([], [full, wrong])
+    assert preflight.weighed([full, wrong], started=True) == ([full], [wrong])
 
 
 def test_the_clock_of_others() -> None:

@@ -112,8 +112,13 @@ def test_what_a_web_server_would_expand_is_refused(text: str) -> None:
     """Neither Caddyfiles nor nginx have a way to write these as they are: we say so before they publish something."""
     with pytest.raises(SettingsError, match="something else"):
         wanted(text)
+
+
+@pytest.mark.parametrize("name", ["{$HOME}", "{env.HOME}", "$host", "{{x}}"])
+def test_an_email_that_a_web_server_would_expand_is_refused(name: str) -> None:
+    """It is an address of e-mail like any other, and no web server's."""
     with pytest.raises(SettingsError, match="email is"):
-        wanted(tls={"mode": "proxy", "email": "{$HOME}@example.org"})
+        wanted(tls={"mode": "proxy", "email": f"{name}@example.org"})
 
 
 def test_certificate_and_key_belong_together() -> None:

@@ -19,10 +19,11 @@ from samsesh.clients.synapse import SynapseClient
 from samsesh.errors import FAILED, USAGE, SamseshError, SettingsError
 from samsesh.home import Home
 from samsesh.model import Endpoint, Offer, Plan
-from samsesh.ops import backup, doctor_account, invites, service_account, users
+from samsesh.ops import auto_join, backup, doctor_account, invites, service_account, users
 from samsesh.settings import Settings
 
 PASSWORD = "long enough for all"
+OWN = ["@samsesh.doctor:a.test", "@samsesh.service:a.test"]
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         "pid_file": str(folder / "pid"),
         "report_stats": False,
         "trusted_key_servers": [],
+        "auto_join_rooms": ["#welcome:a.test"],
+        "modules": [{"module": "samsesh.synapse_module.AccountsModule", "config": {"own": OWN}}],
         "rc_login": {kind: {"per_second": 1000, "burst_count": 1000} for kind in ("address", "account")},
     }
     (folder / "homeserver.yaml").write_text(yaml.safe_dump(config))
@@ -84,7 +87,7 @@ def _free_port() -> int:
 
 
 def _wait_ready(path: Path, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while time.monotonic() < end and process.poll() is None:
         try:
             with SynapseClient(path) as nobody:
@@ -146,6 +149,27 @@ def test_a_start_that_ends_behind_the_account_loses_no_password(
     users.set_password(server, admin, "another one, by command")
     assert service_account.first_admin(server) is None  # what was generated is no longer valid
     assert not list(server.home.secrets_dir.glob("first_admin*"))
+
+
+def members(server: Any, alias: str) -> list[str]:
+    with service_account.client(server) as synapse:
+        room = synapse.room(alias)
+        return sorted(synapse.room_members(room["room_id"])) if room else []
+
+
+def test_rooms_that_everybody_joins(server: Any) -> None:
+    """Our own accounts are in none. One that the setting names later is made, once, and belongs to an administrator."""
+    with service_account.client(server) as synapse:
+        synapse.put_user("@early:a.test", password=PASSWORD)
+    assert members(server, "#welcome:a.test") == ["@admin:a.test", "@early:a.test"]
+    rooms = ["#welcome:a.test", "#news:a.test", "#elsewhere:b.test"]
+    wanted = {"server": {"name": "a.test"}, "registration": {"auto_join_rooms": rooms}}
+    later = SimpleNamespace(**{**vars(server), "settings": Settings.model_validate(wanted)})
+    for _ in range(2):
+        assert auto_join.make_missing(cast("Any", later)) == []
+        assert members(server, "#news:a.test") == ["@admin:a.test"]
+    with service_account.client(server) as synapse:
+        synapse.deactivate("@early:a.test", erase=False)
 
 
 def test_the_service_account_mends_its_token(server: Any) -> None:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from samsesh.diagnosis import Patient, Result, aside
 from samsesh.model import Database
 from samsesh.ops.database import LOCALE, NEEDED, connected
+from samsesh.services.postgres import MAJOR
 
 TITLE = "database"
 SECONDS = 12
 CROWDED = 0.8
 MB = 1024 * 1024
 USE = (
-    "SELECT pg_database_size(current_database()),"
+    "SELECT current_setting('server_version_num')::int / 10000, pg_database_size(current_database()),"
     " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),"
     " current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
 )
@@ -22,6 +23,7 @@ class Answer:
     """What the database says of itself. `size` in bytes; `most` connections that Synapse's role can have."""
 
     locale: tuple[str, ...]
+    major: int
     size: int
     connections: int
     most: int
@@ -68,6 +70,12 @@ def judged(answer: Answer, name: str, *, ours: bool) -> Result:
             seen=used,
             advice="take a backup (samsesh backup create) and restore it into a database made by: "
             f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'",
+        )
+    if answer.major > int(MAJOR):
+        return Result(
+            "warning",
+            f"it is of PostgreSQL {answer.major}; this Samsesh takes backups of {MAJOR} and earlier",
+            advice="take backups there, with its own pg_dump, until a later Samsesh brings that version",
         )
     if answer.connections > answer.most * CROWDED:
         advice = "restart what holds them: samsesh restart synapse" if ours else "raise its max_connections"

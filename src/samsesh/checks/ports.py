@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from samsesh import ports as ports_
 from samsesh.diagnosis import Patient, Result, aside
 from samsesh.ops.server import Server
 
@@ -137,7 +138,7 @@ def look(server: Server) -> Found:
     ports = {endpoint.port for unit in server.plan.units for _, endpoint in unit.binds}
     low, high = server.settings.ports.relay()
     inodes, all_seen = _sockets(server.engine.leftovers())
-    passing = range(*_passing_ports())
+    passing = ports_.passing()
     ours, others = set[Place](), set[Place]()
     for place, uid, inode in _listening():
         if (
@@ -166,14 +167,6 @@ def _sockets(pids: Iterable[int]) -> tuple[set[str], bool]:
         except OSError:
             all_seen = False
     return {name[8:-1] for name in found if name.startswith("socket:[")}, all_seen
-
-
-def _passing_ports() -> tuple[int, int]:
-    try:
-        low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
-    except (OSError, ValueError):
-        return 32_768, 61_000
-    return int(low), int(high) + 1
 
 
 def _listening() -> Iterable[tuple[Place, int, str]]:

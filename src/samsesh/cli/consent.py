@@ -1,5 +1,6 @@
 """What root confirms before its rights are used: whether containers run the server, and as whom. Asked once, recorded."""
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -100,7 +101,7 @@ def _value(name: str, text: str) -> str | int | None:
     """None for what is no word of root's: the settings refuse it or pass it over, as `native` does."""
     if name == "engine":
         return "compose" if text == "compose" else None
-    return int(text) or None if text.isdecimal() else None
+    return int(text) or None if re.fullmatch("[0-9]{1,10}", text) else None
 
 
 def _check(new: Record, *, to_processes: bool) -> None:

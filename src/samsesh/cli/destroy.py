@@ -41,6 +41,7 @@ def destroy(
 
     Examples: `samsesh destroy`, `samsesh destroy --confirm example.org --backup`, `samsesh destroy --all`.
     """
+    from samsesh.cli import reserved
     from samsesh.cli.output import console, say
     from samsesh.ops import destroy as ops
     from samsesh.ops import uninstall
@@ -63,6 +64,9 @@ def destroy(
     if asking:
         confirm = typer.prompt(one_line(f"Type {target.name} to delete it"))
     ops.destroy(home, confirm, say)
+    reserved.undo(home)
+    if target.stays:
+        console.print(one_line(f"Not touched: {target.stays}. If nobody needs it, drop it there."))
     if plan is None:
         console.print("Deleted. Begin again with: samsesh setup")
     elif home.path not in _planned:

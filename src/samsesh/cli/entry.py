@@ -1,12 +1,14 @@
 """The entry point, and the one place where errors are caught and become exit codes."""
 
+import io
+import locale
 import os
 import signal
 import sys
 from itertools import takewhile
 from types import FrameType
 
-from samsesh.errors import FAILED, SamseshError
+from samsesh.errors import FAILED, USAGE, SamseshError, SettingsError
 
 NO_COLOR = "--no-color"
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
@@ -18,6 +20,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted."""
+    _in_utf8()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one of them
             signal.signal(number, _end)
@@ -34,6 +37,13 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
+    except UnicodeError as error:
+        from samsesh.cli.output import print_error
+
+        print_error(
+            SettingsError(f"something that was given is no UTF-8 text ({error})", "write it in UTF-8")
+        )
+        sys.exit(USAGE)
     except OSError as error:  # what no command foresaw: a closed folder, a full disk
         from samsesh.cli.output import print_error
 
@@ -50,6 +60,15 @@ def _without_color() -> None:
     if NO_COLOR in words:
         sys.argv.remove(NO_COLOR)
         os.environ["NO_COLOR"] = "1"
+
+
+def _in_utf8() -> None:
+    """Files, arguments and answers are UTF-8, whatever the locale says. The launcher starts Python so, others may not."""
+    if not sys.flags.utf8_mode and locale.getencoding().lower() != "utf-8":
+        words = [sys.executable, "-I", "-X", "utf8", "-m", "samsesh", *sys.argv[1:]]
+        os.execv(sys.executable, words)  # noqa: S606 - there is no shell
+    if isinstance(sys.stdin, io.TextIOWrapper):  # as in that mode: who asks says what is wrong with an answer
+        sys.stdin.reconfigure(errors="surrogateescape")
 
 
 def _run() -> None:

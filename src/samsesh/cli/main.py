@@ -5,7 +5,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +27,7 @@ from samsesh.cli import (
     programs,
     render,
     reports,
+    reserved,
     restore,
     rooms,
     rtc,
@@ -40,6 +41,7 @@ from samsesh.cli import destroy as destroy_
 from samsesh.cli.app import App
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home, default_home, named_home
+from samsesh.text import is_text
 
 if TYPE_CHECKING:
     from samsesh.local_env import LocalEnv
@@ -50,6 +52,7 @@ STARTING = frozenset({"up", "setup"})
 AS_ROOT = frozenset(
     {"install-service", "rtc-auth", "version", "link", "completion"}
 )  # commands that need no home of the service user, or need root
+WITH_FILES = frozenset({"backup", "render", "restore"})  # commands whose arguments are paths
 MAKES_HOME = frozenset({"up", "render", "setup", "config", "restore"})  # the others only look for one
 
 app = App(
@@ -127,6 +130,8 @@ def _give_root_up(home: Home, command: str, given: Mapping[str, str], local: "Lo
         service.control_as_root(home, command)
     if record.engine != "compose" and (command == "setup" or (command == "up" and home.empty)):
         programs.keep_installer(sys.argv)
+    if command in ("up", "destroy"):
+        reserved.stay_root(home, command, sys.argv)
     become_service_user(
         home,
         record,
@@ -173,8 +178,17 @@ def _home_first(words: list[str]) -> None:
         raise SettingsError("--home stands before the command", f"write: samsesh --home DIR {command}")
 
 
+def _check_words(words: list[str]) -> None:
+    """Only the path of a file may be of bytes that are no UTF-8; of a home, the home itself says what it may be."""
+    command = next((word for word in words if word in WITH_FILES), "")
+    for before, word in pairwise(["", *words]):
+        if not (is_text(word) or command or before == "--home" or word.startswith("--home=")):
+            raise SettingsError(f"the argument {word!a} is no UTF-8 text", "write it in UTF-8")
+
+
 def run(words: list[str]) -> None:
     """The command that these words name. Wrong ones are printed as every error is: they may come from elsewhere."""
+    _check_words(words)
     _home_first(words)
     link.answer_shells()
     try:

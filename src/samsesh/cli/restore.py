@@ -1,8 +1,9 @@
 """`samsesh restore`."""
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 import typer
 
@@ -10,10 +11,11 @@ from samsesh.cli.app import Yes
 from samsesh.errors import FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from samsesh.ops.foreign import Choice
 
+DATABASE = ("database.url", "SAMSESH_DATABASE_URL")  # the setting, and the variable that names it
 # A backup that only root may read is opened before the rights of root are given up.
 _opened: dict[str, BinaryIO] = {}
 
@@ -49,6 +51,7 @@ def restore(
     """Bring a backup's server back, in an empty home. It is the same server: do not let both run on one name.
 
     Settings that choose what runs are shown first and asked for; with --yes, or without a terminal, they are left out.
+    The variable SAMSESH_DATABASE_URL names a PostgreSQL of yours to restore into; empty, it is one of our own.
 
     Examples: `samsesh restore FILE`, `samsesh --home /srv/chat restore FILE --port-offset 1000`.
     """
@@ -60,7 +63,7 @@ def restore(
         report = ops.restore(
             ctx.obj,
             archive,
-            port_offset=port_offset,
+            given=_given(port_offset, os.environ),
             start=start,
             trusted=lambda choices: _trusted(choices, trust=trust, asking=not yes),
             say=say,
@@ -74,6 +77,13 @@ def restore(
     print_rows(for_people(report.server.plan.offer.addresses), indent="  ")
     if report.failed:
         raise typer.Exit(FAILED)
+
+
+def _given(port_offset: int | None, environ: "Mapping[str, str]") -> dict[str, Any]:
+    """Settings that this command names in place of the backup's."""
+    setting, variable = DATABASE
+    ports = {} if port_offset is None else {"ports.offset": port_offset}
+    return {**ports, **({setting: environ[variable] or None} if variable in environ else {})}
 
 
 def _trusted(choices: "Sequence[Choice]", *, trust: bool, asking: bool) -> bool:

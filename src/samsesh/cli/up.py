@@ -97,8 +97,10 @@ def _preflight(server: "Server") -> None:
     if server.settings.server.access == "local":
         return
     from samsesh import preflight
+    from samsesh.cli import reserved
     from samsesh.cli.output import say, warn
 
+    reserved.offer(server)
     if preflight.due(server):
         say("looking whether names, ports and certificates are ready (preflight)")
     preflight.must_pass(

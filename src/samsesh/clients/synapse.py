@@ -191,6 +191,10 @@ class SynapseClient:
         found = self.request("GET", f"{ADMIN}/v1/rooms/{_quoted(room_id)}/state", query=query)["state"]
         return next((event for event in found if event["state_key"] == ""), None)
 
+    def create_room(self, request: Json) -> str:
+        """A new room (spec: createRoom); gives its ID."""
+        return str(self.request("POST", "/_matrix/client/v3/createRoom", request)["room_id"])
+
     def set_room_state(self, room_id: str, kind: str, content: Json) -> None:
         """Send that state event with an empty key."""
         self.request("PUT", f"/_matrix/client/v3/rooms/{_quoted(room_id)}/state/{_quoted(kind)}/", content)

@@ -15,7 +15,9 @@ from samsesh.errors import SamseshError, SettingsError
 from samsesh.facts import free_bytes
 from samsesh.home import Home, user_name
 from samsesh.ops import archive, carried, media
+from samsesh.ops.database import size as size_of_database
 from samsesh.ops.server import Server, open_server
+from samsesh.placing import Placed, place
 from samsesh.run import run, undisturbed
 from samsesh.services.postgres import MAJOR
 from samsesh.write import explained, make_dir, replacing
@@ -212,11 +214,9 @@ def _remove_stale(home: Home) -> None:
 @contextmanager
 def database_running(server: Server, say: Say) -> Iterator[None]:
     """The database answers inside; where nothing ran before, it alone is started, and stopped again."""
-    if (
-        server.engine.running()
-        or server.plan.offer.database is None
-        or server.plan.offer.database.unit is None
-    ):
+    where = server.plan.offer.database
+    if server.engine.running() or where is None or where.unit is None:
+        _keep_for_tools(server)
         yield
         return
     try:
@@ -225,6 +225,17 @@ def database_running(server: Server, say: Say) -> Iterator[None]:
     finally:
         with undisturbed():
             server.engine.stop(say)
+
+
+def _keep_for_tools(server: Server) -> None:
+    """The password and copies of files, for programs that ask somebody else's database before anything here ran."""
+    where = server.plan.offer.database
+    if where is None or where.unit:
+        return
+    copies = {server.engine.on_host(file.path): file for file in where.files.values()}
+    for path, file in {where.passfile.path: where.passfile, **copies}.items():
+        if not path.exists():
+            place(path.parent, [Placed(path.name, file.content)])
 
 
 def _dump(server: Server, path: Path) -> None:
@@ -283,6 +294,10 @@ def _add_home(server: Server, writer: archive.Writer) -> list[str]:
 
 def _check_space(server: Server, path: Path) -> None:
     media, database = server.engine.sizes()
+    where = server.plan.offer.database
+    if where and where.unit is None:
+        _keep_for_tools(server)
+        database = size_of_database(where)
     needed = media + 2 * database + SPARE
     if (free := free_bytes(path.parent)) < needed:
         mb = 1024 * 1024

@@ -3,17 +3,17 @@
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any
 
-from samsesh import operator_files
+from samsesh import database_url, operator_files
 from samsesh.environment import keys, names_file
 from samsesh.errors import SettingsError
 from samsesh.home import Home
 from samsesh.load import plain, save
-from samsesh.operator_files import PAIRS
+from samsesh.operator_files import DATABASE, PAIRS
 from samsesh.ops import archive, foreign
 from samsesh.ops.server import Server
 from samsesh.settings import Settings
@@ -92,11 +92,17 @@ def _free_name(name: str, taken: Any) -> str:
 
 
 def bring_back(
-    home: Home, settings: Settings, carried: Mapping[str, str] | None, folder: Path, say: Say
+    home: Home,
+    settings: Settings,
+    carried: Mapping[str, str] | None,
+    folder: Path,
+    say: Say,
+    given: Container[str] = (),
 ) -> None:
     """Put what a backup has of the named files below `files/` of the home, and name it there.
 
-    `folder`: where the archive's are, which goes; `carried`: as `pack` gave it, None in backups of before it did.
+    `folder`: where the archive's are, which goes; `carried`: as `pack` gave it, None in backups of before it did;
+    `given`: settings that are not the backup's, whose files may be here.
     """
     changes: dict[str, Any] = {}
     for key in filter(names_file, keys()):
@@ -110,10 +116,35 @@ def bring_back(
                 say(f"{key} names {before}, which is not in this backup")
             elif before != after:
                 say(f"{key} is {json.dumps(after)} from now on, in the home; it was {json.dumps(before)}")
+    paths = dict.fromkeys(path for key, path in operator_files.named(settings) if key == DATABASE)
+    if DATABASE in given:
+        paths = {path: None for path in paths if not home.named_file(path).is_file()}
+    changes |= _database_back(home, settings, paths, carried, folder, say)
     if changes:
         save(home, {key: plain(value) for key, value in changes.items()})
         foreign.drop_variables(home, changes)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _database_back(
+    home: Home,
+    settings: Settings,
+    paths: Iterable[str],
+    carried: Mapping[str, str] | None,
+    folder: Path,
+    say: Say,
+) -> dict[str, str]:
+    """`database.url` with those of its files that came back; nothing of it but their paths is printed."""
+    moved: dict[str, str] = {}
+    for path in paths:
+        new = _back(home, carried, folder, path) or path
+        if new != path:
+            moved[path] = new
+            say(f"{DATABASE} names {json.dumps(new)} from now on, in the home; it was {json.dumps(path)}")
+        elif not _there(home, path):
+            say(f"{DATABASE} names {path}, which is not in this backup")
+    url = settings.database.url
+    return {DATABASE: database_url.with_files(url.get_secret_value(), moved)} if url and moved else {}
 
 
 def _there(home: Home, path: str) -> bool:

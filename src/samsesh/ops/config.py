@@ -12,11 +12,11 @@ from samsesh.artifacts import element_web
 from samsesh.environment import free_value, from_text, keys, meaning, nearest
 from samsesh.errors import SettingsError
 from samsesh.home import Home
-from samsesh.load import FREE, SECRET_KEYS, load, plain, save
+from samsesh.load import FREE, load, plain, save
+from samsesh.masking import masked
 from samsesh.settings import Settings
 
 PROGRAMS = tuple(f"artifacts.{name}" for name in ("livekit", "turnserver", "element_call", "element_web"))
-HIDDEN = "***"
 WIDTH = 118  # of the sample file
 
 
@@ -38,8 +38,7 @@ def values(home: Home, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 
 def shown(key: str, settings: Settings) -> Any:
-    value = plain(value_of(key, settings))
-    return HIDDEN if key in SECRET_KEYS and value else value
+    return masked(key, plain(value_of(key, settings)))
 
 
 def value_of(key: str, settings: Settings) -> Any:

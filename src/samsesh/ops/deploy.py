@@ -10,14 +10,16 @@ from samsesh.clients.own import Own
 from samsesh.download import Progress
 from samsesh.engine import Change
 from samsesh.errors import SamseshError, SettingsError
-from samsesh.facts import gather
+from samsesh.facts import free_bytes, gather
 from samsesh.home import Home
 from samsesh.load import load, save
-from samsesh.ops import addresses, backup, certificates, database, judge, programs, service_account
+from samsesh.ops import addresses, auto_join, backup, certificates, database, judge, programs, service_account
 from samsesh.ops.server import Server, again, engine_of, open_server
 from samsesh.run import Process
 
 Say = Callable[[str], None]
+MB = 1024 * 1024
+SPACE = 512 * MB  # bytes on a disk that a new server needs
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Report:
     changes: list[Change]
     files: list[str] = field(default_factory=list)  # written, or with a dry run: would be
     first_admin: tuple[str, str | None] | None = None
-    warnings: list[str] = field(default_factory=list)  # of what programs leave aside
+    warnings: list[str] = field(default_factory=list)  # of this start: see ops/judge.py, disks, rooms
     backup: str = ""
     failed: tuple[SamseshError, ...] = ()  # what is wrong, though the server runs
     lacking: tuple[str, ...] = ()  # titles of services that failed and can be spared
@@ -73,6 +75,7 @@ def up(
         check_name(server)
         check_engine(server)
         operator_files.check(server.files)
+        _say_name(server, say)
         keep = {**server.loaded.adopted, **(flags or {})}
         if keep or not home.settings_file.exists():
             save(home, keep)
@@ -81,7 +84,7 @@ def up(
         if told := addresses.settle(home, server.settings, gather()):
             say(told)
         server = again(server)
-        database.check(server)
+        database.check(server, new=not home.started and "engine" not in home.state())
         before(server)
         report = preview(server)
         absent = [name for name in programs.wanted(server.settings) if name not in found]
@@ -101,7 +104,9 @@ def up(
 
 def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> None:
     home = server.home
-    report.warnings = judge.must_pass(server, report.changes, say)
+    starts = any(change.action == "start" for change in report.changes)
+    report.warnings = _check_disks(server) if starts else []
+    report.warnings += judge.must_pass(server, report.changes, say)
     reason = backup.needed_before(server)
     if reason and home.state().get("backup_for") != reason:  # one is enough, however often the start fails
         say(f"taking a backup first: {reason}")
@@ -130,7 +135,18 @@ def _apply(server: Server, report: Report, say: Say, *, foreground: bool) -> Non
         report.failed += problems  # who may log in is printed all the same
         home.remember(unproven=bool(problems) or None)
         home.audit("up", changes=" ".join(f"{change.action}:{change.unit}" for change in report.changes))
+    has_rooms = "first_admin" in home.state()  # else Synapse makes them with that account
     report.first_admin = service_account.first_admin(server)
+    if has_rooms:
+        _make_rooms(server, report)
+
+
+def _make_rooms(server: Server, report: Report) -> None:
+    """Rooms that all join and that a started server lacks; what is wrong with that stops nothing."""
+    try:
+        report.warnings += auto_join.make_missing(server)
+    except SamseshError as error:
+        report.failed += (error,)
 
 
 def _login_problem(server: Server, way: Own) -> SamseshError | None:
@@ -139,6 +155,29 @@ def _login_problem(server: Server, way: Own) -> SamseshError | None:
     except SamseshError as error:
         return error
     return None
+
+
+def _check_disks(server: Server) -> list[str]:
+    """A sentence for each disk on which little is left; raises if a server has yet to begin there.
+
+    An established one is not kept down by it: it ends in order if its database has no room, and only one that runs can be
+    tidied by its people.
+    """
+    few = {
+        path: free
+        for path in (server.home.path, *server.engine.disks())
+        if (free := free_bytes(path)) < SPACE
+    }
+    sentences = [f"{free // MB} MB are free on the disk of {path}" for path, free in few.items()]
+    if sentences and not server.home.started:
+        raise SamseshError(
+            f"{sentences[0]}; a new server needs {SPACE // MB} MB",
+            "make room, or choose another folder with --home",
+        )
+    return [
+        f"{sentence}: make room, or the database will stop; see: samsesh doctor disk"
+        for sentence in sentences
+    ]
 
 
 def start(server: Server, say: Say) -> Report:
@@ -184,6 +223,17 @@ def check_name(server: Server) -> None:
         raise SettingsError(
             f"server.name is {wanted}, but this server was made as {made}, and every account and room carries that name",
             f"set it back (samsesh config set server.name {made}), or begin anew with `samsesh destroy`",
+        )
+
+
+def _say_name(server: Server, say: Say) -> None:
+    """A name that nobody typed here is for good, too."""
+    source = server.loaded.sources.get("server.name", "")
+    if not server.home.started and source in (".env", "environment"):
+        where = str(server.home.env_file) if source == ".env" else "a variable (SYNAPSE_SERVER_NAME)"
+        say(
+            f"the server's name is {server.settings.server.name}, from {where}: it is part of every account and room, "
+            "and cannot change once the server has started"
         )
 
 

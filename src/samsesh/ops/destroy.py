@@ -6,9 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from samsesh import database_url
 from samsesh.errors import SamseshError
 from samsesh.facts import size_of
 from samsesh.home import Home
+from samsesh.load import load
 from samsesh.ops import record, service
 from samsesh.ops.restore import remove_all
 from samsesh.ops.server import engine_of
@@ -19,11 +21,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Target:
-    """What would be deleted: the name to type, the bytes that go, and whether there is still a whole server to save."""
+    """What would be deleted: the name to type, the bytes that go, and whether there is still a whole server to save.
+
+    `stays`: what of its data is elsewhere, and is not touched.
+    """
 
     name: str
     size: int
     whole: bool
+    stays: str = ""
 
 
 def target(home: Home) -> Target:
@@ -39,7 +45,16 @@ def target(home: Home) -> Target:
         )
     size = size_of(home.path) - size_of(home.backups_dir)
     state = _state(home)
-    return Target(state.get("server_name") or home.path.name, size, whole="unfinished" not in state)
+    name = state.get("server_name") or home.path.name
+    return Target(name, size, whole="unfinished" not in state, stays=_stays(home))
+
+
+def _stays(home: Home) -> str:
+    with suppress(SamseshError):  # settings that are broken
+        if url := load(home, {}).settings.database.url:
+            where = database_url.parameters(url.get_secret_value())
+            return f"the database {where['dbname']} at {where['host']}"
+    return ""
 
 
 def _state(home: Home) -> dict[str, Any]:

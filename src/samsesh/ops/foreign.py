@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from samsesh import environment, load
 from samsesh.home import Home
-from samsesh.load import SECRET_KEYS
+from samsesh.masking import SECRET_KEYS, masked
 from samsesh.write import write_file
 
 UNSET: tuple[Any, ...] = ("", {}, [])
@@ -38,7 +38,7 @@ class Choice:
 
     @property
     def _open(self) -> Any:
-        return _without_password(self.value) if self.name in SECRET_KEYS else self.value
+        return _without_password(self.value) if self.name in SECRET_KEYS else masked(self.name, self.value)
 
 
 def _json(value: Any) -> str:

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
-from samsesh import firewall
+from samsesh import firewall, ports
 from samsesh.errors import SettingsError
 from samsesh.firewall import Opening
 from samsesh.model import Context, Endpoint, Plan, Route
@@ -77,6 +77,12 @@ def openings(server: Server) -> tuple[Opening, ...]:
     for unit in plan.units:
         binds += unit.binds if unit.name != "gateway" else ()
     return firewall.openings(context.access, binds)
+
+
+def exposed(server: Server) -> list[Opening]:
+    """Ports that the kernel may give to a connection of another program before we have them."""
+    free = set(ports.passing()) - ports.reserved()
+    return [one for one in openings(server) if not free.isdisjoint(one.numbers)]
 
 
 @dataclass(frozen=True)

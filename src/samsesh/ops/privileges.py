@@ -93,6 +93,43 @@ def go_on_in_a_child(afterwards: Callable[[int], None]) -> None:
     sys.exit(code)
 
 
+def stay_root(work: Callable[[str], None]) -> Callable[[str], None]:
+    """As root, before we become somebody else: a child that stays root for one thing, and ends with us.
+
+    Gives how to have it done, once: with a text for `work`, whose SamseshError is raised here.
+    """
+    given, giving = os.pipe()
+    answered, answering = os.pipe()
+    if (child := os.fork()) == 0:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the terminal's are for all of us
+            signal.signal(number, signal.SIG_IGN)
+        os.close(giving)
+        try:
+            with os.fdopen(given) as text, os.fdopen(answering, "w") as answer:
+                try:
+                    if asked := text.readline().rstrip("\n"):  # nothing: we have ended
+                        work(asked)
+                except SamseshError as error:
+                    answer.write(error.message)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the child must not go on as we do
+                    answer.write(type(error).__name__)
+        finally:
+            os._exit(0)
+    os.close(given)
+    os.close(answering)
+
+    def done(text: str) -> None:
+        with os.fdopen(answered) as answer, os.fdopen(giving, "w") as question:
+            question.write(f"{text}\n")
+            question.flush()
+            problem = answer.read()
+        os.waitpid(child, 0)
+        if problem:
+            raise SamseshError(problem)
+
+    return done
+
+
 @contextmanager
 def as_owner(home: Home) -> Iterator[None]:
     """Root touches the home as its owner: it reads what the owner may, and leaves nothing of its own there."""

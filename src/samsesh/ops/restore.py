@@ -12,13 +12,17 @@ from samsesh import secrets
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.home import Home
 from samsesh.load import load, save
-from samsesh.ops import archive, backup, carried, deploy, foreign
+from samsesh.ops import archive, backup, carried, database, deploy, foreign
 from samsesh.ops.server import Server, engine_of, planned
 from samsesh.run import run, undisturbed
-from samsesh.write import explained, make_dir
+from samsesh.write import explained, make_dir, replacing
 
 Say = Callable[[str], None]
 Trusted = Callable[[Sequence[foreign.Choice]], bool]  # whether to take what chooses what runs here
+NOT_OURS = ("--no-owner", "--no-privileges")
+KNOWS_EVERY_SETTING = 17  # the PostgreSQL that does, of those that pg_restore sets first
+UNKNOWN_BEFORE = b"SET transaction_timeout = 0;"
+LONGEST_BEGINNING = 8192  # bytes in which it does so
 MEDIA, GATEWAY = "restored-media", "restored-gateway"  # until the engine takes them
 NAMED = "restored-files"  # until they are below `files/`
 KEPT = frozenset({"backups", "lock", "audit.log", "run"})
@@ -35,9 +39,12 @@ def open_archive(path: Path) -> BinaryIO:
 
 
 def restore(
-    home: Home, opened: BinaryIO, *, port_offset: int | None, start: bool, trusted: Trusted, say: Say
+    home: Home, opened: BinaryIO, *, given: Mapping[str, Any], start: bool, trusted: Trusted, say: Say
 ) -> deploy.Report | None:
-    """Put a backup's server into this home; start it unless told not to. What `trusted` refuses is left out."""
+    """Put a backup's server into this home; start it unless told not to. What `trusted` refuses is left out.
+
+    `given`: settings that count in place of the backup's; None is the default of one.
+    """
     home.make_folder()
     with home.lock("restore", say):
         if home.state().get("unfinished") == "restore":
@@ -54,7 +61,7 @@ def restore(
             say(f"this backup was made without: {what}")
         try:
             home.remember(unfinished="restore")
-            server = _restore(home, opened, manifest, port_offset, trusted, say)
+            server = _restore(home, opened, manifest, given, trusted, say)
             known = {name: manifest[name] for name in ("server_name", "first_admin") if manifest.get(name)}
             home.remember(**known, versions=dict(server.facts.versions))
         except BaseException:
@@ -71,15 +78,15 @@ def _restore(
     home: Home,
     opened: BinaryIO,
     manifest: Mapping[str, Any],
-    port_offset: int | None,
+    given: Mapping[str, Any],
     trusted: Trusted,
     say: Say,
 ) -> Server:
-    _unpack(home, opened, trusted, say)
+    _unpack(home, opened, given, trusted, say)
+    if named := {name: value for name, value in given.items() if value is not None}:
+        save(home, named)
     settings = load(home, {}, adopt=True).settings
-    carried.bring_back(home, settings, manifest.get("files"), home.data_dir / NAMED, say)
-    if port_offset is not None:
-        save(home, {"ports.offset": port_offset})
+    carried.bring_back(home, settings, manifest.get("files"), home.data_dir / NAMED, say, given=named)
     loaded = load(home, {}, adopt=True)
     server = planned(home, loaded, secrets.ensure(home, loaded.given_secrets))
     server.engine.usable()
@@ -88,18 +95,20 @@ def _restore(
         unfinished="restore", engine=server.engine.name
     )  # from here on its data there is ours to delete
     _check_key(server)
+    database.check(server, new=True)
     server.engine.take_files(server.plan, "synapse", "media", home.data_dir / MEDIA)
     server.engine.take_files(server.plan, "gateway", "", home.data_dir / GATEWAY)
     load_database(server, say, restored=True)
     return server
 
 
-def _unpack(home: Home, opened: BinaryIO, trusted: Trusted, say: Say) -> None:
+def _unpack(home: Home, opened: BinaryIO, given: Mapping[str, Any], trusted: Trusted, say: Say) -> None:
     say("unpacking")
     with explained(home.path), tempfile.TemporaryDirectory(prefix=".restore-", dir=home.path) as name:
         new = Path(name)
         archive.extract(opened, new)
         _place(home, new)
+        foreign.leave_out(home, [foreign.Choice(name, value) for name, value in given.items()])
         choices = foreign.settings(home)
         if choices and not trusted(choices):
             foreign.leave_out(home, choices)
@@ -135,24 +144,56 @@ def _check_key(server: Server) -> None:
 def load_database(server: Server, say: Say, *, restored: bool) -> None:
     """Into the fresh database, as its owner; in one transaction, so that it is all there or nothing is."""
     dump = server.home.data_dir / backup.DUMP
+    where = server.plan.offer.database
+    assert where is not None  # postgres.py always offers one
     with backup.database_running(server, say):
         say("restoring the database")
-        options = (
-            "--no-owner",
-            "--no-privileges",
-            "--single-transaction",
-            "--exit-on-error",
-            "--no-password",
-        )
-        command, env = server.engine.postgres_tool(server.plan, "pg_restore")
-        database = server.plan.offer.database
-        assert database is not None  # postgres.py always offers one
-        command += [*options, f"--dbname={database.parameters['dbname']}"]
         with dump.open("rb") as content:
-            run(command, env=env, stdin=content, timeout=backup.DUMP_SECONDS, what="restoring the database")
+            if where.unit is None and database.major(where) < KNOWS_EVERY_SETTING:
+                _load_as_text(server, content)
+            else:
+                to = f"--dbname={where.parameters['dbname']}"
+                _tool(
+                    server,
+                    "pg_restore",
+                    *NOT_OURS,
+                    "--single-transaction",
+                    "--exit-on-error",
+                    to,
+                    stdin=content,
+                )
         if restored:  # and not moved as it is
             _forget_one_time_keys(server)
     dump.unlink()
+
+
+def _load_as_text(server: Server, dump: BinaryIO) -> None:
+    """For an older PostgreSQL, which does not know a setting that our pg_restore begins with. It can be left out of
+    text only, which is whole before any of it is loaded: at its end psql would commit what there is.
+    """
+    with tempfile.TemporaryDirectory(prefix=".restore-", dir=server.home.data_dir) as folder:
+        path = Path(folder, "database.sql")
+        with replacing(path) as out:
+            _tool(server, "pg_restore", *NOT_OURS, "--file=-", stdin=dump, stdout=out)
+        with path.open("r+b", buffering=0) as text:  # anew: pg_restore has made `out` append
+            if (at := text.read(LONGEST_BEGINNING).find(UNKNOWN_BEFORE)) >= 0:
+                text.seek(at)
+                text.write(b" " * len(UNKNOWN_BEFORE))
+            text.seek(0)
+            quiet = ("--no-psqlrc", "--quiet", "--output=/dev/null", "--set=ON_ERROR_STOP=1")
+            _tool(server, "psql", *quiet, "--single-transaction", stdin=text)
+
+
+def _tool(server: Server, tool: str, *options: str, stdin: BinaryIO, stdout: BinaryIO | None = None) -> None:
+    command, env = server.engine.postgres_tool(server.plan, tool)
+    run(
+        [*command, "--no-password", *options],
+        env=env,
+        stdin=stdin,
+        stdout=stdout,
+        timeout=backup.DUMP_SECONDS,
+        what="restoring the database",
+    )
 
 
 def _forget_one_time_keys(server: Server) -> None:
@@ -163,9 +204,9 @@ def _forget_one_time_keys(server: Server) -> None:
     """
     import psycopg2
 
-    database = server.plan.offer.database
-    assert database is not None  # postgres.py always offers one
-    to = {**database.parameters, "passfile": str(database.passfile.path)}
+    where = server.plan.offer.database
+    assert where is not None  # postgres.py always offers one
+    to = {**where.parameters, "passfile": str(where.passfile.path)}
     try:
         with closing(psycopg2.connect(**to)) as link, link, link.cursor() as cursor:
             cursor.execute("SELECT to_regclass('e2e_one_time_keys_json')")

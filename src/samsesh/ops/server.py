@@ -13,7 +13,7 @@ from samsesh.access import Access
 from samsesh.engine import Engine
 from samsesh.engines.native import NativeEngine
 from samsesh.engines.native.placement import NativePlacement
-from samsesh.errors import SamseshError
+from samsesh.errors import SamseshError, SettingsError
 from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.load import Loaded, load
@@ -92,7 +92,7 @@ def planned(
         facts = with_artifacts(facts, home, found or {})
         engine = NativeEngine(home, facts)
     place = placement(home, settings, facts)
-    plan = for_us(make_plan(Context(settings, secrets, facts, place)), engine)
+    plan = for_us(home, make_plan(Context(settings, secrets, facts, place)), engine, place)
     return Server(home, settings, secrets, facts, plan, engine, loaded, place.files, say)
 
 
@@ -105,7 +105,7 @@ def placement(home: Home, settings: Settings, facts: Facts, *, judged: bool = Fa
     return NativePlacement(home, settings, facts, judged=judged)
 
 
-def for_us(plan: Plan, engine: Engine) -> Plan:
+def for_us(home: Home, plan: Plan, engine: Engine, place: Placement) -> Plan:
     """The plan with what it offers as this program reaches it: sockets and files may be elsewhere for containers."""
     database, admin = plan.offer.database, plan.offer.admin_api
     if admin and admin.socket:
@@ -113,9 +113,18 @@ def for_us(plan: Plan, engine: Engine) -> Plan:
     if database:
         passfile = replace(database.passfile, path=engine.on_host(database.passfile.path))
         database = replace(database, passfile=passfile)
+        parameters = {**database.parameters}
         if database.unit:
-            socket = engine.on_host(plan.unit(database.unit).sockets[0])
-            database = replace(database, parameters={**database.parameters, "host": str(socket.parent)})
+            parameters["host"] = str(engine.on_host(plan.unit(database.unit).sockets[0]).parent)
+        ours = {name: str(file.place(home)) for name, file in place.database_files().items()}
+        for key in (parameters.get("sslkey"), ours.get("sslkey")):
+            if ":" in str(key):  # libpq would load what stands before it
+                raise SettingsError(
+                    f"database.url leads to the key {key}, and no path of a key may have a colon",
+                    "put it into another folder (sslkey=PATH), or take a home without a colon",
+                )
+        parameters |= ours
+        database = replace(database, parameters=parameters)
     return replace(plan, offer=replace(plan.offer, database=database, admin_api=admin))
 
 

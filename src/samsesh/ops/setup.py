@@ -14,6 +14,7 @@ from samsesh.findings import reason
 from samsesh.home import Home
 from samsesh.settings import Settings
 from samsesh.settings_server import Ports
+from samsesh.text import is_text
 
 Answers = dict[str, Any]  # dotted name of a setting -> value
 
@@ -71,6 +72,8 @@ def password_problem(password: str, settings: Settings) -> str:
         return f"a password has at least {shortest} characters"
     if len(password) > LONGEST_PASSWORD:
         return f"a password has at most {LONGEST_PASSWORD} characters"
+    if not is_text(password):
+        return "a password is UTF-8 text; what was given is not"
     return ""
 
 

@@ -87,7 +87,8 @@ def _move(old: Server, new: Server, path: Path, say: Say) -> None:
             new.engine.take_files(new.plan, unit, "", folder / unit)
         make_dir(home.data_dir)
         (folder / "backup" / backup.DUMP).rename(home.data_dir / backup.DUMP)
-        load_database(new, say, restored=False)
+        if new.plan.offer.database and new.plan.offer.database.unit:  # else both have the same one
+            load_database(new, say, restored=False)
         home.remember(engine=to, versions=dict(new.facts.versions))
         save(home, {"server.engine": to})
     finally:

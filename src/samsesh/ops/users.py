@@ -8,6 +8,7 @@ from samsesh import names
 from samsesh.clients.synapse import SynapseClient
 from samsesh.errors import SamseshError, SettingsError
 from samsesh.ops import service_account
+from samsesh.text import is_text
 
 if TYPE_CHECKING:
     from samsesh.ops.server import Server
@@ -43,9 +44,9 @@ def check_password(server: "Server", password: str) -> None:
             f"the password is too short: it needs at least {shortest} characters",
             "choose a longer one; the limit is the setting registration.password_min_length",
         )
-    if len(password) > LONGEST_PASSWORD or "\0" in password:
+    if len(password) > LONGEST_PASSWORD or "\0" in password or not is_text(password):
         raise SettingsError(
-            "the password cannot be taken", f"use at most {LONGEST_PASSWORD} characters of text"
+            "the password cannot be taken", f"use at most {LONGEST_PASSWORD} characters of UTF-8 text"
         )
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from samsesh import names
+from samsesh import database_url
 from samsesh.formats import to_postgresql_conf
 from samsesh.model import Context, Database, Endpoint, File, Judge, Offer, Prepare, Probe, Step, Unit
 from samsesh.secrets import Secret
@@ -23,12 +23,17 @@ def _socket(context: Context) -> Path:
 def offer(context: Context) -> Offer:
     url = context.settings.database.url
     if url is not None:
-        parameters: dict[str, str | int] = names.postgresql_url(url.get_secret_value())
+        parameters: dict[str, str | int] = database_url.parameters(url.get_secret_value())
         password = str(parameters.pop("password"))
+        named = context.place.database_files()
+        paths = {name: context.place.operator_file("database.url", file.path) for name, file in named.items()}
+        parameters |= {name: str(path) for name, path in paths.items()}
+        copies = {file.path: file for file in context.named_files("database.url")}
+        files = {name: copies[path] for name, path in paths.items() if path in copies}
         passfile = File(
             context.place.config("synapse") / "pgpass", _passfile(parameters, password), secret=True
         )
-        return Offer(database=Database(parameters, passfile, unit=None))
+        return Offer(database=Database(parameters, passfile, unit=None, files=files))
     where = context.place.reach("postgres")
     host, port = (str(where.socket.parent), PORT) if where.socket else (where.host, where.port)
     parameters = {"host": host, "port": port, "user": "synapse", "dbname": "synapse"}

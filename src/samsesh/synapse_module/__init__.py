@@ -4,8 +4,9 @@ of ours `samsesh.text` alone comes along.
 In homeserver.yaml: `modules: [{module: samsesh.synapse_module.CallsModule, config: {}}]`.
 """
 
+from samsesh.synapse_module.accounts import AccountsModule
 from samsesh.synapse_module.calls import CallsModule
 from samsesh.synapse_module.federation import FederationModule
 from samsesh.synapse_module.log import Formatter
 
-__all__ = ["CallsModule", "FederationModule", "Formatter"]
+__all__ = ["AccountsModule", "CallsModule", "FederationModule", "Formatter"]

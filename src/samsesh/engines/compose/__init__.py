@@ -229,8 +229,9 @@ class ComposeEngine:
     def postgres_tool(self, plan: Plan, tool: str) -> tuple[list[str], dict[str, str]]:
         assert self._secrets is not None  # whoever has a plan has them
         running = self.docker.services().get("postgres")
-        user = self.project().user
-        return kept.postgres_tool(self.docker, self.settings, self._secrets, plan, tool, running, user)
+        return kept.postgres_tool(
+            self.docker, self.settings, self._secrets, plan, tool, running, self.project()
+        )
 
     def read_kept(self, unit: str, path: Path) -> bytes | None:
         container = self.docker.services().get(service(unit))

@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from samsesh import names
+from samsesh import database_url
 from samsesh.engine import KeptFile
 from samsesh.engines.compose import images
 from samsesh.engines.compose.docker import Docker
+from samsesh.engines.compose.render import Project
 from samsesh.errors import SamseshError
-from samsesh.model import Plan
+from samsesh.model import LIBPQ, Plan
 from samsesh.run import piped
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
@@ -29,21 +30,27 @@ def postgres_tool(
     plan: Plan,
     tool: str,
     container: Mapping[str, Any] | None,
-    user: tuple[int, int],
+    project: Project,
 ) -> tuple[list[str], dict[str, str]]:
-    """In PostgreSQL's container, else in one for the moment; the password goes from our environment into its own."""
+    """In PostgreSQL's container, else in one for the moment; the password goes from our environment into its own.
+
+    Files that the database needs are those that Synapse's container is given.
+    """
     database = plan.offer.database
     assert database is not None  # postgres.py always offers one
     password, host = secrets.database_password.reveal(), str(database.parameters["host"])
+    files = {LIBPQ[name]: file.path for name, file in database.files.items()}
     if database.unit and container and container["State"]["Running"]:
         host = str(plan.unit(database.unit).sockets[0].parent)
         run, where = ["exec"], [container["Id"], tool]
     else:
-        run = ["run", "--rm", *_closed(user), f"--entrypoint={tool}"]
+        mounts = [f"--volume={project.on_host(path)}:{path}:ro" for path in dict.fromkeys(files.values())]
+        run = ["run", "--rm", *_closed(project.user), *mounts, f"--entrypoint={tool}"]
         where = [images.reference("postgres", settings.images)]
     if url := settings.database.url:
-        password = str(names.postgresql_url(url.get_secret_value())["password"])
-    env = [f"--env={name}={value}" for name, value in {**database.environment, "PGHOST": host}.items()]
+        password = str(database_url.parameters(url.get_secret_value())["password"])
+    variables = {**database.environment, "PGHOST": host, **files}
+    env = [f"--env={name}={value}" for name, value in variables.items()]
     command = ["docker", *run, "--interactive", "--env=PGPASSWORD", *env, *where]
     return command, {**docker.env, "PGPASSWORD": password}
 

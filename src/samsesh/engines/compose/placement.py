@@ -5,7 +5,7 @@ from pathlib import Path
 
 from samsesh.engines.compose import images
 from samsesh.errors import SamseshError
-from samsesh.facts import Facts, own_address
+from samsesh.facts import POSTGRES, Facts, own_address
 from samsesh.home import LONGEST_SOCKET_DIR, Home
 from samsesh.model import Endpoint
 from samsesh.operator_files import OperatorFiles
@@ -78,7 +78,7 @@ def facts_in_containers(facts: Facts, settings: Settings) -> Facts:
         for name, (_, package) in PROGRAMS.items()
     }
     programs = {program: program for program, _ in PROGRAMS.values() if program}
-    programs |= {name: name for name in ("initdb", "pg_dump", "pg_restore")}
+    programs |= {name: name for name in POSTGRES}
     jemalloc = f"/usr/lib/{facts.machine}-linux-gnu/libjemalloc.so.2"
     return replace(
         facts,

@@ -15,14 +15,12 @@ from samsesh.engines.native.prepare import prepare
 from samsesh.engines.native.start import answers
 from samsesh.engines.native.supervisor import Supervisor, end_left_over, left_over
 from samsesh.errors import SamseshError
-from samsesh.facts import Facts, free_bytes
+from samsesh.facts import Facts
 from samsesh.home import Home
 from samsesh.judging import Judged
 from samsesh.model import Judge, Plan, Unit
 from samsesh.run import Process, last_lines, run, spawn
 from samsesh.write import holds, make_dir, write_file
-
-SPACE = 512 * 1024 * 1024  # bytes that a start needs to be worth trying
 
 
 class NativeEngine:
@@ -70,7 +68,7 @@ class NativeEngine:
     def apply(self, plan: Plan, say: Say, *, foreground: bool = False) -> Applied:
         """Write, prepare, start what is not running, restart what changed, and wait until all of it answers."""
         changes = self.changes(plan)
-        self._check(plan, changes)
+        self.usable()
         ours = set[ports.Port]()
         if not self.supervisor.running():
             end_left_over(self.home, say)
@@ -192,18 +190,6 @@ class NativeEngine:
             file.path.name for file in unit.files if not file.live and not holds(file.path, file.content)
         ]
         return f"{', '.join(changed)} changed" if changed else "its command, environment or version changed"
-
-    def _check(self, plan: Plan, changes: list[Change]) -> None:
-        self.usable()
-        if (
-            any(change.action == "start" for change in changes)
-            and (free := free_bytes(self.home.path)) < SPACE
-        ):
-            megabytes = 1024 * 1024
-            raise SamseshError(
-                f"{free // megabytes} MB are free on the disk of {self.home.path}; a start needs {SPACE // megabytes} MB",
-                "make room, or choose another folder with --home",
-            )
 
     def _write(self, plan: Plan) -> None:
         self.home.make_runtime_dir()

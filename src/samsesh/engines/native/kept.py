@@ -98,7 +98,11 @@ def _major(folder: Path) -> str:
 
 
 def postgres_tool(facts: Facts, plan: Plan, tool: str) -> tuple[list[str], dict[str, str]]:
-    """A program of PostgreSQL with libpq's environment for the Synapse role; the password stays in its file."""
+    """A program of PostgreSQL with libpq's environment for the Synapse role; the password stays in its file.
+
+    For a server elsewhere it is given psycopg2's libpq in place of its own, which was built without TLS.
+    """
     database = plan.offer.database
     assert database is not None  # postgres.py always offers one
-    return [facts.programs[tool]], {**database.environment, "PGPASSFILE": str(database.passfile.path)}
+    tls = {"LD_PRELOAD": facts.libpq} if database.unit is None and facts.libpq else {}
+    return [facts.programs[tool]], {**database.environment, **tls, "PGPASSFILE": str(database.passfile.path)}

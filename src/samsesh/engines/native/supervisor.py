@@ -132,7 +132,7 @@ def starting(pid: int) -> bool:
 
 def _is_starting(child: Path, ours: bytes) -> bool:
     try:
-        command, name = (child / "cmdline").read_bytes(), (child / "comm").read_text().strip()
+        command, name = (child / "cmdline").read_bytes(), (child / "comm").read_text(errors="replace").strip()
     except OSError:
         return False
     if not command:  # in the middle of exec, unless it has ended

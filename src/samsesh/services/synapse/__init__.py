@@ -16,6 +16,9 @@ def offer(context: Context) -> Offer:
     return Offer(
         routes=(
             # Synapse mounts its admin API beside the client API; it must not be reached from outside.
+            # `synapse.admin_api` opens it on this machine, with the client API by which its tools log in.
+            Route("admin_api", ("/_synapse/admin/*", "/_matrix/*"), upstream=synapse, order=20),
+            Route("admin_api", answer=(404, UNRECOGNIZED), headers=json_headers, order=90),
             Route(
                 "api",
                 ("/_synapse/admin", "/_synapse/admin/*"),
@@ -32,7 +35,10 @@ def offer(context: Context) -> Offer:
         well_known_server={"m.server": access.federation_server} if access.federates else {},
         admin_api=context.place.reach("synapse-admin"),
         members=context.place.reach("synapse-members") if context.calls else None,
-        addresses={"homeserver": access.url("api")},
+        addresses={
+            "homeserver": access.url("api"),
+            **({"admin_api": access.url("admin_api")} if context.settings.synapse.admin_api else {}),
+        },
     )
 
 
@@ -61,6 +67,7 @@ def units(context: Context, offer: Offer) -> tuple[Unit, ...]:
         config,
         log,
         *context.named_files("synapse.appservices"),
+        *context.named_files("database.url"),
         offer.database.passfile,
         *([turn_secret(context, offer.turn)] if offer.turn else []),
         *([trusted] if trusted else []),

@@ -231,7 +231,11 @@ def _calls(context: Context, offer: Offer) -> dict[str, Any]:
 
 def _modules(context: Context, offer: Offer) -> list[dict[str, Any]]:
     """Ours; for calls also while LiveKit is still to come: rooms made until then are to take calls later."""
-    settings, found = context.settings, []
+    settings = context.settings
+    own = [f"@{name}:{settings.server.name}" for name in sorted(names.RESERVED)]
+    found: list[dict[str, Any]] = [
+        {"module": "samsesh.synapse_module.AccountsModule", "config": {"own": own}}
+    ]
     if settings.calls.provider == "element-call":
         found.append({"module": "samsesh.synapse_module.CallsModule", "config": {}})
     if offer.members:
