@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from conftest import free_offset
 from golden.test_golden import REGISTRATION
