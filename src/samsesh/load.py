@@ -194,10 +194,8 @@ def validate(
     except ValidationError as error:
         found: dict[tuple[str, ...], list[Any]] = {}
         for finding in error.errors(include_url=False):
-            if (
-                finding["type"] == "default_factory_not_called"
-            ):  # only since another value of its section is wrong
-                continue
+            if finding["type"] == "default_factory_not_called":
+                continue  # only since another value of its section is wrong
             found.setdefault(_path(finding, data), []).append(finding)
     problems = [_problem(path, findings, home, text, places or {}) for path, findings in found.items()]
     *before, (message, hint) = problems

@@ -152,7 +152,7 @@ def _judged(home: Home, settings: Settings, setting: str, path: str) -> bytes:
     content = own_content(home, setting, path)
     if setting in PICTURES:
         _check_picture(home, setting, path, content)
-    if setting in AUTHORITIES:
+    if setting in AUTHORITIES or (setting == DATABASE and path == in_url(settings).get("sslrootcert")):
         _check_authorities(setting, path, content)
     if key := PAIRS.get(setting):
         key_path = str(_value(settings, key))
@@ -230,7 +230,7 @@ def _check_picture(home: Home, setting: str, path: str, content: bytes) -> None:
 
 def _check_authorities(setting: str, path: str, content: bytes) -> None:
     try:
-        ssl.create_default_context().load_verify_locations(cadata=content.decode("ascii"))
+        ssl.create_default_context().load_verify_locations(cadata=content.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError):
         raise SettingsError(
             f"{setting} ({path}) has no certificates", "it is a file with -----BEGIN CERTIFICATE-----"

@@ -59,7 +59,9 @@ def test_the_release_is_fetched_once(search: MakeSearch, releases: Releases) -> 
     assert "official release" in got.how
     assert got.path.stat().st_mode & 0o777 == 0o755
     folder = got.path.parent.name
-    assert folder.startswith(f"livekit-server-{livekit.VERSION}-x86_64-")  # and what says which mirror was asked
+    assert folder.startswith(
+        f"livekit-server-{livekit.VERSION}-x86_64-"
+    )  # and what says which mirror was asked
     assert left(looking.cache) == {folder, f"{folder}.sha256", f"{folder}.origin", f"{ARCHIVE}.sha256"}
     asked = len(releases.asked)
     again = livekit.at_hand(search(offline=True))

@@ -41,8 +41,15 @@ def serving(facts: WebFacts, styles: bytes) -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         url = f"http://127.0.0.1:{server.server_port}"
-        own = {"homeserver_url": url, "web_url": url, "server_name": url.partition("//")[2]}
-        served = replace(facts, **own, rtc_url="", livekit_url="", call_url="")
+        served = replace(
+            facts,
+            homeserver_url=url,
+            web_url=url,
+            server_name=url.partition("//")[2],
+            rtc_url="",
+            livekit_url="",
+            call_url="",
+        )
         answers |= files() | element_web.render(served, INDEX)
         answers[f"bundles/{HASH}/bundle.css"] = styles
         thread = Thread(target=server.serve_forever, daemon=True)

@@ -5,6 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import trustme
 
 from samsesh.errors import SamseshError
 from samsesh.home import Home
@@ -13,6 +14,7 @@ from samsesh.operator_files import keep
 from samsesh.ops import archive, carried
 from samsesh.ops.server import preview_server
 
+CA = trustme.CA()
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
 
 
@@ -90,6 +92,34 @@ def test_there_and_back(home: Home, tmp_path: Path) -> None:
     assert new.env_file.read_text() == "TZ=UTC\n"
     assert not folder.exists()
     assert packed(new, [], [])[1] == contents
+
+
+def test_files_of_a_database_url(home: Home, tmp_path: Path) -> None:
+    """They come back, and the URL leads there; what it says besides stays, and no password is printed. Of a URL that was
+    given at the restore, those that are here are meant.
+    """
+    ca, query = CA.cert_pem.bytes(), "sslmode=verify-full&sslrootcert={}&application_name=a%20b&sslkey={}"
+    (tmp_path / "elsewhere/a b.pem").write_bytes(ca)
+    (home.path / "db.key").write_text("key")
+    before = "postgresql://me:p%2Fw@db.test:5433/chat?"
+    url = before + query.format(f"{tmp_path}/elsewhere/a%20b.pem", "db.key")
+    home.env_file.unlink()
+    home.settings_file.write_text(f'[database]\nurl = "{url}"\n')
+    names, contents = packed(home, [], [])
+    assert contents == {"files/a b.pem": ca, "files/db.key": b"key"}
+    for given in ((), ("database.url",)):
+        new = Home(tmp_path / f"new{len(given)}")
+        new.path.mkdir()
+        new.settings_file.write_bytes(home.settings_file.read_bytes())
+        said: list[str] = []
+        folder = put(tmp_path / f"unpacked{len(given)}", contents)
+        carried.bring_back(new, load(new, {}).settings, names, folder, said.append, given=given)
+        found = load(new, {}).settings.database.url
+        root = f"{tmp_path}/elsewhere/a%20b.pem" if given else "files/a%20b.pem"
+        assert found and found.get_secret_value() == before + query.format(root, "files/db.key")
+        assert (new.path / "files/db.key").read_text() == "key"
+        assert 'database.url names "files/db.key" from now on, in the home; it was "db.key"' in said
+        assert "p%2Fw" not in " ".join(said)
 
 
 def test_what_backups_do_not_have_is_named(home: Home) -> None:

@@ -76,6 +76,7 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     (TLS, "chain.pem"),
     (TLS, "key.pem"),
     ({"turn.certificate": "chain.pem", "turn.certificate_key": "key.pem"}, "key.pem"),
+    ({"database.url": "postgresql://u@db.test/s?sslmode=verify-ca&sslrootcert=root.pem"}, "root.pem"),
 ]
 
 

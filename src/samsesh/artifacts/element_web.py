@@ -64,8 +64,12 @@ def obtain(search: Search) -> Artifact:
 
 
 def earlier(search: Search, used: Path) -> Artifact | None:
-    """The release that this home used before, if it is as it was kept: until the one that is wanted can be had."""
-    if used.parent != search.cache or used.name.startswith((OF, f"{NAME}-{VERSION}")):
+    """The one that this home used before, if it is as it was kept: until the one that is wanted can be had.
+
+    A copy of what somebody named counts only while something is named.
+    """
+    others = f"{NAME}-{VERSION}" if search.want.element_web else (OF, f"{NAME}-{VERSION}")
+    if used.parent != search.cache or used.name.startswith(others):
         return None
     try:
         check_kept(used, TITLE)
