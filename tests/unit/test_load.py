@@ -226,7 +226,7 @@ def test_a_password_in_a_database_url_is_never_shown() -> None:
         ),
         (
             "brand.footer_links",
-            [[], [{"text": "a", "url": "mailto:a@b"}]],
+            [[], [{"text": "a", "url": "mailto:a@b.org"}]],
             [[{"text": "a"}], [{"text": "", "url": "http://"}]],
         ),
         (

@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> Home:
         ({"tls.email": "me at example.org"}, "looks like 'me@example.org'"),
         ({"tls.email": "Me.2+x@Example.org"}, ""),
         ({"tls.email": ""}, ""),
-        ({"brand.name": ""}, "at least 1 character"),
+        ({"brand.name": ""}, "a text that can be seen"),
         ({"ports.offset": 2000}, "web is 10080, which browsers refuse"),
         ({"ports.offset": 60_000}, "a number of at most 50000"),
         ({"server.name": "example.org", "ports.offset": 1000}, ""),

@@ -115,6 +115,27 @@ def test_the_first_administrator_is_made_once(server: Any) -> None:
         assert (synapse.user(doctor_account.user_id(server)) or {})["user_type"] == "support"
 
 
+def members(server: Any, alias: str) -> list[str]:
+    with service_account.client(server) as synapse:
+        room = synapse.room(alias)
+        return sorted(synapse.room_members(room["room_id"])) if room else []
+
+
+def test_rooms_that_everybody_joins(server: Any) -> None:
+    """Our own accounts are in none. One that the setting names later is made, once, and belongs to an administrator."""
+    with service_account.client(server) as synapse:
+        synapse.put_user("@early:a.test", password=PASSWORD)
+    assert members(server, "#welcome:a.test") == ["@admin:a.test", "@early:a.test"]
+    rooms = ["#welcome:a.test", "#news:a.test", "#elsewhere:b.test"]
+    wanted = {"server": {"name": "a.test"}, "registration": {"auto_join_rooms": rooms}}
+    later = SimpleNamespace(**{**vars(server), "settings": Settings.model_validate(wanted)})
+    for _ in range(2):
+        assert auto_join.make_missing(cast("Any", later)) == []
+        assert members(server, "#news:a.test") == ["@admin:a.test"]
+    with service_account.client(server) as synapse:
+        synapse.deactivate("@early:a.test", erase=False)
+
+
 @pytest.mark.parametrize("chosen", ["", "the wizard's answer"])
 def test_a_start_that_ends_behind_the_account_loses_no_password(
     server: Any, monkeypatch: pytest.MonkeyPatch, chosen: str
@@ -149,27 +170,6 @@ def test_a_start_that_ends_behind_the_account_loses_no_password(
     users.set_password(server, admin, "another one, by command")
     assert service_account.first_admin(server) is None  # what was generated is no longer valid
     assert not list(server.home.secrets_dir.glob("first_admin*"))
-
-
-def members(server: Any, alias: str) -> list[str]:
-    with service_account.client(server) as synapse:
-        room = synapse.room(alias)
-        return sorted(synapse.room_members(room["room_id"])) if room else []
-
-
-def test_rooms_that_everybody_joins(server: Any) -> None:
-    """Our own accounts are in none. One that the setting names later is made, once, and belongs to an administrator."""
-    with service_account.client(server) as synapse:
-        synapse.put_user("@early:a.test", password=PASSWORD)
-    assert members(server, "#welcome:a.test") == ["@admin:a.test", "@early:a.test"]
-    rooms = ["#welcome:a.test", "#news:a.test", "#elsewhere:b.test"]
-    wanted = {"server": {"name": "a.test"}, "registration": {"auto_join_rooms": rooms}}
-    later = SimpleNamespace(**{**vars(server), "settings": Settings.model_validate(wanted)})
-    for _ in range(2):
-        assert auto_join.make_missing(cast("Any", later)) == []
-        assert members(server, "#news:a.test") == ["@admin:a.test"]
-    with service_account.client(server) as synapse:
-        synapse.deactivate("@early:a.test", erase=False)
 
 
 def test_the_service_account_mends_its_token(server: Any) -> None:
