@@ -19,6 +19,7 @@ from samsesh.home import Home
 from samsesh.load import validate
 from samsesh.model import Context, Plan
 from samsesh.ops import config
+from samsesh.ops.server import preview_server
 from samsesh.plan import make_plan
 from samsesh.secrets import Secret, Secrets
 
@@ -188,3 +189,36 @@ def test_copies_of_what_is_no_longer_named_go(home: Home) -> None:
     assert len(list(home.copies_dir.iterdir())) == 2
     operator_files.keep(home, read(home, {"brand.logo": "logo.svg"}))
     assert [path.name[9:] for path in home.copies_dir.iterdir()] == ["logo.svg"]
+
+
+def test_programs_read_copies_of_what_a_database_url_names(home: Home) -> None:
+    """Synapse gets the copy; we ask the database with the file itself, which may be new, or else with the copy."""
+    url = "postgresql://u@db.test/s?sslmode=verify-ca&sslrootcert=root.pem"
+    home.settings_file.write_text(f'[database]\nurl = "{url}"\n')
+    copy = home.copy_of("database.url", "root.pem")
+    plan = planned(home, {"database.url": url})
+    assert plan.offer.database and plan.offer.database.parameters["sslrootcert"] == str(copy)
+    assert CA.cert_pem.bytes() in [file.content for file in plan.unit("synapse").files if file.path == copy]
+    for place in (home.path / "root.pem", copy):
+        server = preview_server(home, {})
+        assert server.plan.offer.database
+        assert server.plan.offer.database.parameters["sslrootcert"] == str(place)
+        operator_files.keep(home, server.files)
+        place.unlink()
+
+
+def test_a_database_with_the_authorities_of_the_machine(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are copied for Synapse, whose OpenSSL does not know them, and are in no backup; without any, none starts."""
+    values = {"database.url": "postgresql://u@db.test/s?sslmode=verify-full"}
+    root = home.path / "root.pem"
+    monkeypatch.setattr(operator_files, "system_authorities", lambda: root)
+    plan = planned(home, values)
+    copy = home.copy_of("database.url", str(root))
+    assert plan.offer.database and plan.offer.database.parameters["sslrootcert"] == str(copy)
+    assert copy in [file.path for file in plan.unit("synapse").files]
+    assert operator_files.named(validate(values, home)) == []
+    monkeypatch.setattr(operator_files, "system_authorities", lambda: None)
+    monkeypatch.setattr(operator_files, "SYSTEM_AUTHORITIES", (str(home.path / "none.pem"),))
+    with pytest.raises(SettingsError, match=r"none\.pem") as refused:
+        operator_files.check(read(home, values))
+    assert "ca-certificates" in refused.value.hint

@@ -19,7 +19,7 @@ from samsesh.clients.synapse import SynapseClient
 from samsesh.errors import FAILED, USAGE, SamseshError, SettingsError
 from samsesh.home import Home
 from samsesh.model import Endpoint, Offer, Plan
-from samsesh.ops import auto_join, backup, doctor_account, invites, service_account, users
+from samsesh.ops import auto_join, backup, deploy, doctor_account, invites, service_account, users
 from samsesh.settings import Settings
 
 PASSWORD = "long enough for all"
@@ -134,6 +134,10 @@ def test_rooms_that_everybody_joins(server: Any) -> None:
         assert members(server, "#news:a.test") == ["@admin:a.test"]
     with service_account.client(server) as synapse:
         synapse.deactivate("@early:a.test", erase=False)
+    later.plan = Plan((), Offer(admin_api=Endpoint(socket=server.home.path / "nobody")))
+    report = deploy.Report(cast("Any", later), [])
+    deploy._make_rooms(cast("Any", later), report)  # what is wrong with them keeps nobody's password back
+    assert len(report.failed) == 1 and not report.warnings
 
 
 @pytest.mark.parametrize("chosen", ["", "the wizard's answer"])
