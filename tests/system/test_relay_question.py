@@ -65,7 +65,7 @@ def questions(at: Any, access: str) -> None:
     else:
         at.expect_exact("Name of the server")
     at.sendline("")
-    for question in ("User name of the administrator", "Password"):
+    for question in ("Display name", "User name of the administrator", "Password"):
         at.expect_exact(question)
         at.sendline("")
     for question in ("Who may make an account", "Time zone", "Video calls", "Ports"):
