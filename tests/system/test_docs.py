@@ -22,11 +22,13 @@ import typer
 import typer.exceptions
 import typer.main
 
-from conftest import Stack, give_to_service_user
+from conftest import SERVICES, Stack
 from samsesh import diagnosis
 from samsesh.cli.main import app
-from samsesh.environment import keys
+from samsesh.environment import free_value, from_text, keys
 from samsesh.errors import SettingsError
+from samsesh.home import Home
+from samsesh.load import validate
 from samsesh.ops import config
 
 CHECKOUT = Path(__file__).parents[2]
@@ -37,8 +39,7 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 BEHIND = frozenset({"|", "||", "&&", ";", ">", ">>", "<", "(", ")"})  # which end a command
-SERVICES = frozenset({"synapse", "postgres", "gateway", "livekit", "rtc-auth", "coturn", "agent", "splitter"})
-SERVICES |= {"catch-up"}
+LOGS = SERVICES | {"agent", "splitter", "catch-up"}
 PASSWORD = "long enough for all"
 SECONDS = 240
 
@@ -89,14 +90,28 @@ def problem_of(words: list[str]) -> str:
         if name == "doctor":
             diagnosis.choose(diagnosis.all_checks(), given["groups"] or (), given["only"] or ())
         elif words[0] == "config":
-            named = [given.get("key"), *(given.get("more") or [])[::2], *(given.get("keys") or [])]
-            for key in {*named} - {None, "KEY"}:
-                config.check_key(key)
+            check_settings(given)
     except (typer.Exit, typer.exceptions.TyperException, SettingsError) as ended:
         left_out = type(ended).__name__ in ("Exit", "MissingParameter", "BadOptionUsage")
         return "" if left_out else str(ended)
-    unknown = {*given["services"]} - SERVICES if given.get("services") else set()
+    unknown = {*given["services"]} - LOGS if given.get("services") else set()
     return f"no service {unknown}" if unknown else ""
+
+
+def check_settings(given: dict[str, Any]) -> None:
+    """What `config get`, `set` and `unset` name are settings, and values are good together; those in capitals are the
+    reader's to fill in.
+    """
+    pairs = [given["key"], given["value"], *(given["more"] or [])] if "value" in given else []
+    named = [*pairs[::2], *(given.get("keys") or []), *([given["key"]] if "key" in given else [])]
+    for key in {*named} - {"KEY"}:
+        config.check_key(key)
+    values = {
+        key: (from_text if key in keys() else free_value)(key, value)
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True)
+        if not value.isupper()
+    }
+    validate(values, Home(Path("/nonexistent")))
 
 
 def test_every_way_of_marking_a_command_is_read() -> None:
@@ -122,13 +137,8 @@ def test_every_command_exists(page: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "upp",
-        "up --no",
-        "up --port-offset many",
-        "user adds",
-        "config set ports.wep 1",
-        "doctor --only dsk",
-        "logs x",
+        *("upp", "up --no", "up --port-offset many", "user adds", "doctor --only dsk", "logs x"),
+        *("config get ports.wep", "config set ports.wep 1", "config set ports.web many"),
     ],
 )
 def test_what_does_not_exist_is_seen(words: str) -> None:
@@ -174,7 +184,7 @@ class Desk:
     stack: Stack
 
     def give(self, block: str) -> str:
-        """The commands of a block, one after the other; questions are for a password. What is printed; all must succeed."""
+        """Type the commands of a block; all must succeed. Questions are for a password. Returns what is printed."""
         env = {**self.stack.env(), "SAMSESH_HOME": str(self.stack.path), "TERM": "dumb", "COLUMNS": "100"}
         shell: Any = pexpect.spawn(
             "/bin/sh",
@@ -187,10 +197,10 @@ class Desk:
         )
         seen = ""
         while shell.expect_exact(["Password:", "The same again:", pexpect.EOF]) < 2:
-            seen += shell.before + shell.after
+            seen += f"{shell.before}{shell.after}"
             shell.waitnoecho(5)
             shell.sendline(PASSWORD)
-        seen += shell.before
+        seen += str(shell.before)
         shell.close()
         assert shell.exitstatus == 0, f"{block}\n{seen}"
         assert "Traceback" not in seen
@@ -224,7 +234,6 @@ def test_a_bridge_is_let_in(desk: Desk) -> None:
     for text in fenced("docs/bridges.md", "yaml"):
         name = text.partition("\n")[0].removeprefix("# ")
         (desk.folder / name).write_text(text)
-    give_to_service_user(desk.folder)
     add, *looks, remove = fenced("docs/bridges.md", "sh")
     desk.give(add)
     try:
