@@ -77,7 +77,7 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def problem_of(words: list[str]) -> str:
-    """Why there is no such command; "" if there is. `--help`, and in running text what a command or its last option
+    """Why there is no such command; "" if there is. `--help`, and in running text what a group, a command or an option
     takes, are left at that.
     """
     command: Any = typer.main.get_command(app)
@@ -92,7 +92,7 @@ def problem_of(words: list[str]) -> str:
         elif words[0] == "config":
             check_settings(given)
     except (typer.Exit, typer.exceptions.TyperException, SettingsError) as ended:
-        left_out = type(ended).__name__ in ("Exit", "MissingParameter", "BadOptionUsage")
+        left_out = type(ended).__name__ in ("Exit", "NoArgsIsHelpError", "MissingParameter", "BadOptionUsage")
         return "" if left_out else str(ended)
     unknown = {*given["services"]} - LOGS if given.get("services") else set()
     return f"no service {unknown}" if unknown else ""
