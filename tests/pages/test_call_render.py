@@ -9,7 +9,8 @@ import pytest
 
 from pages.test_render import NASTY, Names
 from samsesh.errors import SettingsError
-from samsesh.pages import call
+from samsesh.pages import call, looks
+from samsesh.pages.colours import compound
 
 FACTS = call.CallFacts(
     brand="SamSesh Chat",
@@ -91,7 +92,9 @@ def test_one_look() -> None:
             assert (
                 f".cpd-theme-{theme}[data-element-call-root][data-background]::before {{ background:" in style
             )
-        assert ("--cpd-color-bg-accent-rest: #0a7d5a" in style) is bool(facts.accent)
+        for theme in ("dark", "light"):
+            accent = compound(facts.accent or looks.ACCENT, theme)["--cpd-color-bg-accent-rest"]
+            assert f"--cpd-color-bg-accent-rest: {accent}" in style
         for url in re.findall(r'url\("/([^"]+)"\)', style):
             assert url in files
         assert bool(facts.background) is ("url(" in style)

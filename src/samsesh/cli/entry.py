@@ -7,8 +7,9 @@ import signal
 import sys
 from itertools import takewhile
 from types import FrameType
+from typing import NoReturn
 
-from samsesh.errors import FAILED, USAGE, SamseshError, SettingsError
+from samsesh.errors import FAILED, SamseshError, SettingsError
 
 NO_COLOR = "--no-color"
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
@@ -21,37 +22,53 @@ def _end(number: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted."""
     _in_utf8()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one of them
-            signal.signal(number, _end)
+    interrupts = _take_signals()
     try:
         _run()
     except SamseshError as error:
-        from samsesh.cli.output import print_error
-
-        print_error(error)
-        sys.exit(error.code)
+        _fail(error)
     except KeyboardInterrupt:
-        sys.stderr.write("\nsamsesh: interrupted\n")
-        sys.exit(INTERRUPTED)
+        _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
     except UnicodeError as error:
-        from samsesh.cli.output import print_error
-
-        print_error(
-            SettingsError(f"something that was given is no UTF-8 text ({error})", "write it in UTF-8")
-        )
-        sys.exit(USAGE)
+        _fail(SettingsError(f"something that was given is no UTF-8 text ({error})", "write it in UTF-8"))
     except OSError as error:  # what no command foresaw: a closed folder, a full disk
-        from samsesh.cli.output import print_error
-
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        print_error(
-            SamseshError(what, "check that file or folder: its owner, its mode, the room on its disk")
-        )
-        sys.exit(FAILED)
+        _fail(SamseshError(what, "check that file or folder: its owner, its mode, the room on its disk"))
+    except Exception:
+        if not interrupts:  # else a library made an error of its own of Ctrl-C, as pydantic does
+            raise
+        _interrupted()
+
+
+def _take_signals() -> list[int]:
+    """Signals end the program as exceptions. Returns the list that each Ctrl-C is added to."""
+    interrupts = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one of them
+            signal.signal(number, _end)
+    return interrupts
+
+
+def _fail(error: SamseshError) -> NoReturn:
+    from samsesh.cli.output import print_error
+
+    print_error(error)
+    sys.exit(error.code)
+
+
+def _interrupted() -> NoReturn:
+    sys.stderr.write("\nsamsesh: interrupted\n")
+    sys.exit(INTERRUPTED)
 
 
 def _without_color() -> None:

@@ -93,8 +93,18 @@ def failed_lately(home: Home, settings: Settings, names: list[str]) -> list[str]
 
 
 def _asked(settings: Settings) -> str:
-    """The settings that decide how programs are got, in short."""
-    return hashlib.sha256(settings.artifacts.model_dump_json().encode()).hexdigest()
+    """The settings that decide how programs are got, and the files that they name as they are now, in short."""
+    named = settings.artifacts.model_dump_json()
+    files = [Path(value) for value in settings.artifacts.model_dump().values() if str(value).startswith("/")]
+    seen = [(at.st_size, at.st_mtime_ns) for at in map(_stat, files) if at]
+    return hashlib.sha256(f"{named}{seen}".encode()).hexdigest()
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def settle(home: Home, settings: Settings, found: Mapping[str, Any]) -> None:

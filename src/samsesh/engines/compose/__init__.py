@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from samsesh import ports
 from samsesh.engine import Applied, Change, Entry, KeptFile, Say, Seen
@@ -27,7 +28,7 @@ from samsesh.placing import place, remove
 from samsesh.run import keeps_root
 from samsesh.secrets import Secrets
 from samsesh.settings import Settings
-from samsesh.write import holds, make_dir
+from samsesh.write import holds
 
 
 class ComposeEngine:
@@ -109,11 +110,10 @@ class ComposeEngine:
         given = self._given(plan)
         data = render.compose(project, plan, given, self.settings)["services"][service(unit.name)]
         found = files.of_containers(project, {unit.name: given[unit.name]})
-        make_dir(self.home.judged_dir)
         try:
             place(project.folder, [files.placed_file(project, file) for file in found])
-            log = self.home.judged_dir / "log"
-            return judge_unit(self.docker, project.folder, unit, judge, data, log)
+            with TemporaryDirectory(prefix="samsesh-judge-") as scratch:  # what is in the home may be a link
+                return judge_unit(self.docker, project.folder, unit, judge, data, Path(scratch) / "log")
         finally:
             remove(project.folder)  # root's; else it is the home's
             shutil.rmtree(self.home.judged_dir, ignore_errors=True)
