@@ -1,6 +1,7 @@
 """`samsesh rooms allow-calls` on a whole running server: rooms made before there were calls."""
 
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def person(stack: Stack) -> Person:
-    name = f"caller-{secrets.token_hex(4)}"  # test_hostile_text.py has its own, on the same server
+    name = f"caller-{uuid.uuid4().hex[:8]}"  # test_hostile_text.py has its own, on the same server
     fine(stack.cli("user", "add", name, "--password-stdin", stdin=PASSWORD + "\n"))
     who = {"type": "m.id.user", "user": name}
     nobody = Person(stack.url("homeserver"), "", "", "")
