@@ -85,7 +85,7 @@ def test_ctrl_c_leaves_a_running_server_running(fresh: Stack) -> None:
 def test_foreground_ends_everything_when_told(fresh: Stack, number: signal.Signals) -> None:
     """`up --foreground` stays until SIGTERM or Ctrl-C, then stops all in order: 0, and no process is left."""
     with started(fresh, "up", "--foreground") as run:
-        run.wait_told("is ready")
+        run.wait_told("Homeserver, for apps")  # and not that one service is ready
         assert run.process.poll() is None
         assert fresh.status()["ok"]
         run.process.send_signal(number)  # to it alone, as a container's or systemd's stop does
@@ -109,7 +109,7 @@ def test_foreground_ends_in_the_middle_of_its_start(fresh: Stack) -> None:
 def test_down_from_elsewhere_ends_the_foreground(fresh: Stack) -> None:
     """`down` in another shell ends a server in the foreground, too; who looks meanwhile is told no nonsense."""
     with started(fresh, "up", "--foreground") as run:
-        run.wait_told("is ready")
+        run.wait_told("Homeserver, for apps")  # and not that one service is ready
         with started(fresh, "down") as down:
             while down.process.poll() is None:
                 looked = fresh.cli("status")

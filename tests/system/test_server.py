@@ -161,7 +161,7 @@ def test_what_a_program_refuses_does_not_touch_what_runs(stack: Stack) -> None:
             stack.cli("up", "--yes"),
             1,
             f"{first}: the homeserver (Synapse) does not take it; what runs goes on as it is",
-            f"samsesh config unset {first}",
+            f" config unset {first}",
             words,
         )
         assert {service["name"]: service["pid"] for service in stack.status()["services"]} == before
