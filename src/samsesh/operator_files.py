@@ -6,6 +6,7 @@ that has vanished, or is no longer readable, stops nothing, since its last good 
 
 import ssl
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -199,9 +200,10 @@ def keep(home: Home, files: tuple[NamedFile, ...]) -> None:
     for copy, file in copies.items():
         if file.problem is None and file.content is not None:
             write_file(copy, file.content)
-    for left in home.copies_dir.glob("*"):
-        if left not in copies:
-            left.unlink(missing_ok=True)
+    with suppress(OSError):  # a folder that is closed to us has none of ours
+        for left in home.copies_dir.iterdir():
+            if left not in copies:
+                left.unlink(missing_ok=True)
 
 
 def check(files: tuple[NamedFile, ...]) -> None:

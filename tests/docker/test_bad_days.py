@@ -105,7 +105,7 @@ def test_a_container_that_ends(made: Callable[..., Stack]) -> None:
     refused(
         stack,
         "homeserver (Synapse) is not ready: it end",  # with a code, or again and again
-        "unexpected keyword argument",
+        "both arguments should be Rational",
         "logs synapse",
     )
     stack.cli("config", "unset", "extra.synapse")
