@@ -21,8 +21,8 @@ from samsesh.home import SERVICE_USER
 from system.trouble import ROOT, fine, needs_root, own_mount, refused, started, wait_for
 
 BASICS = {
-    *("backup", "clock", "database", "disk", "logs", "memory", "ports", "reboot", "secrets", "services"),
-    *("origins", "settings", "versions", "well-known"),
+    *("backup", "clock", "database", "disk", "ephemeral", "logs", "memory", "ports", "reboot", "secrets"),
+    *("origins", "services", "settings", "versions", "well-known"),
 }
 MACHINES = {
     "clock",
