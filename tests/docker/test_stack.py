@@ -67,7 +67,7 @@ def log_in(server: Stack, name: str, password: str) -> httpx2.Client:
     answer = httpx2.post(f"{url}/_matrix/client/v3/login", json=wanted, trust_env=False)
     assert answer.status_code == 200, answer.text
     token = {"Authorization": f"Bearer {answer.json()['access_token']}"}
-    return httpx2.Client(base_url=url, headers=token, trust_env=False, timeout=30)
+    return httpx2.Client(base_url=url, headers=token, trust_env=False, timeout=90)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_a_call(server: Stack) -> None:
 def test_pages(server: Stack) -> None:
     """The web client and the calls page come out of their containers with our name, configuration and policy."""
     addresses = server.status()["addresses"]
-    with httpx2.Client(trust_env=False, timeout=30) as http:
+    with httpx2.Client(trust_env=False, timeout=90) as http:
         for name in ("web", "call"):
             page = http.get(addresses[name] + "/")
             assert page.status_code == 200 and "<title>SamSesh Chat</title>" in page.text, page.text[:500]

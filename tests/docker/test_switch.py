@@ -36,7 +36,7 @@ def client(server: Stack) -> httpx2.Client:
     answer = httpx2.post(f"{url}/_matrix/client/v3/login", json=wanted, trust_env=False)
     assert answer.status_code == 200, answer.text
     token = {"Authorization": f"Bearer {answer.json()['access_token']}"}
-    return httpx2.Client(base_url=url, headers=token, trust_env=False, timeout=30)
+    return httpx2.Client(base_url=url, headers=token, trust_env=False, timeout=90)
 
 
 def messages(http: httpx2.Client, room: str) -> list[str]:
