@@ -261,18 +261,19 @@ def port_range(value: str) -> tuple[int, int]:
 
 def user_id(value: str) -> str:
     """The ID of a user of any server (spec: appendices, "User Identifiers")."""
-    name, colon, host = value.partition(":")
-    if not (name.startswith("@") and len(name) > 1 and colon) or len(value) > 255:
-        raise ValueError("a Matrix ID looks like '@help:example.org'")
-    server_name(host)
-    return value
+    return _identifier(value, "@", "a Matrix ID looks like '@help:example.org'")
 
 
 def room_alias(value: str) -> str:
     """An alias of a room (spec: appendices, "Room Aliases")."""
+    return _identifier(value, "#", "a room alias looks like '#welcome:example.org'")
+
+
+def _identifier(value: str, sigil: str, problem: str) -> str:
+    """A sigil, a name and a server name (spec: appendices, "Common Identifier Format")."""
     name, colon, host = value.partition(":")
-    if not (name.startswith("#") and len(name) > 1 and colon) or len(value) > 255:
-        raise ValueError("a room alias looks like '#welcome:example.org'")
+    if not (name.startswith(sigil) and len(name) > 1 and colon) or len(value) > 255:
+        raise ValueError(problem)
     server_name(host)
     return value
 

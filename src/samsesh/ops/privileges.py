@@ -110,7 +110,7 @@ def stay_root(work: Callable[[str], None]) -> Callable[[str], None]:
                     if asked := text.readline().rstrip("\n"):  # nothing: we have ended
                         work(asked)
                 except SamseshError as error:
-                    answer.write(error.message)
+                    answer.write(f"{error.message}\n{error.hint}")
                 except Exception as error:  # noqa: BLE001 - whatever it is, the child must not go on as we do
                     answer.write(type(error).__name__)
         finally:
@@ -122,10 +122,10 @@ def stay_root(work: Callable[[str], None]) -> Callable[[str], None]:
         with os.fdopen(answered) as answer, os.fdopen(giving, "w") as question:
             question.write(f"{text}\n")
             question.flush()
-            problem = answer.read()
-        os.waitpid(child, 0)
-        if problem:
-            raise SamseshError(problem)
+            problem, _, hint = answer.read().partition("\n")
+        _, status = os.waitpid(child, 0)
+        if problem or status:
+            raise SamseshError(problem or "what root was to do was cut off", hint)
 
     return done
 
