@@ -142,8 +142,8 @@ def _take(search: Search) -> Artifact:
 def _folder_of(search: Search, path: Path) -> Path:
     """Where the cache has what is named: by the tarball's SHA-256, or by that of all that the folder holds."""
     if not _is_folder(path):
-        sha256, wanted = _sha256(path), search.want.element_web_sha256
-        if wanted and wanted != sha256:
+        sha256, pinned = _sha256(path), search.want.element_web_sha256
+        if pinned and pinned != sha256:
             raise _unusable(
                 SamseshError(
                     f"{path} has the SHA-256 {sha256}, not that of artifacts.element_web_sha256",
@@ -215,7 +215,7 @@ def _released(search: Search) -> Artifact:
         return Artifact(NAME, _folder(search), VERSION, release.origin.how, origin=release.origin)
 
 
-def _keep(source: Path, folder: Path, origin: Origin, wanted: str = "") -> str:
+def _keep(source: Path, folder: Path, origin: Origin, expected: str = "") -> str:
     """Unpack a release, or copy its folder, and keep it, once it is seen to be whole; its version."""
     with keeping(folder, origin) as new:
         if source.is_dir():
@@ -223,8 +223,8 @@ def _keep(source: Path, folder: Path, origin: Origin, wanted: str = "") -> str:
         else:
             unpack(source, new, LARGEST_BUNDLE)
         version = _checked(new)
-        if wanted and names.version(version) != names.version(wanted):
-            raise SamseshError(f"what was got says that it is {TITLE} {version}, not {wanted}")
+        if expected and names.version(version) != names.version(expected):
+            raise SamseshError(f"what was got says that it is {TITLE} {version}, not {expected}")
     return version
 
 

@@ -13,26 +13,26 @@ async def check(patient: Patient) -> Result:
     server = patient.server
     if server.settings.server.access == "local":
         return Result("ok", "this is a trial, for this machine alone")
-    found = await aside(lambda: outside.exposed(server))
-    wanted = {(one.protocol, port) for one in found for port in one.numbers}
-    return judged(found, await aside(lambda: ports.of_others(wanted, server.engine.leftovers())))
+    openings = await aside(lambda: outside.exposed(server))
+    numbers = {(one.protocol, port) for one in openings for port in one.numbers}
+    return judged(openings, await aside(lambda: ports.of_others(numbers, server.engine.leftovers())))
 
 
-def judged(found: list[Opening], held: list[str]) -> Result:
+def judged(openings: list[Opening], held: list[str]) -> Result:
     """`held`: those that another program has now."""
-    if not found:
+    if not openings:
         return Result("ok", "the kernel gives none of this server's to others")
     more = f"; {held[0]}" if held else ""
-    every = ports.spans(ports.reserved().union(*(one.numbers for one in found)))
+    every = ports.spans(ports.reserved().union(*(one.numbers for one in openings)))
     return Result(
         "warning",
-        f"the kernel may give {names(found)} to connections of other programs{more}",
+        f"the kernel may give {names(openings)} to connections of other programs{more}",
         seen="\n".join(held),
         advice="reserve them: as root, `samsesh up` on a terminal offers it; "
         f"or by hand: sysctl -w {reserved.KEY}={every}",
     )
 
 
-def names(found: list[Opening]) -> str:
+def names(openings: list[Opening]) -> str:
     """`49160-49200 (ports.turn_relay)`."""
-    return ", ".join(dict.fromkeys(f"{one.ports('-')} (ports.{one.setting})" for one in found))
+    return ", ".join(dict.fromkeys(f"{one.ports('-')} (ports.{one.setting})" for one in openings))

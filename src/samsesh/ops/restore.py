@@ -175,7 +175,7 @@ def _load_as_text(server: Server, dump: BinaryIO) -> None:
         path = Path(folder, "database.sql")
         with replacing(path) as out:
             _tool(server, "pg_restore", *NOT_OURS, "--file=-", stdin=dump, stdout=out)
-        with path.open("r+b", buffering=0) as text:  # anew: pg_restore has made `out` append
+        with path.open("r+b", buffering=0) as text:  # opened again, since pg_restore has made `out` append
             if (at := text.read(LONGEST_BEGINNING).find(UNKNOWN_BEFORE)) >= 0:
                 text.seek(at)
                 text.write(b" " * len(UNKNOWN_BEFORE))
